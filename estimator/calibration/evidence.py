@@ -1,0 +1,120 @@
+"""What a fit may look at: recorded models, patterns, and single kernels; each with its latency and spread."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from ..errors import CalibrationError, RecordError
+from ..lower import Lowered, lower
+from ..patterns import PATTERNS
+from ..suite.files import read_toml
+from ..suite.recorded import Measurements
+from ..zoo import MODELS, op_stream
+
+_FOLDER = Path(__file__).parent / "evidence"
+MODEL_SPREAD_FLOOR = 0.04
+"""Relative: three complete runs differ by 4 to 9 % on average, so a model is not known better than this."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One measured figure: its latency in us, its relative spread, and the op stream it is the latency of.
+
+    `synchronised` figures carry one launch and synchronisation of the measuring loop in place of host time.
+    """
+
+    name: str
+    group: str
+    family: Optional[str]
+    latency_us: float
+    spread: float
+    lowered: Tuple[Lowered, ...]
+    synchronised: bool = False
+
+
+def load_evidence(hardware: str, measurements: Measurements) -> Tuple[Evidence, ...]:
+    """Returns models, patterns and kernels. CalibrationError without recorded models, RecordError for a bad file."""
+    if not measurements.runs_ms:
+        raise CalibrationError(f"{measurements.path}: no recorded models to calibrate {hardware} from")
+    path = _FOLDER / f"{hardware}.toml"
+    tables = read_toml(path) if path.exists() else {}
+    try:
+        return (*_models(measurements), *_patterns(tables), *_convolutions(tables), *_products(tables))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{path}: {type(error).__name__}: {error}; see the comments in the file for its rows") from error
+
+
+def _models(measurements: Measurements) -> List[Evidence]:
+    found = []
+    for model in MODELS:
+        median_ms = measurements.median_ms(model.name)
+        if median_ms is not None:
+            spread = _standard_error(measurements.runs_ms[model.name])
+            found.append(Evidence(model.name, "model", model.family, 1e3 * median_ms, spread, lower(op_stream(model))))
+    return found
+
+
+def _standard_error(runs_ms: Sequence[float]) -> float:
+    """Of the logarithm over the runs, not below the floor that few runs cannot show."""
+    logs = [math.log(run) for run in runs_ms]
+    mean = sum(logs) / len(logs)
+    variance = sum((x - mean) ** 2 for x in logs) / max(len(logs) - 1, 1)
+    return max(MODEL_SPREAD_FLOOR, math.sqrt(variance / len(logs)))
+
+
+def _patterns(tables: Dict[str, Any]) -> List[Evidence]:
+    if "patterns" not in tables:
+        return []
+    from ..capture import capture
+
+    spread, latencies_us = float(tables["patterns"]["spread"]), tables["patterns"]["latency_us"]
+    found = []
+    for pattern in PATTERNS:
+        if pattern.name in latencies_us:
+            ops = lower(capture(pattern.build(), _meta(*pattern.input_shape)))
+            found.append(Evidence(pattern.name, "pattern", None, float(latencies_us[pattern.name]), spread, ops))
+    return found
+
+
+def _convolutions(tables: Dict[str, Any]) -> List[Evidence]:
+    import torch
+
+    from ..capture import capture
+
+    kernels, found = tables.get("kernels", {}), []
+    for channels_in, channels_out, px, kernel, stride, groups, batch, mean_ms in kernels.get("convolutions", ()):
+        layer = torch.nn.Conv2d(
+            channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta"
+        )
+        ops = lower(capture(layer, _meta(batch, channels_in, px, px)))
+        name = f"conv {channels_in}-{channels_out} {px}px k{kernel} s{stride} g{groups} b{batch}"
+        spread = float(kernels["convolution_spread"])
+        found.append(Evidence(name, "convolution", None, 1e3 * mean_ms, spread, ops, synchronised=True))
+    return found
+
+
+def _products(tables: Dict[str, Any]) -> List[Evidence]:
+    import torch
+
+    from ..capture import capture
+
+    class BatchedProduct(torch.nn.Module):
+        def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+            return torch.bmm(left, right)
+
+    kernels, found = tables.get("kernels", {}), []
+    for batch, m, n, k, mean_ms in kernels.get("products", ()):
+        ops = lower(capture(BatchedProduct(), (_meta(batch, m, k), _meta(batch, k, n))))
+        spread = float(kernels["product_spread"])
+        name = f"product {m}x{n}x{k} b{batch}"
+        found.append(Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True))
+    return found
+
+
+def _meta(*shape: int) -> Any:
+    import torch
+
+    return torch.empty(shape, device="meta")

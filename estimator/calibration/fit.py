@@ -1,0 +1,120 @@
+"""The fitter: log ratios of estimated and measured latency, and a log-normal prior on each constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..cost import Column, Rates, device_us, host_us, kernel_columns, op_columns, rates_of
+from ..errors import CalibrationError
+from ..hardware.profile import Profile
+from ..precision import find_precision
+from ..schedule import schedule
+from .evidence import Evidence
+
+SYNCHRONISED_CALL_US = "synchronised_call_us"
+"""Not a constant of the board: launch and sync of the loop that measured single kernels; fitted beside the others."""
+_NUISANCE_PRIOR, _NUISANCE_SIGMA = 450.0, 0.15
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence."""
+
+    constants: Mapping[str, float]
+    uncertainty_pct: Mapping[str, float]
+    synchronised_call_us: float
+    at_bound: Tuple[str, ...]
+
+
+class Fitter:
+    """Prices all evidence at once for any constants; the op streams become columns only once."""
+
+    def __init__(self, profile: Profile, evidence: Sequence[Evidence]) -> None:
+        lowered = [op for item in evidence for op in item.lowered]
+        self.profile, self.evidence = profile, tuple(evidence)
+        self.names = tuple(profile.constants)
+        self._ops, self._kernels = op_columns(lowered), kernel_columns(lowered)
+        self._op_bounds = np.cumsum([0] + [len(item.lowered) for item in evidence])
+        self._kernel_bounds = np.searchsorted(self._kernels.op, self._op_bounds)
+        self._measured_us = np.array([item.latency_us for item in evidence])
+        self._spread = np.array([item.spread for item in evidence])
+        self._mode = profile.mode(profile.calibrated_mode)
+
+    def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: float) -> Column:
+        """Returns the estimated latency of each piece of evidence, in us."""
+        rates = rates_of(self.profile, self._mode, find_precision("fp32"), constants)
+        host, device = host_us(self._ops, rates), device_us(self._kernels, rates)
+        items = range(len(self.evidence))
+        return np.array([self._latency_us(i, host, device, rates, synchronised_call_us) for i in items])
+
+    def errors_pct(self, fit: Fit) -> Column:
+        """Returns the error of each estimate against its measurement, in percent."""
+        return 100 * (self.latencies_us(fit.constants, fit.synchronised_call_us) / self._measured_us - 1)
+
+    def fit(self, without: Sequence[int] = ()) -> Fit:
+        """Returns the constants that fit all evidence but that at the indices `without`.
+
+        Minimises the squares of log(estimate/measurement)/spread and of log(constant/prior)/prior_sigma, within the
+        constants' bounds. CalibrationError when the solver does not converge.
+        """
+        from scipy.optimize import least_squares
+
+        kept = np.ones(len(self.evidence), dtype=bool)
+        kept[list(without)] = False
+        lower, upper, prior, sigma = self._prior()
+
+        def residuals(x: Column) -> Column:
+            errors = np.log(self.latencies_us(*self._unpack(x)) / self._measured_us) / self._spread
+            return np.concatenate([errors[kept], (x - prior) / sigma])
+
+        x = prior
+        for _ in range(4):  # the tiles' minimum has kinks: start again from where it stopped until it stays there
+            solution = least_squares(
+                residuals, x, bounds=(lower, upper), x_scale=0.05, diff_step=1e-4, xtol=1e-10, ftol=1e-12, gtol=1e-10
+            )
+            if not solution.success:
+                raise CalibrationError(f"the fit did not converge: {solution.message}")
+            x = solution.x
+        return self._as_fit(x, solution.jac, lower, upper)
+
+    def _latency_us(self, i: int, host: Column, device: Column, rates: Rates, synchronised_call_us: float) -> float:
+        ops, kernels = slice(*self._op_bounds[i : i + 2]), slice(*self._kernel_bounds[i : i + 2])
+        if self.evidence[i].synchronised:
+            return float(device[kernels].sum()) + synchronised_call_us
+        timeline = schedule(host[ops], device[kernels], self._kernels.op[kernels] - ops.start)
+        return timeline.end_us + rates.event_pair_us
+
+    def _prior(self) -> Tuple[Column, Column, Column, Column]:
+        constants = [self.profile.constants[name] for name in self.names]
+        rows = [(max(c.lower, 1e-3), c.upper, c.prior, c.prior_sigma) for c in constants]
+        rows.append((10.0, 5000.0, _NUISANCE_PRIOR, _NUISANCE_SIGMA))
+        lower, upper, prior, sigma = (np.array(column) for column in zip(*rows))
+        return np.log(lower), np.log(upper), np.log(prior), sigma
+
+    def _unpack(self, x: Column) -> Tuple[Dict[str, float], float]:
+        values = [float(value) for value in np.exp(x)]
+        return dict(zip(self.names, values)), values[-1]
+
+    def _as_fit(self, x: Column, jacobian: Column, lower: Column, upper: Column) -> Fit:
+        constants, synchronised_call_us = self._unpack(x)
+        uncertainty = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))
+        near = np.minimum(x - lower, upper - x) < 1e-3
+        return Fit(
+            constants={name: _round(value) for name, value in constants.items()},
+            uncertainty_pct={name: _round(100 * u, 2) for name, u in zip(self.names, uncertainty)},
+            synchronised_call_us=_round(synchronised_call_us),
+            at_bound=tuple(name for name, bound in zip(self.names, near) if bound),
+        )
+
+
+def indices(evidence: Sequence[Evidence], name: Optional[str] = None, family: Optional[str] = None) -> List[int]:
+    """Returns the places of a model, or of all models of a family, in the evidence."""
+    return [i for i, item in enumerate(evidence) if item.family and (item.name == name or item.family == family)]
+
+
+def _round(value: Any, digits: int = _DIGITS) -> float:
+    return float(f"{float(value):.{digits}g}")

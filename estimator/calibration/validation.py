@@ -1,0 +1,105 @@
+"""Cross-validation: the error of each model when the fit has not seen it, beside two baselines anybody would try first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from ..cost import Rates, rates_of
+from ..precision import find_precision
+from .evidence import Evidence
+from .fit import Fit, Fitter, indices
+
+COLUMNS = ("in_sample_pct", "without_model_pct", "without_family_pct", "per_op_pct", "roofline_pct")
+
+
+@dataclass(frozen=True)
+class ModelErrors:
+    """One model's signed errors in percent: in-sample, left out, left out with its family, and of the baselines."""
+
+    model: str
+    family: str
+    in_sample_pct: float
+    without_model_pct: float
+    without_family_pct: float
+    per_op_pct: float
+    roofline_pct: float
+
+
+def cross_validate(fitter: Fitter, fit: Fit, progress: Callable[[str], None] = lambda _: None) -> List[ModelErrors]:
+    """Returns the errors of every recorded model; refits once per model and once per family."""
+    evidence, in_sample = fitter.evidence, fitter.errors_pct(fit)
+    models = [i for i, item in enumerate(evidence) if item.group == "model"]
+    without_family: Dict[int, float] = {}
+    for family in dict.fromkeys(evidence[i].family for i in models):
+        progress(f"without {family}")
+        left_out = indices(evidence, family=family)
+        errors = fitter.errors_pct(fitter.fit(left_out))
+        without_family.update({i: errors[i] for i in left_out})
+    per_op_us, rates = _per_op_us([evidence[i] for i in models]), _rates(fitter)
+    rows = []
+    for i in models:
+        item = evidence[i]
+        progress(f"without {item.name}")
+        alone = fitter.errors_pct(fitter.fit([i]))[i]
+        baselines = per_op_us * _compute_ops(item), _roofline_us(item, rates)
+        errors = [in_sample[i], alone, without_family[i], *(100 * (us / item.latency_us - 1) for us in baselines)]
+        rows.append(ModelErrors(item.name, str(item.family), *(round(float(error), 1) for error in errors)))
+    return rows
+
+
+def as_golden(rows: Sequence[ModelErrors]) -> Dict[str, Any]:
+    """Returns the rows and their headline means as plain data for JSON."""
+    headline = {
+        "in_sample": "in_sample_pct",
+        "leave_one_model_out": "without_model_pct",
+        "leave_one_family_out": "without_family_pct",
+        "one_constant_per_op": "per_op_pct",
+        "plain_roofline": "roofline_pct",
+    }
+    summary = {name: _summary([getattr(row, column) for row in rows]) for name, column in headline.items()}
+    models = {row.model: {"family": row.family, **{c: getattr(row, c) for c in COLUMNS}} for row in rows}
+    return {**summary, "models": models}
+
+
+def as_markdown(rows: Sequence[ModelErrors]) -> str:
+    """Returns the rows as a Markdown table, the headline means below."""
+    head = ["Model", "In-sample", "Without the model", "Without its family", "One µs per op", "Plain roofline"]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
+    lines += ["| " + " | ".join([r.model, *(f"{getattr(r, c):+.1f} %" for c in COLUMNS)]) + " |" for r in rows]
+    for label, key in (("**mean \\|error\\|**", "mean_abs_error_pct"), ("**max \\|error\\|**", "max_abs_error_pct")):
+        figures = [_summary([getattr(row, column) for row in rows])[key] for column in COLUMNS]
+        lines.append("| " + " | ".join([label, *(f"{figure:.1f} %" for figure in figures)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _summary(errors_pct: Sequence[float]) -> Dict[str, float]:
+    absolute = [abs(error) for error in errors_pct]
+    return {"mean_abs_error_pct": round(mean(absolute), 2), "max_abs_error_pct": max(absolute)}
+
+
+def _compute_ops(item: Evidence) -> int:
+    return sum(1 for op in item.lowered if op.kernels)
+
+
+def _per_op_us(models: Sequence[Evidence]) -> float:
+    """The one constant that fits all models best, in the logarithm."""
+    return math.exp(mean(math.log(item.latency_us / _compute_ops(item)) for item in models))
+
+
+def _rates(fitter: Fitter) -> Rates:
+    profile = fitter.profile
+    return rates_of(profile, profile.mode(profile.calibrated_mode), find_precision("fp32"), profile.values())
+
+
+def _roofline_us(item: Evidence, rates: Rates) -> float:
+    """Each kernel at the peak of its arithmetic or at the stream bandwidth, whichever is slower; no host."""
+    peaks: Dict[Optional[str], float] = {
+        "product": rates.product_flops_per_us_per_sm * rates.sms,
+        "convolution": rates.convolution_flops_per_us_per_sm * rates.sms,
+    }
+    fp32 = rates.fp32_flops_per_us_per_sm * rates.sms
+    kernels = [kernel for op in item.lowered for kernel in op.kernels]
+    return sum(max(k.flops / peaks.get(k.kind, fp32), k.bytes / rates.bytes_per_us) for k in kernels)

@@ -1,0 +1,280 @@
+"""Model to op stream: run `model(x)` on tensors that have a shape but no data, and write down every ATen op.
+
+A shadow tensor reports itself as a CPU tensor (PyTorch takes its inference fast paths only for real devices) and
+owns no memory. Shapes come from PyTorch's own meta kernels, asked once per distinct call and session.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .errors import CaptureError
+from .opstream import Op, TensorSpec
+
+_SAME_AS_FIRST_INPUT = ("aten._native_multi_head_attention", "aten._transformer_encoder_layer_fwd")
+_ALLOCATIONS = ("aten.empty", "aten.empty_like", "aten.empty_strided", "aten.new_empty", "aten.new_empty_strided")
+_DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
+
+
+def capture(model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype] = None) -> Tuple[Op, ...]:
+    """Returns the ops of one forward pass in `eval()` and `no_grad()`, in order of issue.
+
+    `example_inputs` is a tensor, a tuple or list of positional arguments, or a dict of keyword arguments; real and
+    meta tensors will do, as they will for the model's weights. `dtype` replaces the floating-point type of weights
+    and inputs, as `model.half()` would. The model is left as it was. Raises CaptureError when the forward pass
+    depends on data or fails.
+    """
+    args, kwargs = _call_arguments(example_inputs)
+    shadow = functools.partial(_shadow_of, dtype=dtype)
+    recorder = _Recorder()
+    try:
+        with _evaluating(model), torch.no_grad(), recorder:
+            state = {name: shadow(t) for name, t in _named_tensors(model)}
+            inputs = [_map(shadow, a) for a in args], {k: _map(shadow, v) for k, v in kwargs.items()}
+            torch.func.functional_call(model, state, tuple(inputs[0]), inputs[1])
+    except CaptureError:
+        raise
+    except Exception as error:  # the model's own code may raise anything
+        raise CaptureError(_explain(model, error)) from error
+    return tuple(recorder.ops)
+
+
+class _Shadow(torch.Tensor):
+    """A tensor of the CPU by all it says, without memory."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise CaptureError(f"{func} reached a captured tensor after its capture had ended")
+
+
+class _Recorder(TorchDispatchMode):
+    """Answers each op with shadows of its results and keeps a list of the ops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops: List[Op] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        signature = _freeze(args), tuple((k, _freeze(v)) for k, v in (kwargs or {}).items())
+        answer = _answer(func, *signature)
+        if answer.op is not None:
+            self.ops.append(answer.op)
+        return _map_leaves(answer.result, functools.partial(_materialise, inputs=_tensors_of(args, kwargs)))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """All that a meta kernel looks at in a tensor."""
+
+    shape: Tuple[int, ...]
+    stride: Tuple[int, ...]
+    dtype: torch.dtype
+    offset: int = 0
+
+    def meta(self) -> torch.Tensor:
+        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
+
+    @functools.cached_property
+    def spec(self) -> TensorSpec:
+        meta = self.meta()
+        return TensorSpec(self.shape, str(self.dtype).replace("torch.", ""), meta.element_size(), meta.is_contiguous())
+
+
+@dataclass(frozen=True)
+class _Alias:
+    """A result that is one of the call's own inputs (an in-place op)."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class _Answer:
+    op: Optional[Op]
+    result: Any
+
+
+@functools.lru_cache(maxsize=None)
+def _answer(func: Any, args: Tuple[Any, ...], kwargs: Tuple[Tuple[str, Any], ...]) -> _Answer:
+    name = _op_name(func)
+    if name in _DATA_DEPENDENT:
+        raise CaptureError(f"{name} needs the values of a tensor, so the op stream depends on data")
+    metas: List[torch.Tensor] = []
+
+    def to_meta(layout: _Layout) -> torch.Tensor:
+        metas.append(layout.meta())
+        return metas[-1]
+
+    meta_args = _thaw(args, to_meta)
+    result = _infer(func, name, meta_args, {k: _thaw(v, to_meta) for k, v in kwargs})
+    frozen = _freeze_result(result, metas)
+    return _Answer(_as_op(func, name, args, kwargs, _layouts(frozen, metas)), frozen)
+
+
+def _infer(func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> Any:
+    if name in _SAME_AS_FIRST_INPUT:
+        return torch.empty_like(args[0])  if name.endswith("fwd") else (torch.empty_like(args[0]), args[0].new_empty(0))
+    if "device" in kwargs:
+        kwargs["device"] = torch.device("meta")
+    try:
+        return func(*args, **kwargs)
+    except NotImplementedError:
+        return _infer_with_fakes(func, args, kwargs)
+
+
+def _infer_with_fakes(func: Any, args: Any, kwargs: Dict[str, Any]) -> Any:
+    """For the few ops without a meta kernel: PyTorch's slower fake tensors know more of them."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        fakes: Callable[[Any], Any] = functools.partial(_map, _fake_cpu)
+        kwargs = {k: torch.device("cpu") if k == "device" else fakes(v) for k, v in kwargs.items()}
+        return func(*fakes(args), **kwargs)
+
+
+def _fake_cpu(t: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="cpu")
+
+
+def _as_op(
+    func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout, ...]
+) -> Optional[Op]:
+    """Allocations launch nothing; a slice that takes all is there in some releases of PyTorch and not in others."""
+    specs = tuple(layout.spec for layout in outputs)
+    spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs)
+    everything = name == "aten.slice" and specs[0].shape == spec_args[0].shape
+    if name in _ALLOCATIONS or not name.startswith("aten.") and not specs or everything:
+        return None
+    aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
+    is_view = name == "aten._unsafe_view" or any(not alias.is_write for alias in aliases)
+    return Op(name, spec_args, spec_kwargs, specs, is_view, bool(func._schema.is_mutable))
+
+
+def _op_name(func: Any) -> str:
+    return str(func._schema.name).replace("::", ".")
+
+
+def _map(function: Callable[[torch.Tensor], Any], value: Any) -> Any:
+    """Applies `function` to each tensor in nested lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        return {k: _map(function, v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        mapped = [_map(function, v) for v in value]
+        return type(value)(*mapped) if hasattr(value, "_fields") else type(value)(mapped)
+    return value
+
+
+def _freeze(value: Any) -> Any:
+    """A hashable copy: a _Layout for each tensor, a tuple for each list."""
+    if isinstance(value, torch.Tensor):
+        return _layout_of(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(_freeze(v) for v in value)
+    return (type(value), value) if isinstance(value, (bool, int, float)) else value
+
+
+def _thaw(value: Any, to_meta: Callable[[_Layout], torch.Tensor]) -> Any:
+    if isinstance(value, _Layout):
+        return to_meta(value)
+    if _is_typed_scalar(value):
+        return value[1]
+    return [_thaw(v, to_meta) for v in value] if isinstance(value, tuple) else value
+
+
+def _is_typed_scalar(value: Any) -> bool:
+    """1, 1.0 and True are equal as keys of a cache, but not as arguments; so _freeze keeps their type."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], type)
+
+
+def _freeze_result(result: Any, metas: List[torch.Tensor]) -> Any:
+    if isinstance(result, torch.Tensor):
+        index = next((i for i, meta in enumerate(metas) if meta is result), None)
+        return _layout_of(result) if index is None else _Alias(index)
+    if isinstance(result, (list, tuple)):
+        return tuple(_freeze_result(r, metas) for r in result)
+    return result
+
+
+def _map_leaves(result: Any, function: Callable[[Any], Any]) -> Any:
+    return tuple(_map_leaves(r, function) for r in result) if isinstance(result, tuple) else function(result)
+
+
+def _materialise(leaf: Any, inputs: List[torch.Tensor]) -> Any:
+    if isinstance(leaf, _Alias):
+        return inputs[leaf.index]
+    return _shadow(leaf) if isinstance(leaf, _Layout) else leaf
+
+
+def _layouts(frozen: Any, metas: List[torch.Tensor]) -> Tuple[_Layout, ...]:
+    if isinstance(frozen, _Alias):
+        return (_layout_of(metas[frozen.index]),)
+    if isinstance(frozen, tuple):
+        return tuple(layout for part in frozen for layout in _layouts(part, metas))
+    return (frozen,) if isinstance(frozen, _Layout) else ()
+
+
+def _to_specs(value: Any) -> Any:
+    if isinstance(value, _Layout):
+        return value.spec
+    if _is_typed_scalar(value):
+        return value[1]
+    return tuple(_to_specs(v) for v in value) if isinstance(value, tuple) else value
+
+
+def _tensors_of(args: Any, kwargs: Any) -> List[torch.Tensor]:
+    found: List[torch.Tensor] = []
+    _map(found.append, [args, list((kwargs or {}).values())])
+    return found
+
+
+def _layout_of(t: torch.Tensor) -> _Layout:
+    return _Layout(tuple(t.shape), tuple(t.stride()), t.dtype)
+
+
+def _shadow(layout: _Layout) -> torch.Tensor:
+    shadow: torch.Tensor = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        _Shadow, layout.shape, strides=layout.stride, dtype=layout.dtype, device="cpu", requires_grad=False
+    )
+    return shadow
+
+
+def _shadow_of(t: torch.Tensor, dtype: Optional[torch.dtype]) -> torch.Tensor:
+    layout = _layout_of(t)
+    wanted = dtype if dtype is not None and t.dtype.is_floating_point else t.dtype
+    return _shadow(_Layout(layout.shape, layout.stride, wanted))
+
+
+def _named_tensors(model: torch.nn.Module) -> Iterator[Tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _call_arguments(example_inputs: Any) -> Tuple[Tuple[Any, ...], Mapping[str, Any]]:
+    if isinstance(example_inputs, dict):
+        return (), example_inputs
+    return (tuple(example_inputs) if isinstance(example_inputs, (list, tuple)) else (example_inputs,)), {}
+
+
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _explain(model: torch.nn.Module, error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"cannot capture the op stream of {type(model).__name__} without data: {type(error).__name__}: {reason}"

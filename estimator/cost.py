@@ -1,0 +1,250 @@
+"""Kernels to time: what an op costs the host and a kernel the device, on one board in one power mode.
+
+All formulas work on columns, one row per op or kernel, so that an estimate and a fit price thousands at once.
+Host costs are in CPU cycles, device latencies in GPU cycles: they scale with the clocks of a power mode by themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence, Tuple
+
+import numpy as np
+
+from .hardware.profile import PowerMode, Profile
+from .lower import Kernel, Lowered
+from .precision import Precision
+
+Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python 3.8 may have
+
+CONSTANTS: Tuple[str, ...] = (
+    "dispatch_kcycles",
+    "view_kcycles",
+    "nested_dispatch_kcycles",
+    "product_extra_kcycles",
+    "norm_extra_kcycles",
+    "fp32_core_efficiency",
+    "tensor_core_efficiency",
+    "fp32_convolution_efficiency",
+    "depthwise_efficiency",
+    "tile_half_elements",
+    "fp32_core_fill_waves",
+    "tensor_core_fill_waves",
+    "reduction_fill_elements",
+    "stream_efficiency",
+    "weight_stream_efficiency",
+    "layout_passes",
+    "kernel_kcycles",
+)
+FACTS: Tuple[str, ...] = (
+    "dram_peak_gb_s",
+    "l2_mib",
+    "fp32_flops_per_clock_per_sm",
+    "tf32_flops_per_clock_per_sm",
+    "fp16_flops_per_clock_per_sm",
+    "event_pair_kcycles",
+)
+HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other")
+DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
+_SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
+_TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
+_RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
+
+
+@dataclass(frozen=True)
+class OpColumns:
+    """One row per op: kind on the host (index into HOST_KINDS), nested calls, number of kernels."""
+
+    kind: Column
+    calls: Column
+    kernels: Column
+
+
+@dataclass(frozen=True)
+class KernelColumns:
+    """One row per kernel, in order of launch; traffic in bytes, `item_bytes` of the output's type."""
+
+    op: Column
+    kind: Column
+    flops: Column
+    warm_bytes: Column
+    cold_bytes: Column
+    item_bytes: Column
+    batch: Column
+    m: Column
+    n: Column
+    k: Column
+    tensor_cores: Column
+    changes_layout: Column
+
+    def select(self, rows: Column) -> KernelColumns:
+        """Returns the rows where `rows` is True."""
+        return KernelColumns(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the formulas need of a board in a power mode at a precision; rates per microsecond."""
+
+    constants: Mapping[str, float]
+    cpu_kcycles_per_us: float
+    gpu_kcycles_per_us: float
+    sms: int
+    bytes_per_us: float
+    l2_bytes: float
+    fp32_flops_per_us_per_sm: float
+    product_flops_per_us_per_sm: float
+    convolution_flops_per_us_per_sm: float
+    products_on_tensor_cores: bool
+    event_pair_us: float
+
+
+def rates_of(profile: Profile, mode: PowerMode, precision: Precision, constants: Mapping[str, float]) -> Rates:
+    """Returns the rates; arithmetic peaks are SMs x FLOP per clock and SM x clock (design facts of the profile)."""
+    cpu, gpu = mode.cpu_mhz / 1e3, mode.gpu_mhz / 1e3
+
+    def peak(arithmetic: str) -> float:
+        name = "fp16" if arithmetic == "bf16" else arithmetic
+        return profile.fact(f"{name}_flops_per_clock_per_sm") * mode.gpu_mhz
+
+    return Rates(
+        constants=constants,
+        cpu_kcycles_per_us=cpu,
+        gpu_kcycles_per_us=gpu,
+        sms=mode.sms,
+        bytes_per_us=mode.bandwidth_gb_s * 1e3,
+        l2_bytes=profile.fact("l2_mib") * 2**20,
+        fp32_flops_per_us_per_sm=peak("fp32"),
+        product_flops_per_us_per_sm=peak(precision.products),
+        convolution_flops_per_us_per_sm=peak(precision.convolutions),
+        products_on_tensor_cores=precision.products != "fp32",
+        event_pair_us=profile.fact("event_pair_kcycles") / cpu,
+    )
+
+
+def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
+    """Returns the ops as columns."""
+    return OpColumns(
+        kind=np.array([HOST_KINDS.index(op.host_kind) for op in lowered], dtype=int),
+        calls=np.array([op.calls for op in lowered], dtype=float),
+        kernels=np.array([len(op.kernels) for op in lowered], dtype=int),
+    )
+
+
+def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
+    """Returns the kernels of all ops as columns; column `op` says which op launched each."""
+    rows = [(i, kernel) for i, op in enumerate(lowered) for kernel in op.kernels]
+
+    def column(values: Any, dtype: Any = float) -> Column:
+        return np.array(list(values), dtype=dtype)
+
+    return KernelColumns(
+        op=column((i for i, _ in rows), int),
+        kind=column((DEVICE_KINDS.index(k.kind) for _, k in rows), int),
+        flops=column(k.flops for _, k in rows),
+        warm_bytes=column(k.read_bytes + k.write_bytes for _, k in rows),
+        cold_bytes=column(k.cold_bytes for _, k in rows),
+        item_bytes=column(_item_bytes(k) for _, k in rows),
+        batch=column(k.product.batch for _, k in rows),
+        m=column(k.product.m for _, k in rows),
+        n=column(k.product.n for _, k in rows),
+        k=column(k.product.k for _, k in rows),
+        tensor_cores=column((k.tensor_cores for _, k in rows), bool),
+        changes_layout=column((k.changes_layout for _, k in rows), bool),
+    )
+
+
+def host_us(ops: OpColumns, rates: Rates) -> Column:
+    """Returns what each op costs the host, in microseconds: its dispatch, and that of the ATen calls inside it."""
+    c = rates.constants
+    extra = {"product": c["product_extra_kcycles"], "norm": c["norm_extra_kcycles"]}
+    kcycles = np.array(
+        [c["view_kcycles"] if kind == "view" else c["dispatch_kcycles"] + extra.get(kind, 0.0) for kind in HOST_KINDS]
+    )
+    return (kcycles[ops.kind] + ops.calls * c["nested_dispatch_kcycles"]) / rates.cpu_kcycles_per_us
+
+
+def device_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """Returns how long each kernel runs, in microseconds: the slower of arithmetic and memory, plus a latency."""
+    times = _memory_us(kernels, rates)
+    for index, kind in enumerate(DEVICE_KINDS):
+        rows = kernels.kind == index
+        if kind in _ARITHMETIC and rows.any():
+            times[rows] = _ARITHMETIC[kind](kernels.select(rows), times[rows], rates)
+    return times + rates.constants["kernel_kcycles"] / rates.gpu_kcycles_per_us
+
+
+def _memory_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """Traffic over bandwidth; weights are read once per pass and come from DRAM, cold."""
+    c, bandwidth = rates.constants, rates.bytes_per_us
+    warm = kernels.warm_bytes / (bandwidth * c["stream_efficiency"])
+    return warm + kernels.cold_bytes / (bandwidth * c["weight_stream_efficiency"])
+
+
+def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+    """A product with one row or column is a matrix-vector product: bound by memory alone."""
+    peak = rates.product_flops_per_us_per_sm
+    tiled = _tiled_on_tensor_cores if rates.products_on_tensor_cores else _tiled_on_fp32_cores
+    vector = (kernels.m == 1) | (kernels.n == 1)
+    return np.maximum(memory_us, np.where(vector, 0.0, tiled(kernels, peak, rates)))
+
+
+def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+    """Tensor-core kernels work on NHWC: PyTorch's NCHW is converted before and after, but for 1x1 convolutions."""
+    c = rates.constants
+    passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
+    arithmetic = _tiled_on_tensor_cores(kernels, rates.convolution_flops_per_us_per_sm, rates)
+    fast = np.maximum(memory_us, arithmetic) + np.where(kernels.changes_layout, passes_us, 0.0)
+    work = kernels.flops * (1 + c["reduction_fill_elements"] / kernels.k)
+    slow = work / (rates.sms * rates.fp32_flops_per_us_per_sm * c["fp32_convolution_efficiency"])
+    return np.where(_uses_tensor_cores(kernels, rates), fast, np.maximum(memory_us, slow))
+
+
+def _uses_tensor_cores(kernels: KernelColumns, rates: Rates) -> Column:
+    """Not where shapes forbid it, nor where a weight panel outgrows the L2 and too few blocks hide the misses."""
+    panel_bytes = 128 * kernels.k * kernels.item_bytes
+    blocks_per_sm = np.ceil(kernels.m / 128) * np.ceil(kernels.n / 128) / rates.sms
+    starved = (panel_bytes > rates.l2_bytes) & (blocks_per_sm < _RESIDENT_BLOCKS)
+    return kernels.tensor_cores & ~starved
+
+
+def _depthwise_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+    """PyTorch's own kernel: one thread an output, no reuse between taps."""
+    peak = rates.sms * rates.fp32_flops_per_us_per_sm
+    return np.maximum(memory_us, kernels.flops / (peak * rates.constants["depthwise_efficiency"]))
+
+
+def _tiled_on_fp32_cores(kernels: KernelColumns, peak: float, rates: Rates) -> Column:
+    c = rates.constants
+    fill = c["fp32_core_fill_waves"]
+    return _tiled_us(kernels, kernels.k, peak * c["fp32_core_efficiency"], fill, _SQUARE_AND_SLIM, rates)
+
+
+def _tiled_on_tensor_cores(kernels: KernelColumns, peak: float, rates: Rates) -> Column:
+    """A deep pipeline: it must fill along the reduction, too."""
+    c = rates.constants
+    depth, fill = kernels.k + c["reduction_fill_elements"], c["tensor_core_fill_waves"]
+    return _tiled_us(kernels, depth, peak * c["tensor_core_efficiency"], fill, _TENSOR_CORE_TILES, rates)
+
+
+def _tiled_us(
+    kernels: KernelColumns, depth: Column, rate: float, fill: float, tiles: Sequence[Tuple[int, int]], rates: Rates
+) -> Column:
+    """The best of a library's tiles: whole waves of blocks over the SMs, each as slow as its tile's operand reuse.
+
+    A tile of a x b reads a + b operands for a b multiply-adds; below `tile_half_elements` of ab/(a+b) that limits it.
+    """
+    half, best = rates.constants["tile_half_elements"], np.full(len(kernels.m), np.inf)
+    for a, b in sorted({pair for tile in tiles for pair in (tile, tile[::-1])}):
+        reuse = a * b / (a + b)
+        blocks = kernels.batch * np.ceil(kernels.m / a) * np.ceil(kernels.n / b)
+        waves = np.ceil(blocks / rates.sms) + fill
+        best = np.minimum(best, waves * 2.0 * a * b * depth / (rate * reuse / (reuse + half)))
+    return best
+
+
+def _item_bytes(kernel: Kernel) -> int:
+    return 2 if kernel.dtype in ("float16", "bfloat16") else 4
+
+
+_ARITHMETIC = {"product": _product_us, "convolution": _convolution_us, "depthwise": _depthwise_us}

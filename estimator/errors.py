@@ -1,0 +1,27 @@
+"""What can go wrong, one class per stage, so that a failure for the wrong reason is told apart."""
+
+from __future__ import annotations
+
+
+class GoldenLatencyError(Exception):
+    """Any error this package raises on purpose; its text is one line, meant to be read by the user."""
+
+
+class UsageError(GoldenLatencyError):
+    """A name or value the user gave is not known; the text names it and the known choices."""
+
+
+class ProfileError(UsageError):
+    """A hardware profile is damaged or physically impossible; the text names file and key."""
+
+
+class RecordError(UsageError):
+    """A golden or measurement file is damaged; the text names file and key."""
+
+
+class CaptureError(GoldenLatencyError):
+    """A model's op stream cannot be captured without running it on real data."""
+
+
+class CalibrationError(GoldenLatencyError):
+    """A fit did not converge, or its evidence is insufficient."""

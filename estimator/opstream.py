@@ -1,0 +1,52 @@
+"""The op stream: what capture writes down and lower reads. Plain data, no torch."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, Iterator, Tuple
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape (elements per dimension), dtype name ("float32") and contiguity of one tensor."""
+
+    shape: Tuple[int, ...]
+    dtype: str
+    item_bytes: int
+    contiguous: bool = True
+
+    @functools.cached_property
+    def numel(self) -> int:
+        """Number of elements."""
+        return functools.reduce(lambda a, b: a * b, self.shape, 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the data in bytes."""
+        return self.numel * self.item_bytes
+
+
+@dataclass(frozen=True)
+class Op:
+    """One call into ATen: its name ("aten.convolution"), arguments with a TensorSpec for each tensor, and outputs."""
+
+    name: str
+    args: Tuple[Any, ...]
+    kwargs: Tuple[Tuple[str, Any], ...]
+    outputs: Tuple[TensorSpec, ...]
+    is_view: bool
+    in_place: bool
+
+    @functools.cached_property
+    def inputs(self) -> Tuple[TensorSpec, ...]:
+        """The tensors among the arguments, in order; those inside lists included."""
+        return tuple(_tensors((self.args, tuple(value for _, value in self.kwargs))))
+
+
+def _tensors(value: Any) -> Iterator[TensorSpec]:
+    if isinstance(value, TensorSpec):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _tensors(part)

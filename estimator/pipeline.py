@@ -1,0 +1,148 @@
+"""The way through the house: capture, lower, cost, schedule, in that order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .cost import (
+    DEVICE_KINDS,
+    HOST_KINDS,
+    Column,
+    device_us,
+    host_us,
+    kernel_columns,
+    op_columns,
+    rates_of,
+)
+from .hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
+from .lower import Lowered, lower
+from .precision import find_precision, tensor_dtype
+from .schedule import Timeline, schedule
+
+if TYPE_CHECKING:
+    import torch
+
+    from .opstream import Op
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is estimated: board, power mode (its thermal profile), precision and batch."""
+
+    hardware: str
+    thermal_profile: str
+    precision: str = "fp32"
+    batch_size: int = 1
+
+    @property
+    def label(self) -> str:
+        """Returns the folder name of its goldens, "50W-fp32-b1"."""
+        return f"{self.thermal_profile}-{self.precision}-b{self.batch_size}"
+
+
+@dataclass(frozen=True)
+class Span:
+    """One op on both timelines, in microseconds; without a kernel, device start and end are its issue."""
+
+    op: str
+    kernels: int
+    host_start_us: float
+    host_end_us: float
+    device_start_us: float
+    device_end_us: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The latency of one forward pass and the terms it is made of.
+
+    `host_ms` and `device_ms` are what each would take alone; `bound` names the longer. `flops` counts two per
+    multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
+    bytes alone. The terms split host_ms and device_ms by kind of op and of kernel.
+    """
+
+    latency_ms: float
+    host_ms: float
+    device_ms: float
+    bound: str
+    ops: int
+    kernels: int
+    flops: int
+    bytes: int
+    host_terms_ms: Mapping[str, float]
+    device_terms_ms: Mapping[str, float]
+    defaulted: Tuple[str, ...]
+    spans: Tuple[Span, ...]
+
+
+def estimate(
+    model: torch.nn.Module,
+    example_inputs: Any,
+    hardware: str = DEFAULT_HARDWARE,
+    thermal_profile: Optional[str] = None,
+    precision: str = "fp32",
+) -> Estimate:
+    """Returns the estimated latency of one eager forward pass of any module, which is left as it was.
+
+    `example_inputs` as in `capture`; weights and inputs may be real or on the meta device. Raises UsageError for an
+    unknown hardware, thermal profile or precision, CaptureError for a model whose ops depend on data.
+    """
+    from .capture import capture
+
+    mode = load_profile(hardware).mode(thermal_profile)
+    ops = capture(model, example_inputs, dtype=tensor_dtype(precision))
+    return estimate_stream(ops, Configuration(hardware, mode.name, precision))
+
+
+def estimate_stream(ops: Sequence[Op], configuration: Configuration) -> Estimate:
+    """Returns the estimate of an op stream that was captured at the configuration's precision and batch."""
+    return estimate_lowered(lower(ops), load_profile(configuration.hardware), configuration)
+
+
+def estimate_lowered(
+    lowered: Sequence[Lowered],
+    profile: Profile,
+    configuration: Configuration,
+    constants: Optional[Mapping[str, float]] = None,
+) -> Estimate:
+    """Returns the estimate of lowered ops, with other `constants` than the profile's where given."""
+    mode, precision = profile.mode(configuration.thermal_profile), find_precision(configuration.precision)
+    rates = rates_of(profile, mode, precision, constants or profile.values())
+    ops, kernels = op_columns(lowered), kernel_columns(lowered)
+    host, device = host_us(ops, rates), device_us(kernels, rates)
+    timeline = schedule(host, device, kernels.op)
+    host_ms, device_ms = float(host.sum()) / 1e3, float(device.sum()) / 1e3
+    return Estimate(
+        latency_ms=(timeline.end_us + rates.event_pair_us) / 1e3,
+        host_ms=host_ms,
+        device_ms=device_ms,
+        bound="host" if host_ms >= device_ms else "device",
+        ops=len(lowered),
+        kernels=len(device),
+        flops=sum(k.flops for op in lowered for k in op.kernels),
+        bytes=sum(k.bytes for op in lowered for k in op.kernels),
+        host_terms_ms=_terms(host, ops.kind, HOST_KINDS),
+        device_terms_ms=_terms(device, kernels.kind, DEVICE_KINDS),
+        defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
+        spans=_spans(lowered, host, timeline),
+    )
+
+
+def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, float]:
+    sums = ((name, kinds == index) for index, name in enumerate(names))
+    return {name: float(times_us[rows].sum()) / 1e3 for name, rows in sums if np.any(rows)}
+
+
+def _spans(lowered: Sequence[Lowered], host: Column, timeline: Timeline) -> Tuple[Span, ...]:
+    counts = np.array([len(op.kernels) for op in lowered], dtype=int)
+    last = np.cumsum(counts)
+    spans = []
+    for i, op in enumerate(lowered):
+        issued, count = float(timeline.issue_end_us[i]), int(counts[i])
+        start = float(timeline.kernel_start_us[last[i] - count]) if count else issued
+        end = float(timeline.kernel_end_us[last[i] - 1]) if count else issued
+        spans.append(Span(op.op.name, count, issued - float(host[i]), issued, start, end))
+    return tuple(spans)
