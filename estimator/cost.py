@@ -48,6 +48,7 @@ HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "po
 DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
+_SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
 
 
@@ -96,6 +97,7 @@ class Rates:
     product_flops_per_us_per_sm: float
     convolution_flops_per_us_per_sm: float
     products_on_tensor_cores: bool
+    convolutions_on_tensor_cores: bool
     event_pair_us: float
 
 
@@ -117,7 +119,8 @@ def rates_of(profile: Profile, mode: PowerMode, precision: Precision, constants:
         fp32_flops_per_us_per_sm=peak("fp32"),
         product_flops_per_us_per_sm=peak(precision.products),
         convolution_flops_per_us_per_sm=peak(precision.convolutions),
-        products_on_tensor_cores=precision.products != "fp32",
+        products_on_tensor_cores=peak(precision.products) > peak("fp32"),
+        convolutions_on_tensor_cores=peak(precision.convolutions) > peak("fp32"),
         event_pair_us=profile.fact("event_pair_kcycles") / cpu,
     )
 
@@ -182,35 +185,46 @@ def _memory_us(kernels: KernelColumns, rates: Rates) -> Column:
 
 
 def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
-    """A product with one row or column is a matrix-vector product: bound by memory alone."""
+    """A skinny product (a matrix times few vectors) has kernels of its own, which waste no tile."""
     peak = rates.product_flops_per_us_per_sm
     tiled = _tiled_on_tensor_cores if rates.products_on_tensor_cores else _tiled_on_fp32_cores
-    vector = (kernels.m == 1) | (kernels.n == 1)
-    return np.maximum(memory_us, np.where(vector, 0.0, tiled(kernels, peak, rates)))
+    skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
+    untiled = kernels.flops / (rates.sms * rates.fp32_flops_per_us_per_sm * rates.constants["fp32_core_efficiency"])
+    return np.maximum(memory_us, np.where(skinny, untiled, tiled(kernels, peak, rates)))
 
 
 def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
-    """Tensor-core kernels work on NHWC: PyTorch's NCHW is converted before and after, but for 1x1 convolutions."""
+    """Tensor-core kernels work on NHWC: PyTorch's NCHW is converted before and after, but for 1x1 convolutions.
+
+    Where a weight panel outgrows the L2, too few blocks cannot hide the misses: those run as slowly as without tensor
+    cores, and further blocks are free until tensor cores would take as long.
+    """
     c = rates.constants
     passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
     arithmetic = _tiled_on_tensor_cores(kernels, rates.convolution_flops_per_us_per_sm, rates)
     fast = np.maximum(memory_us, arithmetic) + np.where(kernels.changes_layout, passes_us, 0.0)
-    work = kernels.flops * (1 + c["reduction_fill_elements"] / kernels.k)
-    slow = work / (rates.sms * rates.fp32_flops_per_us_per_sm * c["fp32_convolution_efficiency"])
-    return np.where(_uses_tensor_cores(kernels, rates), fast, np.maximum(memory_us, slow))
+    starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
+    fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
+    slow = np.maximum(memory_us, _without_tensor_cores_us(kernels, kernels.m, rates))
+    return np.where(kernels.tensor_cores & rates.convolutions_on_tensor_cores, fast, slow)
 
 
-def _uses_tensor_cores(kernels: KernelColumns, rates: Rates) -> Column:
-    """Not where shapes forbid it, nor where a weight panel outgrows the L2 and too few blocks hide the misses."""
-    panel_bytes = 128 * kernels.k * kernels.item_bytes
-    blocks_per_sm = np.ceil(kernels.m / 128) * np.ceil(kernels.n / 128) / rates.sms
-    starved = (panel_bytes > rates.l2_bytes) & (blocks_per_sm < _RESIDENT_BLOCKS)
-    return kernels.tensor_cores & ~starved
+def _without_tensor_cores_us(kernels: KernelColumns, rows: Column, rates: Rates) -> Column:
+    c = rates.constants
+    flops = 2.0 * kernels.batch * rows * kernels.n * (kernels.k + c["reduction_fill_elements"])
+    return flops / (rates.sms * rates.fp32_flops_per_us_per_sm * c["fp32_convolution_efficiency"])
+
+
+def _starved_rows(kernels: KernelColumns, rates: Rates) -> Column:
+    """Rows below which a convolution has fewer blocks than the SMs can hold; none if its weight panels fit the L2."""
+    row_blocks = np.ceil(_RESIDENT_BLOCKS * rates.sms / np.ceil(kernels.n / 128)) - 1
+    return np.where(128 * kernels.k * kernels.item_bytes > rates.l2_bytes, 128 * row_blocks, 0)
 
 
 def _depthwise_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
-    """PyTorch's own kernel: one thread an output, no reuse between taps."""
-    peak = rates.sms * rates.fp32_flops_per_us_per_sm
+    """FP32: PyTorch's own kernel, one thread an output, no reuse of operands. Half precision: cuDNN's, tensor cores."""
+    half = kernels.item_bytes == 2
+    peak = rates.sms * np.where(half, rates.convolution_flops_per_us_per_sm, rates.fp32_flops_per_us_per_sm)
     return np.maximum(memory_us, kernels.flops / (peak * rates.constants["depthwise_efficiency"]))
 
 

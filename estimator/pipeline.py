@@ -18,6 +18,7 @@ from .cost import (
     rates_of,
 )
 from .hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
+from .interval import interval_pct
 from .lower import Lowered, lower
 from .precision import find_precision, tensor_dtype
 from .schedule import Timeline, schedule
@@ -59,12 +60,15 @@ class Span:
 class Estimate:
     """The latency of one forward pass and the terms it is made of.
 
+    `interval_pct` is the half-width of the interval that covers 80 % of models; `transferred_from` names the board
+    whose constants were used, where the estimated one was not calibrated itself.
     `host_ms` and `device_ms` are what each would take alone; `bound` names the longer. `flops` counts two per
     multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
     bytes alone. The terms split host_ms and device_ms by kind of op and of kernel.
     """
 
     latency_ms: float
+    interval_pct: float
     host_ms: float
     device_ms: float
     bound: str
@@ -75,6 +79,7 @@ class Estimate:
     host_terms_ms: Mapping[str, float]
     device_terms_ms: Mapping[str, float]
     defaulted: Tuple[str, ...]
+    transferred_from: str
     spans: Tuple[Span, ...]
 
 
@@ -102,21 +107,22 @@ def estimate_stream(ops: Sequence[Op], configuration: Configuration) -> Estimate
     return estimate_lowered(lower(ops), load_profile(configuration.hardware), configuration)
 
 
-def estimate_lowered(
-    lowered: Sequence[Lowered],
-    profile: Profile,
-    configuration: Configuration,
-    constants: Optional[Mapping[str, float]] = None,
-) -> Estimate:
-    """Returns the estimate of lowered ops, with other `constants` than the profile's where given."""
+def estimate_lowered(lowered: Sequence[Lowered], profile: Profile, configuration: Configuration) -> Estimate:
+    """Returns the estimate of lowered ops on the profile's board."""
     mode, precision = profile.mode(configuration.thermal_profile), find_precision(configuration.precision)
-    rates = rates_of(profile, mode, precision, constants or profile.values())
     ops, kernels = op_columns(lowered), kernel_columns(lowered)
-    host, device = host_us(ops, rates), device_us(kernels, rates)
-    timeline = schedule(host, device, kernels.op)
+
+    def timeline_of(constants: Mapping[str, float]) -> Tuple[Column, Column, Timeline, float]:
+        rates = rates_of(profile, mode, precision, constants)
+        host, device = host_us(ops, rates), device_us(kernels, rates)
+        timeline = schedule(host, device, kernels.op)
+        return host, device, timeline, (timeline.end_us + rates.event_pair_us) / 1e3
+
+    host, device, timeline, latency_ms = timeline_of(profile.values())
     host_ms, device_ms = float(host.sum()) / 1e3, float(device.sum()) / 1e3
     return Estimate(
-        latency_ms=(timeline.end_us + rates.event_pair_us) / 1e3,
+        latency_ms=latency_ms,
+        interval_pct=interval_pct(lambda constants: timeline_of(constants)[-1], profile, configuration),
         host_ms=host_ms,
         device_ms=device_ms,
         bound="host" if host_ms >= device_ms else "device",
@@ -127,6 +133,7 @@ def estimate_lowered(
         host_terms_ms=_terms(host, ops.kind, HOST_KINDS),
         device_terms_ms=_terms(device, kernels.kind, DEVICE_KINDS),
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
+        transferred_from=profile.transferred_from,
         spans=_spans(lowered, host, timeline),
     )
 

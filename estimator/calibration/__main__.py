@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, List, Mapping, Optional
 
 from ..errors import GoldenLatencyError
 from ..hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
@@ -16,7 +17,7 @@ from ..suite.recorded import FILE_NAME, load_measurements
 from ..zoo import MODELS
 from .evidence import load_evidence
 from .fit import SYNCHRONISED_CALL_US, Fit, Fitter
-from .validation import as_golden, as_markdown, cross_validate
+from .validation import as_golden, as_markdown, cross_validate, held_out_spread_pct
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -45,18 +46,30 @@ def _run(options: Any) -> int:
     fitter = Fitter(profile, load_evidence(profile.name, measurements))
     fit = fitter.fit()
     print(_report(profile, fitter, fit))
-    files = {profile.path: profile_text(fitter, fit)}
+    fitter = replace_constants(fitter, fit)
+    files = {}
     if not options.fit_only:
         rows = cross_validate(fitter, fit, progress=lambda step: print(f"  refit {step}", flush=True))
+        fitter = Fitter(replace(fitter.profile, held_out_spread_pct=held_out_spread_pct(fitter, rows)), fitter.evidence)
         files[folder / "cross-validation.json"] = json.dumps(as_golden(rows), indent=2) + "\n"
         files[folder / "cross-validation.md"] = as_markdown(rows)
         print(as_markdown(rows))
-    if options.check:
-        return _compare(files)
+    files[profile.path] = profile_text(fitter, fit)
+    return _compare(files) if options.check else _write(files)
+
+
+def _write(files: Mapping[Path, str]) -> int:
     for path, text in files.items():
         write_atomically(path, text)
         print(f"written: {path}")
     return 0
+
+
+def replace_constants(fitter: Fitter, fit: Fit) -> Fitter:
+    """Returns the fitter with the profile that the fit gives."""
+    old = fitter.profile.constants
+    constants = {name: replace(old[name], value=value) for name, value in fit.constants.items()}
+    return Fitter(replace(fitter.profile, constants=constants, covariance=fit.covariance), fitter.evidence)
 
 
 def profile_text(fitter: Fitter, fit: Fit) -> str:
@@ -67,14 +80,14 @@ def profile_text(fitter: Fitter, fit: Fit) -> str:
     for name, value in fit.constants.items():
         document["constants"][name]["value"] = value
         document["constants"][name]["uncertainty_pct"] = fit.uncertainty_pct[name]
+    errors = {item.name: round(float(e), 1) for item, e in zip(fitter.evidence, fitter.errors_pct(fit))}
     calibration = document["calibration"]
     calibration["evidence"] = _evidence_summary(fitter)
+    calibration["held_out_spread_pct"] = fitter.profile.held_out_spread_pct
     calibration[SYNCHRONISED_CALL_US] = fit.synchronised_call_us
     calibration["at_bound"] = list(fit.at_bound)
-    errors = {item.name: round(float(e), 1) for item, e in zip(fitter.evidence, fitter.errors_pct(fit))}
-    residuals = tomlkit.table()
-    residuals.update(errors)
-    calibration["residuals_pct"] = residuals
+    calibration["covariance"] = tomlkit.item([list(row) for row in fit.covariance]).multiline(True)
+    calibration["residuals_pct"] = tomlkit.item(errors)
     return str(tomlkit.dumps(document))
 
 
@@ -92,7 +105,7 @@ def _report(profile: Profile, fitter: Fitter, fit: Fit) -> str:
     return "\n".join(lines)
 
 
-def _compare(files: Any) -> int:
+def _compare(files: Mapping[Path, str]) -> int:
     differing = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in differing:
         print(f"differs from what a refit gives: {path}; run without --check and review the diff", file=sys.stderr)

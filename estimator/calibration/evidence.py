@@ -44,7 +44,8 @@ def load_evidence(hardware: str, measurements: Measurements) -> Tuple[Evidence, 
     try:
         return (*_models(measurements), *_patterns(tables), *_convolutions(tables), *_products(tables))
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{path}: {type(error).__name__}: {error}; see the comments in the file for its rows") from error
+        message = f"{path}: {type(error).__name__}: {error}; the comments in the file say what its rows hold"
+        raise RecordError(message) from error
 
 
 def _models(measurements: Measurements) -> List[Evidence]:

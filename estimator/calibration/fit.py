@@ -22,10 +22,14 @@ _DIGITS = 4
 
 @dataclass(frozen=True)
 class Fit:
-    """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence."""
+    """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence.
+
+    `covariance` is that of the constants' logarithms, in their order.
+    """
 
     constants: Mapping[str, float]
     uncertainty_pct: Mapping[str, float]
+    covariance: Tuple[Tuple[float, ...], ...]
     synchronised_call_us: float
     at_bound: Tuple[str, ...]
 
@@ -101,11 +105,15 @@ class Fitter:
 
     def _as_fit(self, x: Column, jacobian: Column, lower: Column, upper: Column) -> Fit:
         constants, synchronised_call_us = self._unpack(x)
-        uncertainty = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))
+        covariance = np.linalg.inv(jacobian.T @ jacobian)
+        size = len(self.names)
         near = np.minimum(x - lower, upper - x) < 1e-3
         return Fit(
             constants={name: _round(value) for name, value in constants.items()},
-            uncertainty_pct={name: _round(100 * u, 2) for name, u in zip(self.names, uncertainty)},
+            uncertainty_pct={
+                name: _round(100 * u, 2) for name, u in zip(self.names, np.sqrt(np.diag(covariance)))
+            },
+            covariance=tuple(tuple(_round(x, 2) for x in row[:size]) for row in covariance[:size]),
             synchronised_call_us=_round(synchronised_call_us),
             at_bound=tuple(name for name, bound in zip(self.names, near) if bound),
         )

@@ -1,13 +1,15 @@
-"""Cross-validation: the error of each model when the fit has not seen it, beside two baselines anybody would try first."""
+"""Cross-validation: the error of each model when the fit has not seen it, beside the two baselines one would try."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ..cost import Rates, rates_of
+from ..interval import QUANTILE
+from ..pipeline import Configuration, estimate_lowered
 from ..precision import find_precision
 from .evidence import Evidence
 from .fit import Fit, Fitter, indices
@@ -48,6 +50,16 @@ def cross_validate(fitter: Fitter, fit: Fit, progress: Callable[[str], None] = l
         errors = [in_sample[i], alone, without_family[i], *(100 * (us / item.latency_us - 1) for us in baselines)]
         rows.append(ModelErrors(item.name, str(item.family), *(round(float(error), 1) for error in errors)))
     return rows
+
+
+def held_out_spread_pct(fitter: Fitter, rows: Sequence[ModelErrors]) -> float:
+    """Returns the spread of the errors without a model's family that the fit's covariance does not explain."""
+    case = Configuration(fitter.profile.name, fitter.profile.calibrated_mode)
+    bare = replace(fitter.profile, held_out_spread_pct=0.0)
+    streams = {item.name: item.lowered for item in fitter.evidence if item.group == "model"}
+    explained = (estimate_lowered(streams[row.model], bare, case).interval_pct / QUANTILE for row in rows)
+    excess = mean(row.without_family_pct**2 - pct**2 for row, pct in zip(rows, explained))
+    return round(math.sqrt(max(excess, 0.0)), 1)
 
 
 def as_golden(rows: Sequence[ModelErrors]) -> Dict[str, Any]:

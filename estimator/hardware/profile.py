@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import ProfileError, UsageError
 
@@ -54,7 +55,11 @@ class PowerMode:
 
 @dataclass(frozen=True)
 class Profile:
-    """One board: facts, power modes (default first) and calibrated constants, all checked."""
+    """One board: facts, power modes (default first) and calibrated constants, all checked.
+
+    `covariance` is that of the constants' logarithms, in their order; `held_out_spread_pct` the spread of the errors on
+    models that a fit has not seen. `transferred_from` names the board whose constants these are, if not its own.
+    """
 
     name: str
     path: Path
@@ -64,6 +69,9 @@ class Profile:
     default_mode: str
     calibrated_mode: str
     constants: Mapping[str, Constant]
+    covariance: Tuple[Tuple[float, ...], ...] = ()
+    held_out_spread_pct: float = 0.0
+    transferred_from: str = ""
 
     def mode(self, name: Optional[str] = None) -> PowerMode:
         """Returns the named power mode, the default for None; UsageError names the known ones."""
@@ -87,6 +95,7 @@ def known_hardware() -> Tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
+@functools.lru_cache(maxsize=None)
 def load_profile(name: str = DEFAULT_HARDWARE) -> Profile:
     """Returns the checked profile; UsageError names the known ones, ProfileError the file and key that is wrong."""
     path = _FOLDER / f"{name}.toml"
@@ -98,7 +107,7 @@ def load_profile(name: str = DEFAULT_HARDWARE) -> Profile:
 def read_profile(path: Path) -> Profile:
     """Returns the checked profile in `path`; ProfileError names the file and key that is wrong."""
     document = _Table(path, "", _parse(path))
-    board = document.table("board")
+    board, calibration = document.table("board"), document.table("calibration")
     profile = Profile(
         name=path.stem,
         path=path,
@@ -106,11 +115,39 @@ def read_profile(path: Path) -> Profile:
         facts={key: _quantity(table) for key, table in document.table("facts").tables().items()},
         modes={key: _power_mode(key, table) for key, table in document.table("power_mode").tables().items()},
         default_mode=board.text("default_power_mode"),
-        calibrated_mode=document.table("calibration").text("power_mode"),
-        constants={key: _constant(table) for key, table in document.table("constants").tables().items()},
+        **_calibration(document, calibration),
     )
     _check(profile, document)
     return profile
+
+
+def _calibration(document: _Table, calibration: _Table) -> Dict[str, Any]:
+    """The board's own constants, or those of the board it names in `transferred_from`."""
+    if "transferred_from" in calibration.content:
+        return _transferred(calibration)
+    return {
+        "calibrated_mode": calibration.text("power_mode"),
+        "constants": {key: _constant(table) for key, table in document.table("constants").tables().items()},
+        "covariance": tuple(tuple(row) for row in calibration.rows("covariance")),
+        "held_out_spread_pct": calibration.number("held_out_spread_pct"),
+    }
+
+
+def _transferred(calibration: _Table) -> Dict[str, Any]:
+    origin = calibration.text("transferred_from")
+    if origin not in known_hardware() or origin == calibration.path.stem:
+        known = ", ".join(known_hardware())
+        raise calibration.error(f"unknown hardware {origin!r}; known: {known}", "transferred_from")
+    source = load_profile(origin)
+    if source.transferred_from:
+        raise calibration.error(f"{origin} is itself transferred from {source.transferred_from}", "transferred_from")
+    return {
+        "calibrated_mode": source.calibrated_mode,
+        "constants": source.constants,
+        "covariance": source.covariance,
+        "held_out_spread_pct": source.held_out_spread_pct,
+        "transferred_from": origin,
+    }
 
 
 class _Table:
@@ -141,6 +178,14 @@ class _Table:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise self.error(f"must be a finite number, got {value!r}", key)
         return float(value)
+
+    def rows(self, key: str) -> List[List[float]]:
+        rows = self.get(key)
+        if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != len(rows) for row in rows):
+            raise self.error("must be a square matrix, a list of rows", key)
+        if not all(isinstance(x, (int, float)) and math.isfinite(x) for row in rows for x in row):
+            raise self.error("must hold finite numbers", key)
+        return rows
 
     def table(self, key: str) -> _Table:
         return _Table(self.path, f"{self.key}.{key}" if self.key else key, self.get(key))
@@ -179,36 +224,48 @@ def _constant(table: _Table) -> Constant:
 
 
 def _power_mode(name: str, table: _Table) -> PowerMode:
-    keys = "cpu_mhz", "gpu_mhz", "sms", "bandwidth_gb_s"
-    numbers = {key: table.number(key) for key in keys}
+    numbers = {key: table.number(key) for key in ("cpu_mhz", "gpu_mhz", "sms", "bandwidth_gb_s")}
     for key, value in numbers.items():
         if value <= 0:
             raise table.error(f"must be above 0, got {value:g}", key)
     if numbers["sms"] != int(numbers["sms"]):
         raise table.error(f"must be a whole number of multiprocessors, got {numbers['sms']:g}", "sms")
     watts = table.number("watts") if "watts" in table.content else None
-    return PowerMode(name, numbers["cpu_mhz"], numbers["gpu_mhz"], int(numbers["sms"]), numbers["bandwidth_gb_s"], watts)
+    sms = int(numbers.pop("sms"))
+    return PowerMode(name=name, sms=sms, watts=watts, **numbers)
 
 
 def _check(profile: Profile, document: _Table) -> None:
     from ..cost import CONSTANTS, FACTS
 
-    for section, present, needed in (("facts", profile.facts, FACTS), ("constants", profile.constants, CONSTANTS)):
-        table = document.table(section)
-        for key in needed:
-            if key not in present:
-                raise table.error(f"is missing; keys here: {', '.join(present)}", key)
-        for key in present:
-            if key not in needed:
-                raise table.error(f"is not known; known keys: {', '.join(needed)}", key)
+    _check_keys(document.table("facts"), FACTS)
+    _check_modes(profile, document)
+    if profile.transferred_from:
+        return
+    _check_keys(document.table("constants"), CONSTANTS)
+    calibration = document.table("calibration")
+    if profile.calibrated_mode not in profile.modes:
+        known = ", ".join(profile.modes)
+        raise calibration.error(f"unknown power mode {profile.calibrated_mode!r}; known: {known}", "power_mode")
+    if len(profile.covariance) not in (0, len(CONSTANTS)):
+        raise calibration.error(f"must have {len(CONSTANTS)} rows, got {len(profile.covariance)}", "covariance")
+
+
+def _check_keys(table: _Table, needed: Sequence[str]) -> None:
+    for key in needed:
+        if key not in table.content:
+            raise table.error(f"is missing; keys here: {', '.join(table.content)}", key)
+    for key in table.content:
+        if key not in needed:
+            raise table.error(f"is not known; known keys: {', '.join(needed)}", key)
+
+
+def _check_modes(profile: Profile, document: _Table) -> None:
     peak = profile.fact("dram_peak_gb_s")
     for name, mode in profile.modes.items():
         if mode.bandwidth_gb_s > peak:
             message = f"is above the memory's peak of {peak:g} GB/s, got {mode.bandwidth_gb_s:g}"
             raise document.table("power_mode").table(name).error(message, "bandwidth_gb_s")
-    for table, key, mode_name in (
-        (document.table("board"), "default_power_mode", profile.default_mode),
-        (document.table("calibration"), "power_mode", profile.calibrated_mode),
-    ):
-        if mode_name not in profile.modes:
-            raise table.error(f"unknown power mode {mode_name!r}; known: {', '.join(profile.modes)}", key)
+    if profile.default_mode not in profile.modes:
+        message = f"unknown power mode {profile.default_mode!r}; known: {', '.join(profile.modes)}"
+        raise document.table("board").error(message, "default_power_mode")
