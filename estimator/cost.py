@@ -185,12 +185,16 @@ def _memory_us(kernels: KernelColumns, rates: Rates) -> Column:
 
 
 def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
-    """A skinny product (a matrix times few vectors) has kernels of its own, which waste no tile."""
-    peak = rates.product_flops_per_us_per_sm
-    tiled = _tiled_on_tensor_cores if rates.products_on_tensor_cores else _tiled_on_fp32_cores
+    """A skinny product (a matrix times few vectors) has kernels of its own, which waste no tile.
+
+    Where tensor cores are allowed, the library still takes the other cores for what would not fill a tensor core.
+    """
+    tiled = _tiled_on_fp32_cores(kernels, rates.fp32_flops_per_us_per_sm, rates)
+    if rates.products_on_tensor_cores:
+        tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, rates.product_flops_per_us_per_sm, rates))
     skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
     untiled = kernels.flops / (rates.sms * rates.fp32_flops_per_us_per_sm * rates.constants["fp32_core_efficiency"])
-    return np.maximum(memory_us, np.where(skinny, untiled, tiled(kernels, peak, rates)))
+    return np.maximum(memory_us, np.where(skinny, untiled, tiled))
 
 
 def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
