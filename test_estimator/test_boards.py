@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import pytest
+
+from estimator.hardware.profile import known_hardware, load_profile
+
+CALIBRATED = "Jetson-Orin-AGX"
+TRANSFERRED = {
+    "Jetson-AGX-Xavier": "15W",
+    "Jetson-Orin-AGX-32GB": "40W",
+    "Jetson-Orin-NX-16GB": "15W",
+    "Jetson-Orin-Nano-8GB": "15W",
+    "NVIDIA-H100": "default",
+    "NVIDIA-H200": "default",
+}
+FP32, TF32, FP16 = (f"{kind}_flops_per_clock_per_sm" for kind in ("fp32", "tf32", "fp16"))
+INT8_DENSE, FP16_SPARSE, INT8_SPARSE = 2, 2, 4  # times FP16, dense
+
+
+class Advertised(NamedTuple):
+    hardware: str
+    fact: str
+    multiple: int
+    gpu_mhz: float  # the clock that the figure is advertised for
+    tera: float  # TFLOPS or TOPS of the GPU alone, without DLA
+    source: str
+
+
+ORIN_AGX_SHEET = "Jetson AGX Orin Series Modules Data Sheet DS-10662-001"
+ORIN_NANO_SHEET = "Jetson Orin Nano Series Data Sheet DS-11105-001 v1.1; 625 MHz"
+ADVERTISED = (
+    Advertised("Jetson-Orin-AGX", FP32, 1, 1300, 5.32, ORIN_AGX_SHEET),
+    Advertised("Jetson-Orin-AGX", FP16, FP16_SPARSE, 1300, 85, ORIN_AGX_SHEET),
+    Advertised("Jetson-Orin-AGX", FP16, INT8_SPARSE, 1300, 170, ORIN_AGX_SHEET),
+    Advertised("Jetson-Orin-AGX-32GB", FP32, 1, 939, 3.365, ORIN_AGX_SHEET),
+    Advertised("Jetson-Orin-AGX-32GB", FP16, FP16_SPARSE, 939, 54, ORIN_AGX_SHEET),
+    Advertised("Jetson-Orin-AGX-32GB", FP16, INT8_SPARSE, 939, 108, ORIN_AGX_SHEET),
+    Advertised("Jetson-Orin-NX-16GB", FP32, 1, 918, 1.88, "TechPowerUp, clock in DS-10712-001 v1.5"),
+    Advertised("Jetson-Orin-NX-16GB", FP16, INT8_DENSE, 1173, 38, "NVIDIA's table of Jetson modules, MAXN_SUPER"),
+    Advertised("Jetson-Orin-Nano-8GB", FP16, INT8_DENSE, 625, 20, ORIN_NANO_SHEET),
+    Advertised("Jetson-Orin-Nano-8GB", FP16, INT8_SPARSE, 625, 40, ORIN_NANO_SHEET),
+    Advertised("Jetson-Orin-Nano-8GB", FP16, INT8_SPARSE, 1020, 67, "Jetson Orin Nano Super Developer Kit data sheet"),
+    Advertised("Jetson-AGX-Xavier", FP16, 1, 1377, 11, "NVIDIA's specification of Jetson AGX Xavier"),
+    Advertised("Jetson-AGX-Xavier", FP16, INT8_DENSE, 1377, 22, "NVIDIA's specification of Jetson AGX Xavier"),
+    Advertised("NVIDIA-H100", FP32, 1, 1980, 66.9, "NVIDIA H100 white paper, by glennklockwood.com"),
+    Advertised("NVIDIA-H100", TF32, 1, 1830, 494.7, "NVIDIA H100 white paper, by glennklockwood.com"),
+    Advertised("NVIDIA-H100", FP16, 1, 1830, 989.4, "NVIDIA H100 white paper, by glennklockwood.com"),
+    Advertised("NVIDIA-H200", FP16, 1, 1830, 989.5, "data sheet; NVIDIA/cudnn-frontend pull request 650"),
+)
+MEMORY_GB_S = {  # advertised peak; sources beside the fact in each profile
+    "Jetson-AGX-Xavier": 137,
+    "Jetson-Orin-AGX": 204.8,
+    "Jetson-Orin-AGX-32GB": 204.8,
+    "Jetson-Orin-NX-16GB": 102,
+    "Jetson-Orin-Nano-8GB": 102,
+    "NVIDIA-H100": 3350,
+    "NVIDIA-H200": 4800,
+}
+
+
+def every_mode():
+    modes = [(name, mode) for name in known_hardware() for mode in load_profile(name).modes]
+    return [pytest.param(name, mode, id=f"{name}-{mode}") for name, mode in modes]
+
+
+def described(figure):
+    return f"{figure.hardware}-{figure.tera:g}T-at-{figure.gpu_mhz:g}MHz"
+
+
+def test_every_promised_board_has_a_profile():
+    assert set(known_hardware()) >= {CALIBRATED, *TRANSFERRED}
+
+
+@pytest.mark.parametrize(("name", "default_mode"), TRANSFERRED.items())
+def test_a_board_without_calibration_says_whose_constants_it_has(name, default_mode):
+    profile = load_profile(name)
+    assert profile.transferred_from == CALIBRATED
+    assert profile.constants == load_profile(CALIBRATED).constants
+    assert profile.default_mode == default_mode
+
+
+def test_the_calibrated_board_is_transferred_from_nowhere():
+    assert load_profile(CALIBRATED).transferred_from == ""
+
+
+@pytest.mark.parametrize("figure", ADVERTISED, ids=described)
+def test_the_peak_computed_from_facts_is_the_advertised_one(figure):
+    profile = load_profile(figure.hardware)
+    sms = max(mode.sms for mode in profile.modes.values())
+    computed = figure.multiple * sms * profile.fact(figure.fact) * figure.gpu_mhz * 1e6 / 1e12
+    assert computed == pytest.approx(figure.tera, rel=0.03), figure.source
+
+
+@pytest.mark.parametrize(("name", "advertised_gb_s"), MEMORY_GB_S.items())
+def test_the_memory_peak_is_the_advertised_one(name, advertised_gb_s):
+    assert load_profile(name).fact("dram_peak_gb_s") == pytest.approx(advertised_gb_s, rel=0.01)
+
+
+@pytest.mark.parametrize(("name", "mode_name"), every_mode())
+def test_the_achievable_bandwidth_is_below_the_peak(name, mode_name):
+    profile = load_profile(name)
+    fraction = profile.mode(mode_name).bandwidth_gb_s / profile.fact("dram_peak_gb_s")
+    assert 0.3 < fraction < 0.95
+
+
+@pytest.mark.parametrize(("name", "mode_name"), every_mode())
+def test_a_mode_is_a_plain_word_with_whole_tpcs(name, mode_name):
+    assert re.fullmatch(r"\w+", mode_name)
+    assert load_profile(name).mode(mode_name).sms % 2 == 0
+
+
+def test_volta_has_no_tf32_and_the_others_do():
+    without = {name for name in known_hardware() if load_profile(name).fact(TF32) == load_profile(name).fact(FP32)}
+    assert without == {"Jetson-AGX-Xavier"}
