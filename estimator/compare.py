@@ -1,0 +1,66 @@
+"""Estimate and measurement to verdict: the error in percent, and the rating that follows from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Mapping, Optional
+
+if TYPE_CHECKING:
+    from .pipeline import Estimate
+
+BANDS_PCT: Mapping[str, float] = {"EXCELLENT": 10.0, "GOOD": 25.0, "FAIR": 50.0, "POOR": math.inf}
+"""Each rating and the |error| in percent that it stays below, best first."""
+UNMEASURED = "UNMEASURED"
+"""The rating of an estimate that no measurement can be held against."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model's estimate beside its measurement. Times are in ms, to four significant digits; `error_pct` is signed.
+
+    `meas_ms` and `error_pct` are None where nothing was measured, the figures of the estimate where there is none.
+    `interval_pct` is the half-width of the estimate's 80 % prediction interval.
+    """
+
+    model: str
+    family: str
+    est_ms: Optional[float]
+    meas_ms: Optional[float]
+    error_pct: Optional[float]
+    rating: str
+    bound: Optional[str]
+    host_ms: Optional[float]
+    device_ms: Optional[float]
+    interval_pct: Optional[float]
+
+
+def compare(model: str, family: str, estimate: Estimate, meas_ms: Optional[float]) -> Comparison:
+    """Returns the comparison of an estimate with the measured latency in ms, or with None where there is none."""
+    est_ms = significant(estimate.latency_ms)
+    error_pct = None if meas_ms is None else round(100 * (est_ms / meas_ms - 1), 2)
+    host_ms, device_ms = significant(estimate.host_ms), significant(estimate.device_ms)
+    terms = estimate.bound, host_ms, device_ms, round(estimate.interval_pct, 1)
+    return Comparison(model, family, est_ms, meas_ms, error_pct, rate(error_pct), *terms)
+
+
+def without_estimate(model: str, family: str, outcome: str) -> Comparison:
+    """Returns the row of a model whose test ended ("failed", "skipped") before there was an estimate."""
+    return Comparison(model, family, None, None, None, outcome.upper(), None, None, None, None)
+
+
+def rate(error_pct: Optional[float]) -> str:
+    """Returns the rating of a signed error in percent; UNMEASURED for None."""
+    if error_pct is None:
+        return UNMEASURED
+    return next((rating for rating in BANDS_PCT if within_band(error_pct, rating)), "POOR")
+
+
+def within_band(error_pct: float, rating: str) -> bool:
+    """Whether an error in percent is as small as the rating promises (or smaller)."""
+    return abs(error_pct) < BANDS_PCT[rating]
+
+
+def significant(value: float, digits: int = 4) -> float:
+    """Returns the value rounded to this many significant digits, so that goldens can be compared exactly."""
+    return float(f"{value:.{digits}g}")

@@ -1,0 +1,184 @@
+"""Comparisons to something a person or a program reads: terminal table, Markdown, CSV, JSON, summary and bars."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from .compare import BANDS_PCT, UNMEASURED, Comparison
+
+FIELDS = ("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct")
+"""The columns of the table as data, in order."""
+_TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
+_TERMINAL_ROW = "  {:<22} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>10}"
+_RULE = "  " + "-" * 82
+_BAND_LABELS = {"EXCELLENT": "(<10%)", "GOOD": "(10-25%)", "FAIR": "(25-50%)", "POOR": "(>50%)"}
+
+EXCELLENT_BAR_SHARE = 1.0
+MEAN_BAR_PCT = 2.5
+MAX_BAR_PCT = 8.0
+CROSS_VALIDATION_BARS_PCT: Mapping[str, float] = {"leave_one_model_out": 4.0, "leave_one_family_out": 7.0}
+"""Mean |error| in percent of models that the fit has not seen, at most."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures over all models of a run; errors in percent, None where nothing was measured."""
+
+    total: int
+    failed_or_skipped: int
+    mean_abs_error_pct: Optional[float]
+    max_abs_error_pct: Optional[float]
+    per_rating: Mapping[str, int]
+
+
+def summarise(rows: Sequence[Comparison], failed_or_skipped: int = 0) -> Summary:
+    """Returns the summary of the rows, `failed_or_skipped` of which did not pass their test."""
+    errors = [abs(row.error_pct) for row in rows if row.error_pct is not None]
+    mean_pct = sum(errors) / len(errors) if errors else None
+    ratings = Counter(row.rating for row in rows)
+    return Summary(len(rows), failed_or_skipped, mean_pct, max(errors, default=None), ratings)
+
+
+def terminal_table(rows: Iterable[Comparison]) -> List[str]:
+    """Returns the lines of the table, families as headings."""
+    lines = [_TERMINAL_ROW.format(*_TITLES), _RULE]
+    for family, members in by_family(rows):
+        lines.append(f"  {family}")
+        lines.extend(_TERMINAL_ROW.format("  " + cells[0], *cells[1:]).rstrip() for cells in map(_cells, members))
+    return [*lines, _RULE]
+
+
+def by_family(rows: Iterable[Comparison]) -> Iterator[Tuple[str, List[Comparison]]]:
+    """Yields each family with its rows, in order of first appearance."""
+    families: Dict[str, List[Comparison]] = {}
+    for row in rows:
+        families.setdefault(row.family, []).append(row)
+    yield from families.items()
+
+
+def _cells(row: Comparison) -> Tuple[str, ...]:
+    return (
+        row.model,
+        _ms(row.est_ms),
+        _ms(row.meas_ms),
+        _percent(row.error_pct),
+        row.rating,
+        row.bound or "-",
+        "-" if row.interval_pct is None else f"± {row.interval_pct:.1f}%",
+    )
+
+
+def _ms(value: Optional[float]) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(value: Optional[float]) -> str:
+    return "-" if value is None else f"{value:+.1f}%"
+
+
+def summary_lines(summary: Summary) -> List[str]:
+    """Returns the SUMMARY block: counts, mean and max |error|, models per rating."""
+    lines = [
+        "  SUMMARY",
+        "  " + "-" * 40,
+        f"  Total models:     {summary.total}",
+        f"  Successful:       {summary.total - summary.failed_or_skipped}",
+        f"  Failed/Skipped:   {summary.failed_or_skipped}",
+        "",
+        f"  Mean |error|:     {_percent(summary.mean_abs_error_pct).lstrip('+')}",
+        f"  Max |error|:      {_percent(summary.max_abs_error_pct).lstrip('+')}",
+        "",
+    ]
+    return lines + [f"  {label:<17} {count}" for label, count in _rating_counts(summary)]
+
+
+def _rating_counts(summary: Summary) -> Iterator[Tuple[str, int]]:
+    for rating in BANDS_PCT:
+        yield f"{rating} {_BAND_LABELS[rating]}:", summary.per_rating.get(rating, 0)
+    if summary.per_rating.get(UNMEASURED):
+        yield f"{UNMEASURED}:", summary.per_rating[UNMEASURED]
+
+
+def bar_lines(summary: Summary, held_out_means_pct: Mapping[str, float]) -> List[str]:
+    """Returns one line per bar with the reached figure; held-out means in percent by the kind of cross-validation."""
+    lines = ["  BARS", "  " + "-" * 40]
+    if summary.mean_abs_error_pct is not None and summary.max_abs_error_pct is not None:
+        lines += _in_sample_bars(summary, summary.mean_abs_error_pct, summary.max_abs_error_pct)
+    for kind, bar_pct in CROSS_VALIDATION_BARS_PCT.items():
+        if kind in held_out_means_pct:
+            mean_pct = held_out_means_pct[kind]
+            title = f"{kind.replace('_', ' ').capitalize()}, mean |error|:"
+            lines.append(_bar(title, f"{mean_pct:.1f}%", f"<= {bar_pct:.0f}%", mean_pct <= bar_pct))
+    return lines
+
+
+def _in_sample_bars(summary: Summary, mean_pct: float, max_pct: float) -> List[str]:
+    excellent, total = summary.per_rating.get("EXCELLENT", 0), summary.total
+    return [
+        _bar("Models EXCELLENT:", f"{excellent} of {total}", f"{total} of {total}", excellent == total),
+        _bar("Mean |error|:", f"{mean_pct:.1f}%", f"<= {MEAN_BAR_PCT}%", mean_pct <= MEAN_BAR_PCT),
+        _bar("Max |error|:", f"{max_pct:.1f}%", f"< {MAX_BAR_PCT:.0f}%", max_pct < MAX_BAR_PCT),
+    ]
+
+
+def _bar(title: str, reached: str, bar: str, met: bool) -> str:
+    return f"  {title:<36} {reached:>9}   bar {bar:<9} {'met' if met else 'MISSED'}"
+
+
+def markdown_table(rows: Iterable[Comparison]) -> str:
+    """Returns the table in Markdown, a row in bold before each family."""
+    lines = [_markdown_row(_TITLES), "| --- | ---: | ---: | ---: | --- | --- | ---: |"]
+    for family, members in by_family(rows):
+        lines.append(_markdown_row((f"**{family}**", "", "", "", "", "", "")))
+        lines.extend(_markdown_row(_cells(row)) for row in members)
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def markdown_report(title: str, command: str, measured: str, rows: Sequence[Comparison]) -> str:
+    """Returns the validation report of a configuration: which command writes it, table, and summary."""
+    summary = summarise(rows)
+    facts = [
+        ("Models", summary.total),
+        *((label.rstrip(":"), count) for label, count in _rating_counts(summary)),
+    ]
+    errors = [("Mean", summary.mean_abs_error_pct), ("Max", summary.max_abs_error_pct)]
+    lines = [f"- {label}: {value}" for label, value in facts]
+    lines += [f"- {label} absolute error: {_percent(value).lstrip('+')}" for label, value in errors]
+    head = f"<!-- written by golden-latency -->\n<!-- {command} -->\n\n# {title}\n\n{measured}\n\n"
+    return head + markdown_table(rows) + "\n" + "\n".join(lines) + "\n"
+
+
+def csv_text(rows: Iterable[Comparison]) -> str:
+    """Returns the rows as CSV with a header; an empty cell where nothing was measured."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_data(row) for row in rows)
+    return out.getvalue()
+
+
+def json_text(rows: Iterable[Comparison]) -> str:
+    """Returns the rows as a JSON list of objects; null where nothing was measured."""
+    return json.dumps([_data(row) for row in rows], indent=2) + "\n"
+
+
+def _data(row: Comparison) -> Dict[str, Any]:
+    values = asdict(row)
+    return {field: values[field] for field in FIELDS}
+
+
+FORMATS: Mapping[str, Callable[[Iterable[Comparison]], str]] = {
+    ".csv": csv_text,
+    ".md": markdown_table,
+    ".json": json_text,
+}
+"""File suffix to the function that renders rows for it."""

@@ -1,0 +1,1 @@
+"""The pytest side of golden-latency: options, recorded measurements, goldens, hooks."""

@@ -1,0 +1,175 @@
+"""The hooks and fixtures by which pytest runs the suite."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
+
+import pytest
+
+from ..compare import Comparison
+from ..errors import GoldenLatencyError, UsageError
+from ..report import FORMATS, bar_lines, summarise, summary_lines, terminal_table
+from .checks import Golden, ValidationReport, measured_from
+from .files import write_atomically
+from .goldens import GoldenExtension
+from .options import Settings, add_options, load_settings
+from .results import Result, ResultCollector, as_properties, validate
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+    from ..zoo import ZooModel
+
+_SETTINGS = pytest.StashKey[Settings]()
+_COLLECTOR = pytest.StashKey[ResultCollector]()
+_WHOLE_ZOO = "whole_zoo"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the options of the suite."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Checks every option and record before anything runs; what is bad ends the run in one line, exit code 4."""
+    config.addinivalue_line("markers", f"{_WHOLE_ZOO}: judges all models at once; left out when options select some")
+    if config.getoption("help"):
+        return
+    try:
+        settings = load_settings(config)
+    except UsageError as error:
+        raise pytest.UsageError(" ".join(str(error).split())) from None
+    config.stash[_SETTINGS] = settings
+    GoldenExtension.folder = settings.folder
+    if not hasattr(config, "workerinput"):
+        from ..zoo import MODELS
+
+        config.stash[_COLLECTOR] = ResultCollector(MODELS)
+        config.pluginmanager.register(config.stash[_COLLECTOR])
+
+
+def pytest_report_header(config: pytest.Config) -> List[str]:
+    """Says what is estimated, what it is held against, and with which software."""
+    settings = config.stash[_SETTINGS]
+    configuration = settings.configuration
+    record = settings.measurements.path.relative_to(config.rootpath)
+    software = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    return [
+        f"hardware: {configuration.hardware}, mode {configuration.thermal_profile}, "
+        f"precision {configuration.precision}, batch {configuration.batch_size}",
+        f"measurements: {record}: {measured_from(settings)}"
+        if settings.measurements.runs_ms
+        else measured_from(settings),
+        f"software: {software}, Python {sys.version.split()[0]}",
+    ]
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Deselects what `--models` and `--skip` leave out; names each test's model, so that every report carries it."""
+    settings = config.stash[_SETTINGS]
+    deselected = [item for item in items if not _is_selected(item, settings)]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in deselected]
+    for item in items:
+        model = _model_of(item)
+        if model is not None:
+            item.user_properties.append(("model", model.name))
+
+
+def _is_selected(item: pytest.Item, settings: Settings) -> bool:
+    model = _model_of(item)
+    if model is not None:
+        return model in settings.models
+    return settings.whole_zoo or item.get_closest_marker(_WHOLE_ZOO) is None
+
+
+def _model_of(item: pytest.Item) -> Optional[ZooModel]:
+    from ..zoo import ZooModel
+
+    model = item.callspec.params.get("model") if hasattr(item, "callspec") else None
+    return model if isinstance(model, ZooModel) else None
+
+
+@pytest.fixture
+def validated(request: pytest.FixtureRequest) -> Callable[[ZooModel], Result]:
+    """Returns the function that estimates a model for the run's configuration and compares it with its measurement."""
+
+    def validate_model(model: ZooModel) -> Result:
+        result = _validate(model, request.config.stash[_SETTINGS])
+        request.node.user_properties.extend(as_properties(result.comparison))
+        return result
+
+    return validate_model
+
+
+@pytest.fixture
+def validated_zoo(request: pytest.FixtureRequest) -> Sequence[Result]:
+    """Returns the results of all models, in the order of the report."""
+    from ..zoo import MODELS
+
+    return [_validate(model, request.config.stash[_SETTINGS]) for model in MODELS]
+
+
+def _validate(model: ZooModel, settings: Settings) -> Result:
+    __tracebackhide__ = True
+    try:
+        return validate(model, settings.configuration, settings.measurements.median_ms(model.name))
+    except GoldenLatencyError as error:
+        pytest.fail(f"{model.name}: no estimate: {error}", pytrace=False)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Golden:
+    """Returns the comparison with the goldens of the run's configuration."""
+    return Golden(request.config.stash[_SETTINGS], snapshot, request.config.rootpath)
+
+
+@pytest.fixture
+def validation_report(request: pytest.FixtureRequest) -> ValidationReport:
+    """Returns the comparison with the configuration's validation.md."""
+    return ValidationReport(request.config.stash[_SETTINGS], request.config.rootpath)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Writes the files of `--output`, unless the run was cut short."""
+    collector = session.config.stash.get(_COLLECTOR, None)
+    if (
+        collector is None
+        or not collector.rows()
+        or exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    ):
+        return
+    for path in session.config.stash[_SETTINGS].outputs:
+        write_atomically(path, FORMATS[path.suffix](collector.rows()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Prints the table, the summary, and over the whole zoo the bars."""
+    rows, settings = config.stash[_COLLECTOR].rows(), config.stash[_SETTINGS]
+    if not rows:
+        return
+    hardware, mode = settings.configuration.hardware, settings.configuration.thermal_profile
+    terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {hardware} ({mode})")
+    for line in _report_lines(rows, config.stash[_COLLECTOR].failed_or_skipped(), settings):
+        terminalreporter.write_line(line)
+
+
+def _report_lines(rows: Sequence[Comparison], failed_or_skipped: int, settings: Settings) -> Iterator[str]:
+    from ..zoo import MODELS
+
+    summary = summarise(rows, failed_or_skipped)
+    yield from (*terminal_table(rows), "", *summary_lines(summary))
+    if len(rows) == len(MODELS) and summary.mean_abs_error_pct is not None:
+        yield from ("", *bar_lines(summary, settings.held_out_means_pct))
+    yield from (f"  Table written to {path}" for path in settings.outputs if path.exists())

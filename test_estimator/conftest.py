@@ -1,0 +1,75 @@
+"""Copies of the repository in which the tests run the suite as a user would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import List
+
+import pytest
+
+SMALL_MODELS = ("resnet18", "mobilenet_v2", "vgg11")
+CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
+_COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
+
+
+@pytest.fixture(scope="session")
+def repository_with_goldens(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose goldens are those of this very checkout: the tests judge the machinery, not the calibration."""
+    copy = tmp_path_factory.mktemp("repository")
+    _copy_repository(request.config.rootpath, copy)
+    shutil.rmtree(copy / CONFIGURATION / "test_models", ignore_errors=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--snapshot-update"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    subprocess.run(command, cwd=copy, check=True, stdout=subprocess.DEVNULL, env=environment)
+    return copy
+
+
+@pytest.fixture
+def suite(repository_with_goldens: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        monkeypatch.delenv(name)
+    _copy_repository(repository_with_goldens, pytester.path)
+    return Suite(pytester)
+
+
+def _copy_repository(source: Path, target: Path) -> None:
+    for name in _COPIED:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source / name, target / name)
+
+
+class Suite:
+    """A copy of the repository of one's own, and pytest to run in it."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self._pytester = pytester
+        self.path = pytester.path
+        self.folder = pytester.path / CONFIGURATION
+        self.profile = pytester.path / "estimator" / "hardware" / "Jetson-Orin-AGX.toml"
+
+    def run(self, *options: str, models: str = ",".join(SMALL_MODELS)) -> pytest.RunResult:
+        """Runs the small models, or those named; all of them for an empty text."""
+        selection = ["--models", models] if models else []
+        return self._pytester.runpytest_subprocess(*selection, *options)
+
+    def golden(self, model: str) -> Path:
+        return self.folder / "test_models" / f"test_model[{model}].json"
+
+    def files(self) -> dict:
+        """Every golden file with its content."""
+        root = self.path / "golden"
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def report_lines(run: pytest.RunResult) -> List[str]:
+    """The lines from the table's title to the end of the summary."""
+    lines = run.outlines
+    start = next(i for i, line in enumerate(lines) if "GOLDEN REFERENCE VALIDATION" in line)
+    end = next(i for i, line in enumerate(lines) if line.strip().startswith("POOR (>50%)"))
+    return lines[start : end + 1]

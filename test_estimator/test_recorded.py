@@ -1,0 +1,124 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from estimator.errors import RecordError
+from estimator.suite.files import read_toml, write_atomically
+from estimator.suite.recorded import (
+    FILE_NAME,
+    PROVENANCE_KEYS,
+    Measurements,
+    load_measurements,
+    measurements_text,
+    write_measurements,
+)
+from estimator.zoo import MODELS
+
+PROVENANCE = {key: f"the {key}" for key in PROVENANCE_KEYS}
+KNOWN = ("tiny", "huge")
+
+
+def record(path, runs_ms=None, provenance=None):
+    return Measurements(path, provenance or PROVENANCE, runs_ms or {"tiny": (7.0, 6.76, 6.71), "huge": (250.0,)})
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / FILE_NAME
+
+
+@pytest.fixture
+def recorded_path(request):
+    return request.config.rootpath / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1" / FILE_NAME
+
+
+def test_what_was_written_is_read_again(path):
+    write_measurements(record(path))
+    assert load_measurements(path, KNOWN) == record(path)
+
+
+def test_the_median_is_taken_over_the_runs(path):
+    assert record(path).median_ms("tiny") == 6.76
+    assert record(path).median_ms("nothing") is None
+
+
+def test_a_configuration_without_a_file_has_no_measurements(path):
+    assert load_measurements(path, KNOWN) == Measurements(path, {}, {})
+
+
+DAMAGES = {
+    "no TOML": ("tiny = [", "", "no valid TOML"),
+    "unknown model": ("huge", "hug", "'hug'; known: tiny, huge"),
+    "no runs": ("[7.0, 6.76, 6.71]", "[]", "runs_ms.tiny must be a list"),
+    "no list": ("[7.0, 6.76, 6.71]", "7.0", "runs_ms.tiny must be a list"),
+    "text": ("6.76", "'6.76'", "runs_ms.tiny must hold finite numbers above 0, got '6.76'"),
+    "true": ("6.76", "true", "runs_ms.tiny must hold finite numbers above 0, got True"),
+    "negative": ("6.76", "-6.76", "runs_ms.tiny must hold finite numbers above 0, got -6.76"),
+    "zero": ("6.76", "0", "runs_ms.tiny must hold finite numbers above 0, got 0"),
+    "nan": ("6.76", "nan", "runs_ms.tiny must hold finite numbers above 0, got nan"),
+    "infinite": ("6.76", "inf", "runs_ms.tiny must hold finite numbers above 0, got inf"),
+    "missing key": ('board = "the board"', "", "missing key in [provenance] 'board'; required: board, mode"),
+    "empty text": ('"the board"', '" "', "provenance.board must be a text"),
+    "missing table": ("[runs_ms]", "[runs]", "missing table 'runs_ms'; required: provenance, runs_ms"),
+    "unknown table": ("[runs_ms]", "[more]\n[runs_ms]", "unknown table 'more'; known: provenance, runs_ms"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_record_is_refused_with_file_key_and_choices(path, old, new, message):
+    text = measurements_text(record(path))
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(RecordError) as error:
+        load_measurements(path, KNOWN)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_record_that_is_no_text_is_refused(path):
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecordError, match="cannot be read"):
+        load_measurements(path, KNOWN)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
+latencies_ms = st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_infinity=False)
+
+
+@given(board=texts, runs_ms=st.lists(latencies_ms, min_size=1))
+def test_any_text_and_any_latency_survive_the_file(tmp_path_factory, board, runs_ms):
+    path = tmp_path_factory.getbasetemp() / FILE_NAME
+    written = record(path, {"tiny": tuple(runs_ms)}, {**PROVENANCE, "board": board})
+    write_measurements(written)
+    assert load_measurements(path, KNOWN) == written
+
+
+def test_the_recorded_file_is_as_the_writer_would_write_it(recorded_path):
+    names = [model.name for model in MODELS]
+    assert measurements_text(load_measurements(recorded_path, names)) == recorded_path.read_text(encoding="utf-8")
+
+
+def test_the_record_of_the_jetson_has_three_runs_of_every_model(recorded_path):
+    measurements = load_measurements(recorded_path, [model.name for model in MODELS])
+    assert {model: len(runs_ms) for model, runs_ms in measurements.runs_ms.items()} == {m.name: 3 for m in MODELS}
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    write_atomically(path, "old")
+
+    def broken_disk(_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", broken_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_toml_that_is_no_toml_names_its_file(path):
+    path.write_text("a = ")
+    with pytest.raises(RecordError, match=FILE_NAME):
+        read_toml(path)

@@ -1,0 +1,115 @@
+"""Goldens as a user meets them: a constant moves, the diff says what, an update rewrites, nothing else is touched."""
+
+import json
+import re
+
+import pytest
+
+
+def move_constant(suite, name, factor=1.01):
+    """Multiplies a calibrated constant in the profile of the copy."""
+
+    def moved(match):
+        return f"{match.group(1)}{float(match.group(2)) * factor!r}"
+
+    text, count = re.subn(
+        rf"(\[constants\.{name}\]\nvalue = )([0-9.e+-]+)", moved, suite.profile.read_text(encoding="utf-8")
+    )
+    assert count == 1
+    suite.profile.write_text(text, encoding="utf-8")
+
+
+def changed(before, after):
+    return sorted(name.split("/", 2)[2] for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+@pytest.mark.parametrize("xdist", [("-p", "no:xdist"), ("-n0",), ("-n2",)], ids=["no xdist", "n0", "n2"])
+def test_one_percent_on_a_constant_is_red_and_says_which_terms_of_which_model_moved(suite, xdist):
+    before = suite.files()
+    move_constant(suite, "dispatch_kcycles")
+    run = suite.run(*xdist, models="resnet18")
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(
+        [
+            "resnet18 on Jetson-Orin-AGX 50W-fp32-b1: * terms differ from the golden",
+            "  term  *golden  *now  *change",
+            "  est_ms  *+*%",
+            "  error_pct  *+*pts",
+            "  host_ms  *+*%",
+            "  host_terms_ms.pointwise  *+*%",
+            "  golden:      golden/Jetson-Orin-AGX/50W-fp32-b1/test_models/test_model?resnet18?.json *",
+            "  measurement: *measurements.toml (median of 7.0, 6.76, 6.71 ms)",
+            "  estimate:    estimator/hardware/Jetson-Orin-AGX.toml",
+            "  If the change is meant: pytest --hardware Jetson-Orin-AGX --thermal-profile 50W --snapshot-*",
+        ]
+    )
+    assert not any("device_ms" in line for line in run.outlines)
+    assert suite.files() == before
+
+
+def test_an_update_rewrites_what_moved_and_a_second_run_is_green(suite):
+    before = suite.files()
+    move_constant(suite, "dispatch_kcycles")
+    red = suite.run(models="")
+    assert red.parseoutcomes()["failed"] > 11
+    red.stdout.fnmatch_lines(["the validation table differs from its golden", "-| resnet18 | *", "+| resnet18 | *"])
+    assert suite.run("--snapshot-update", models="").ret == pytest.ExitCode.OK
+    names = changed(before, suite.files())
+    assert {"validation.md", "test_models/test_model[resnet18].json"} < set(names)
+    assert all(name == "validation.md" or name.startswith("test_models/") for name in names)
+    suite.run(models="").assert_outcomes(passed=23)
+
+
+def test_an_update_of_some_models_leaves_the_others_alone(suite):
+    before = suite.files()
+    move_constant(suite, "dispatch_kcycles")
+    run = suite.run("--snapshot-update", "-k", "not mobilenet_v2", models="resnet18,mobilenet_v2")
+    run.assert_outcomes(passed=1)
+    assert changed(before, suite.files()) == ["test_models/test_model[resnet18].json"]
+
+
+def test_an_update_with_workers_is_refused(suite):
+    before = suite.files()
+    move_constant(suite, "dispatch_kcycles")
+    run = suite.run("--snapshot-update", "-n2")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["ERROR: --snapshot-update cannot be combined with -n: *"])
+    assert suite.files() == before
+
+
+def test_a_model_without_a_golden_fails_and_an_update_writes_it(suite):
+    before = suite.files()
+    suite.golden("resnet18").unlink()
+    suite.run(models="resnet18").stdout.fnmatch_lines(["resnet18 on *: there is no golden to compare with"])
+    suite.run("--snapshot-update", models="resnet18").assert_outcomes(passed=1)
+    assert suite.files() == before
+
+
+def test_a_golden_that_was_only_reformatted_says_so(suite):
+    golden = suite.golden("resnet18")
+    golden.write_text(json.dumps(json.loads(golden.read_text())))
+    run = suite.run(models="resnet18")
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(["resnet18 on *: only the text differs from the golden"])
+
+
+def test_an_error_outside_the_band_of_the_golden_rating_says_so(suite):
+    assert json.loads(suite.golden("resnet18").read_text())["rating"] == "EXCELLENT"
+    move_constant(suite, "dispatch_kcycles", factor=1.3)
+    suite.run(models="resnet18").stdout.fnmatch_lines(
+        [
+            "  rating * EXCELLENT  *",
+            "resnet18: the error left the band of its golden rating",
+            "  expected |error| < 10 % (EXCELLENT)",
+            "  got +* % (*)",
+            "  estimated * ms, measured 6.76 ms",
+        ]
+    )
+
+
+def test_an_update_keeps_the_golden_of_a_model_that_cannot_be_estimated(suite):
+    before = suite.files()
+    with open(suite.path / "conftest.py", "a") as conftest:
+        conftest.write("import estimator.pipeline\nestimator.pipeline.estimate_stream = None\n")
+    suite.run("--snapshot-update", models="resnet18").assert_outcomes(failed=1)
+    assert suite.files() == before

@@ -1,0 +1,133 @@
+"""The suite as a user runs it: header, table, summary, selection and output, with and without pytest-xdist."""
+
+import csv
+import json
+import xml.etree.ElementTree as ET
+from importlib import metadata
+
+import pytest
+
+from estimator.compare import Comparison
+from estimator.report import summarise, summary_lines, terminal_table
+from test_estimator.conftest import SMALL_MODELS, report_lines
+
+OUTPUTS = ("table.csv", "table.md", "table.json")
+XDIST_MODES = {"no xdist": ("-p", "no:xdist"), "n0": ("-n0",), "n2": ("-n2",)}
+
+
+@pytest.fixture(params=XDIST_MODES.values(), ids=XDIST_MODES)
+def run(request, suite):
+    run = suite.run(*request.param, *(option for name in OUTPUTS for option in ("--output", name)))
+    run.suite = suite
+    return run
+
+
+def test_a_run_says_the_same_for_any_number_of_workers(run):
+    assert run.ret == pytest.ExitCode.OK
+    header_says_what_is_estimated_and_with_what(run)
+    table_and_summary_are_those_of_the_goldens(run, SMALL_MODELS)
+    outputs_hold_one_row_per_model(run)
+
+
+def header_says_what_is_estimated_and_with_what(run):
+    run.stdout.fnmatch_lines(
+        [
+            "hardware: Jetson-Orin-AGX, mode 50W, precision fp32, batch 1",
+            "measurements: golden/Jetson-Orin-AGX/50W-fp32-b1/measurements.toml: *: median of 3 recorded runs, *",
+            f"software: torch {metadata.version('torch')}, torchvision {metadata.version('torchvision')}, Python 3.*",
+        ]
+    )
+
+
+def table_and_summary_are_those_of_the_goldens(run, models):
+    goldens = (json.loads(run.suite.golden(model).read_text()) for model in models)
+    rows = [Comparison(**{key: golden[key] for key in Comparison.__dataclass_fields__}) for golden in goldens]
+    expected = [*terminal_table(rows), "", *summary_lines(summarise(rows))]
+    assert report_lines(run)[1:] == expected
+    assert sum(line.startswith("    ") for line in expected) == len(models)
+
+
+def outputs_hold_one_row_per_model(run):
+    with open(run.suite.path / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == list(SMALL_MODELS)
+    assert rows[0]["meas_ms"] == "6.76"
+    as_json = json.loads((run.suite.path / "table.json").read_text())
+    assert [{key: str(value) for key, value in row.items()} for row in as_json] == rows
+    markdown = (run.suite.path / "table.md").read_text()
+    assert all(f"| {row['model']} | {float(row['est_ms']):.2f} | " in markdown for row in rows)
+    run.stdout.fnmatch_lines([f"*Table written to *{name}" for name in OUTPUTS])
+
+
+def test_what_is_skipped_or_deselected_is_not_in_the_table(suite):
+    run = suite.run("--skip", "vgg11", "-k", "not mobilenet_v2")
+    run.suite = suite
+    run.assert_outcomes(passed=1, deselected=22)
+    table_and_summary_are_those_of_the_goldens(run, ["resnet18"])
+    assert not any("unused" in line for line in run.outlines)
+
+
+def test_a_test_can_be_deselected_by_its_id(suite):
+    run = suite.run("--deselect", "test_models/test_models.py::test_model[resnet18]", models="resnet18,vgg11")
+    run.suite = suite
+    run.assert_outcomes(passed=1, deselected=22)
+    table_and_summary_are_those_of_the_goldens(run, ["vgg11"])
+
+
+def test_the_whole_zoo_is_judged_by_the_bars_and_its_report(suite):
+    run = suite.run(models="")
+    run.assert_outcomes(passed=23)
+    lines = [line.split() for line in run.outlines]
+    assert any(line[:5] == ["Models", "EXCELLENT:", "22", "of", "22"] for line in lines)
+    for bar in (["Mean", "|error|:"], ["Max", "|error|:"], ["Leave", "one", "model"], ["Leave", "one", "family"]):
+        assert any(line[: len(bar)] == bar and "bar" in line for line in lines)
+
+
+def test_a_model_that_cannot_be_estimated_fails_alone(suite):
+    breaking = (
+        "import estimator.pipeline",
+        "from estimator.errors import CaptureError",
+        "estimate_stream = estimator.pipeline.estimate_stream",
+        "def fail_large(ops, configuration):",
+        "    if sum(op.name == 'aten.convolution' for op in ops) == 8:",
+        "        raise CaptureError('aten.item needs the values of a tensor')",
+        "    return estimate_stream(ops, configuration)",
+        "estimator.pipeline.estimate_stream = fail_large",
+    )
+    with open(suite.path / "conftest.py", "a") as conftest:
+        conftest.write("\n".join(breaking) + "\n")
+    run = suite.run("--output", "table.csv", "--junitxml", "junit.xml")
+    run.assert_outcomes(passed=2, failed=1)
+    run.stdout.fnmatch_lines(["vgg11: no estimate: aten.item needs the values of a tensor"])
+    lines = [" ".join(line.split()) for line in report_lines(run)]
+    assert "vgg11 - - - FAILED -" in lines
+    assert "Failed/Skipped: 1" in lines
+    assert "vgg11,,,,FAILED,,," in (suite.path / "table.csv").read_text().splitlines()
+    junit_carries_the_figures(suite.path / "junit.xml")
+
+
+def junit_carries_the_figures(path):
+    case = next(case for case in ET.parse(path).iter("testcase") if case.get("name") == "test_model[resnet18]")
+    figures = {item.get("name"): item.get("value") for item in case.iter("property")}
+    assert (figures["model"], figures["meas_ms"]) == ("resnet18", "6.76")
+
+
+def test_a_mode_without_measurements_is_estimated_and_not_judged(suite):
+    before = suite.files()
+    update = suite.run("--thermal-profile", "MAXN", "--snapshot-update", models="resnet18")
+    assert update.ret == pytest.ExitCode.OK
+    after = suite.files()
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"Jetson-Orin-AGX/MAXN-fp32-b1/test_models/test_model[resnet18].json"}
+    run = suite.run("--thermal-profile", "MAXN", models="resnet18")
+    run.assert_outcomes(passed=1)
+    run.stdout.fnmatch_lines(["Not measured: there is no record for Jetson-Orin-AGX MAXN-fp32-b1."])
+    words = next(line.split() for line in run.outlines if line.startswith("    resnet18"))
+    assert words[2:] == ["-", "-", "UNMEASURED", "host"]
+
+
+def test_neither_torch_nor_torchvision_is_imported_to_collect_or_to_refuse(suite):
+    with open(suite.path / "conftest.py", "a") as conftest:
+        conftest.write("import sys\nfor name in ('torch', 'torchvision'):\n    sys.modules[name] = None\n")
+    assert suite.run("--collect-only").ret == pytest.ExitCode.OK
+    assert suite.run("--thermal-profile", "60W").ret == pytest.ExitCode.USAGE_ERROR
