@@ -72,7 +72,12 @@ def op_stream(model: ZooModel, batch_size: int = 1, precision: str = "fp32") -> 
     from .capture import capture
     from .precision import tensor_dtype
 
-    return capture(model.build(), model.example_input(batch_size), dtype=tensor_dtype(precision))
+    return capture(_without_weights(model), model.example_input(batch_size), dtype=tensor_dtype(precision))
+
+
+@functools.lru_cache(maxsize=None)
+def _without_weights(model: ZooModel) -> torch.nn.Module:
+    return model.build()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -21,9 +21,9 @@ from .results import Result
 class Golden:
     """Compares results with the goldens of the run's configuration."""
 
-    def __init__(self, settings: Settings, snapshot: SnapshotAssertion, root: Path) -> None:
+    def __init__(self, settings: Settings, snapshot: Optional[SnapshotAssertion], root: Path) -> None:
         self._settings = settings
-        self._snapshot = snapshot.use_extension(GoldenExtension)
+        self._snapshot = snapshot and snapshot.use_extension(GoldenExtension)
         self._root = root
 
     def check(self, result: Result) -> None:
@@ -35,9 +35,16 @@ class Golden:
         unchanged = self._snapshot == golden_data(result)
         if self._settings.updating:
             return
-        problems = [*([] if unchanged else self._difference(result)), *self._band_problem(result)]
+        problems = self.problems(result, unchanged)
         if problems:
-            pytest.fail("\n".join([*problems, *self._sources(result)]), pytrace=False)
+            pytest.fail("\n".join(problems), pytrace=False)
+
+    def problems(self, result: Result, unchanged: Optional[bool] = None) -> List[str]:
+        """Returns the lines that say what differs from the golden and where to look; none if all is well."""
+        if unchanged is None:
+            unchanged = self._settings.goldens.get(result.comparison.model) == golden_data(result)
+        lines = [*([] if unchanged else self._difference(result)), *self._band_problem(result)]
+        return [*lines, *self._sources(result)] if lines else []
 
     def _difference(self, result: Result) -> Iterator[str]:
         name = result.comparison.model
@@ -110,7 +117,7 @@ class ValidationReport:
 
     def _text(self, results: Sequence[Result]) -> str:
         settings = self._settings
-        title = f"{settings.configuration.hardware}, {settings.configuration.label}"
+        title = f"{settings.configuration.hardware}, {settings.configuration.label}{settings.transferred}"
         rows = [result.comparison for result in results]
         return markdown_report(title, f"{settings.command} --snapshot-update", measured_from(settings), rows)
 

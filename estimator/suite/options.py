@@ -25,7 +25,26 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--hardware", metavar="NAME", default=DEFAULT_HARDWARE, help="device profile (default: %(default)s)"
     )
-    group.addoption("--thermal-profile", metavar="NAME", help="power mode of the device (default: the profile's own)")
+    group.addoption(
+        "--thermal-profile",
+        "--power-mode",
+        dest="thermal_profile",
+        metavar="NAME",
+        help="power mode of the device (default: the profile's own)",
+    )
+    group.addoption("--batch-size", metavar="N", default="1", help="inputs per forward pass (default: %(default)s)")
+    group.addoption(
+        "--precision",
+        metavar="NAME",
+        default="fp32",
+        help="fp32 (PyTorch's defaults), tf32, fp16 or bf16 (default: %(default)s)",
+    )
+    group.addoption("--compare", metavar="A,B", help="print one more table: the models in these power modes")
+    group.addoption(
+        "--every-configuration",
+        action="store_true",
+        help="instead of one configuration, hold each that has goldens against them",
+    )
     group.addoption("--models", metavar="A,B", help="estimate only these models")
     group.addoption("--skip", metavar="A,B", help="leave these models out")
     group.addoption(
@@ -49,6 +68,7 @@ class Settings:
     goldens: Mapping[str, Dict[str, Any]]
     held_out_means_pct: Mapping[str, float]
     updating: bool
+    compared_modes: Tuple[str, ...] = ()
 
     @property
     def whole_zoo(self) -> bool:
@@ -58,17 +78,33 @@ class Settings:
         return self.models == MODELS
 
     @property
+    def transferred(self) -> str:
+        """Returns ", transferred from <board>" where the constants are another board's, else an empty text."""
+        origin = load_profile(self.configuration.hardware).transferred_from
+        return f", transferred from {origin}" if origin else ""
+
+    @property
     def command(self) -> str:
         """The command line that runs this configuration."""
-        return f"pytest --hardware {self.configuration.hardware} --thermal-profile {self.configuration.thermal_profile}"
+        case = self.configuration
+        options = {"--hardware": case.hardware, "--thermal-profile": case.thermal_profile}
+        if case.precision != "fp32":
+            options["--precision"] = case.precision
+        if case.batch_size != 1:
+            options["--batch-size"] = str(case.batch_size)
+        return " ".join(["pytest", *(f"{name} {value}" for name, value in options.items())])
 
 
 def load_settings(config: pytest.Config) -> Settings:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
+    _refuse_parallel_update(config)
+    return settings_of(config, _configuration(config))
+
+
+def settings_of(config: pytest.Config, configuration: Configuration) -> Settings:
+    """Returns what the options ask for, but for this configuration instead of the one they name."""
     from ..zoo import MODELS
 
-    _refuse_parallel_update(config)
-    configuration = _configuration(config.getoption("hardware"), config.getoption("thermal_profile"))
     folder = config.rootpath / "golden" / configuration.hardware / configuration.label
     names = [model.name for model in MODELS]
     return Settings(
@@ -80,13 +116,32 @@ def load_settings(config: pytest.Config) -> Settings:
         goldens=load_goldens(folder, names),
         held_out_means_pct=load_held_out_means_pct(folder),
         updating=_updating(config),
+        compared_modes=_compared_modes(config, configuration.hardware),
     )
 
 
-def _configuration(hardware: str, thermal_profile: Optional[str]) -> Configuration:
+def every_configuration(config: pytest.Config) -> Tuple[Configuration, ...]:
+    """Returns the configurations that have goldens, by folder. RecordError for a folder that is none."""
     from ..pipeline import Configuration
 
-    return Configuration(hardware, load_profile(hardware).mode(thermal_profile).name)
+    folders = sorted(path.parent for path in (config.rootpath / "golden").glob("*/*/test_models"))
+    return tuple(Configuration.parse(folder.parent.name, folder.name) for folder in folders)
+
+
+def _configuration(config: pytest.Config) -> Configuration:
+    from ..pipeline import Configuration
+    from ..precision import find_precision
+
+    hardware, batch_size = config.getoption("hardware"), config.getoption("batch_size")
+    mode, precision = load_profile(hardware).mode(config.getoption("thermal_profile")), config.getoption("precision")
+    if not batch_size.isdecimal() or int(batch_size) < 1:
+        raise UsageError(f"--batch-size {batch_size}: must be a whole number from 1")
+    return Configuration(hardware, mode.name, find_precision(precision).name, int(batch_size))
+
+
+def _compared_modes(config: pytest.Config, hardware: str) -> Tuple[str, ...]:
+    names = config.getoption("compare")
+    return () if names is None else tuple(load_profile(hardware).mode(name).name for name in _names(names))
 
 
 def _selected_models(models: Optional[str], skip: Optional[str]) -> Tuple[ZooModel, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
 
 import pytest
@@ -14,13 +15,14 @@ from ..report import FORMATS, bar_lines, summarise, summary_lines, terminal_tabl
 from .checks import Golden, ValidationReport, measured_from
 from .files import write_atomically
 from .goldens import GoldenExtension
-from .options import Settings, add_options, load_settings
+from .options import Settings, add_options, every_configuration, load_settings
 from .results import Result, ResultCollector, as_properties, validate
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from ..zoo import ZooModel
+    from .configurations import ConfigurationGoldens
 
 _SETTINGS = pytest.StashKey[Settings]()
 _COLLECTOR = pytest.StashKey[ResultCollector]()
@@ -58,7 +60,7 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
     software = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
     return [
         f"hardware: {configuration.hardware}, mode {configuration.thermal_profile}, "
-        f"precision {configuration.precision}, batch {configuration.batch_size}",
+        f"precision {configuration.precision}, batch {configuration.batch_size}{settings.transferred}",
         f"measurements: {record}: {measured_from(settings)}"
         if settings.measurements.runs_ms
         else measured_from(settings),
@@ -71,6 +73,27 @@ def _version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
+    """Leaves the module of the other kind of run out: one configuration, or every one that has goldens."""
+    other = "test_models.py" if config.getoption("every_configuration") else "test_configurations.py"
+    return True if collection_path == config.rootpath / "test_models" / other else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Gives a test with a `configuration` each one that has goldens."""
+    if "configuration" in metafunc.fixturenames:
+        configurations = every_configuration(metafunc.config)
+        metafunc.parametrize("configuration", configurations, ids=[f"{c.hardware}/{c.label}" for c in configurations])
+
+
+@pytest.fixture
+def configuration_goldens(request: pytest.FixtureRequest) -> ConfigurationGoldens:
+    """Returns the comparison of any configuration with its goldens."""
+    from .configurations import ConfigurationGoldens
+
+    return ConfigurationGoldens(request.config)
 
 
 @pytest.hookimpl(trylast=True)
@@ -160,7 +183,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not rows:
         return
     hardware, mode = settings.configuration.hardware, settings.configuration.thermal_profile
-    terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {hardware} ({mode})")
+    title = f"GOLDEN REFERENCE VALIDATION - {hardware} ({mode}){settings.transferred}"
+    terminalreporter.write_sep("=", title)
     for line in _report_lines(rows, config.stash[_COLLECTOR].failed_or_skipped(), settings):
         terminalreporter.write_line(line)
 
@@ -172,4 +196,8 @@ def _report_lines(rows: Sequence[Comparison], failed_or_skipped: int, settings: 
     yield from (*terminal_table(rows), "", *summary_lines(summary))
     if len(rows) == len(MODELS) and summary.mean_abs_error_pct is not None:
         yield from ("", *bar_lines(summary, settings.held_out_means_pct))
+    if settings.compared_modes:
+        from .configurations import mode_lines
+
+        yield from ("", *mode_lines(settings.models, settings.configuration, settings.compared_modes))
     yield from (f"  Table written to {path}" for path in settings.outputs if path.exists())
