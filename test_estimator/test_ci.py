@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / ".ci"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+LABEL = "measure-on-jetson"
+REQUIRED_CHECK = "Jetson AGX Orin, live"
+DEVICE_WORKFLOW = "owner/golden-latency/.github/workflows/jetson.yml"
+
+
+def load(workflow: Path) -> Dict[Any, Any]:
+    return yaml.safe_load(workflow.read_text(encoding="utf-8"))
+
+
+def triggers(workflow: Path) -> Dict[str, Any]:
+    return load(workflow)[True]  # YAML 1.1 reads the key `on` so
+
+
+def jobs() -> Iterator[Tuple[str, Dict[str, Any]]]:
+    for workflow in WORKFLOWS:
+        for name, job in load(workflow)["jobs"].items():
+            yield f"{workflow.name}: {name}", job
+
+
+def steps() -> Iterator[Tuple[str, Dict[str, Any]]]:
+    for name, job in jobs():
+        for step in job["steps"]:
+            yield name, step
+
+
+def device_job() -> Dict[str, Any]:
+    return load(ROOT / ".github" / "workflows" / "jetson.yml")["jobs"]["measure"]
+
+
+def step_named(job: Dict[str, Any], start: str) -> Dict[str, Any]:
+    return next(step for step in job["steps"] if step.get("name", "").startswith(start))
+
+
+def tox_settings() -> configparser.ConfigParser:
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(ROOT / "tox.ini", encoding="utf-8")
+    return settings
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_read_the_repository_and_nothing_else(workflow: Path) -> None:
+    text = workflow.read_text(encoding="utf-8")
+    assert load(workflow)["permissions"] == {"contents": "read"}
+    assert text.count("permissions:") == 1
+    assert "secrets" not in text
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_every_action_is_pinned_by_commit_with_its_version_beside(workflow: Path) -> None:
+    used = re.findall(r"uses: (.*)", workflow.read_text(encoding="utf-8"))
+    assert used
+    assert [line for line in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+
+
+def test_an_action_is_pinned_to_the_same_commit_everywhere() -> None:
+    pins: Dict[str, set] = {}
+    for _, step in steps():
+        if "uses" in step:
+            pins.setdefault(step["uses"].split("@")[0], set()).add(step["uses"])
+    assert {action: len(versions) for action, versions in pins.items()} == dict.fromkeys(pins, 1)
+
+
+def test_every_job_ends_by_itself() -> None:
+    assert [(name, job["timeout-minutes"]) for name, job in jobs() if not 0 < job["timeout-minutes"] <= 45] == []
+
+
+def test_no_checkout_leaves_its_token_behind() -> None:
+    checkouts = [step for _, step in steps() if step.get("uses", "").startswith("actions/checkout@")]
+    assert [step["with"]["persist-credentials"] for step in checkouts] == [False] * len(list(jobs()))
+
+
+def test_no_text_of_an_event_is_pasted_into_a_shell() -> None:
+    assert [(name, step["run"]) for name, step in steps() if "${{" in step.get("run", "")] == []
+
+
+def test_no_step_goes_on_after_a_failure_or_hides_one() -> None:
+    assert [name for name, step in steps() if "continue-on-error" in step or "||" in step.get("run", "")] == []
+
+
+def test_a_pull_request_runs_with_its_own_rights_never_with_those_of_main() -> None:
+    for workflow in WORKFLOWS:
+        assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(triggers(workflow))
+
+
+def test_nothing_is_cached_for_a_later_run_to_trust() -> None:
+    assert [name for name, step in steps() if "cache" in step.get("uses", "") or "cache" in step.get("with", {})] == []
+
+
+def test_only_the_device_workflow_runs_on_a_machine_of_ours() -> None:
+    assert [name for name, job in jobs() if "self-hosted" in job["runs-on"]] == ["jetson.yml: measure"]
+
+
+def test_the_device_measures_main_every_night_by_hand_and_when_a_pull_request_is_labelled() -> None:
+    on = triggers(ROOT / ".github" / "workflows" / "jetson.yml")
+    assert set(on) == {"push", "schedule", "workflow_dispatch", "pull_request"}
+    assert on["push"] == {"branches": ["main"]}
+    assert on["pull_request"] == {"types": ["labeled"]}
+    assert len(on["schedule"]) == 1
+
+
+def test_a_pull_request_reaches_the_device_by_its_label_alone() -> None:
+    assert device_job()["if"] == f"github.event_name != 'pull_request' || github.event.label.name == '{LABEL}'"
+
+
+def test_a_run_that_was_not_asked_for_cannot_stand_in_for_a_required_check() -> None:
+    asked_for = device_job()["if"]
+    assert device_job()["name"] == f"${{{{ ({asked_for}) && '{REQUIRED_CHECK}' || 'Jetson AGX Orin, not asked for' }}}}"
+    assert f"require *{REQUIRED_CHECK}*" in (ROOT / "docs" / "runner.md").read_text(encoding="utf-8")
+
+
+def test_the_label_has_one_name_everywhere() -> None:
+    assert f"\nlabel={LABEL}\n" in (SCRIPTS / "job-started.sh").read_text(encoding="utf-8")
+    assert LABEL in (ROOT / "docs" / "runner.md").read_text(encoding="utf-8")
+
+
+def test_the_device_takes_one_job_at_a_time_and_cancels_none() -> None:
+    assert device_job()["runs-on"] == ["self-hosted", "linux", "ARM64", "jetson-orin-agx"]
+    assert device_job()["concurrency"] == {"group": "jetson-orin-agx", "cancel-in-progress": False}
+
+
+@pytest.mark.parametrize("step", ["Summary", "Keep"])
+def test_what_was_seen_is_kept_of_a_failed_run_too(step: str) -> None:
+    replay = load(ROOT / ".github" / "workflows" / "golden.yml")["jobs"]["replay"]
+    for job in (device_job(), replay):
+        assert step_named(job, step)["if"] == "always()"
+
+
+def test_both_supported_pairs_are_replayed_on_hosted_runners() -> None:
+    workflow = ROOT / ".github" / "workflows" / "golden.yml"
+    assert triggers(workflow) == {"push": None, "pull_request": None}
+    pairs = load(workflow)["jobs"]["replay"]["strategy"]["matrix"]["include"]
+    assert [tuple(pair.values()) for pair in pairs] == [("3.8", "py38-torch21"), ("3.11", "py311-torch213")]
+
+
+def test_the_shell_of_the_workflows_is_one_line_a_step() -> None:
+    assert [name for name, step in steps() if "\n" in step.get("run", "").strip()] == []
+
+
+def test_every_workflow_is_held_against_the_schema() -> None:
+    checked = tox_settings()["testenv:workflows"]["commands"]
+    assert [path.name for path in WORKFLOWS if f".github/workflows/{path.name}" not in checked] == []
+
+
+def test_the_jetson_environment_has_all_dependencies_but_torch_and_torchvision() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wanted = set(tomllib.load(file)["project"]["dependencies"]) - {"torch", "torchvision"}
+    environment = tox_settings()["testenv:jetson"]
+    assert {line.replace('"', "'") for line in environment["deps"].split("\n") if line} == wanted
+    assert environment["system_site_packages"] == environment["skip_install"] == "true"
+    assert "--no-deps" in environment["commands_pre"]
+
+
+@pytest.mark.parametrize("script", [path.name for path in sorted(SCRIPTS.iterdir()) if path.suffix in ("", ".sh")])
+def test_a_script_is_executable_bash_without_errors_of_syntax(script: str) -> None:
+    path = SCRIPTS / script
+    assert path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+    subprocess.run(["bash", "-n", str(path)], check=True)
+    assert "set -euo pipefail" in path.read_text(encoding="utf-8")
+
+
+def test_replay_runs_the_named_environment_and_leaves_its_table_in_results(tmp_path: Path) -> None:
+    repository = copied_scripts(tmp_path)
+    (repository / "results").mkdir()
+    (repository / "results" / "of-an-earlier-run").touch()
+    fake_tox(tmp_path / "bin", 'printf "%s\\n" "$@" > results/arguments; exit 3')
+    run = subprocess.run(["bash", str(repository / ".ci" / "replay"), "py38-torch21"], env=with_path(tmp_path / "bin"))
+    assert run.returncode == 3
+    assert [path.name for path in (repository / "results").iterdir()] == ["arguments"]
+    arguments = (repository / "results" / "arguments").read_text().split()
+    assert arguments[:3] == ["run", "-e", "py38-torch21"]
+    assert arguments[-4:] == ["--output", "results/table.md", "--junitxml", "results/junit.xml"]
+
+
+def copied_scripts(folder: Path) -> Path:
+    (folder / "repository" / ".ci").mkdir(parents=True)
+    for path in SCRIPTS.iterdir():
+        if path.is_file():
+            (folder / "repository" / ".ci" / path.name).write_bytes(path.read_bytes())
+    return folder / "repository"
+
+
+def fake_tox(folder: Path, body: str) -> None:
+    folder.mkdir()
+    (folder / "tox").write_text(f"#!/usr/bin/env bash\n{body}\n")
+    (folder / "tox").chmod(0o755)
+
+
+def with_path(folder: Path) -> Dict[str, str]:
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+SAMPLE_CONFTEST = """
+import json, os, pathlib, pytest
+
+def pytest_addoption(parser):
+    parser.addoption("--device")
+    parser.addoption("--output", action="append", default=[])
+
+def pytest_configure(config):
+    if config.getoption("device") == "cuda":
+        raise pytest.UsageError("--device cuda: no GPU is visible to torch")
+
+def pytest_sessionfinish(session):
+    rows = [{"model": name} for name in os.environ.get("MODELS", "").split()]
+    for path in map(pathlib.Path, session.config.getoption("output")):
+        path.write_text(json.dumps(rows) if path.suffix == ".json" else "| Model |\\n| --- |\\n| resnet18 |\\n")
+"""
+MEASURES = "def test_model(benchmark):\n    benchmark.pedantic(lambda: None, rounds=2)\n"
+
+
+def measure(folder: Path, tests: str, *options: str, models: str = "resnet18") -> Tuple[int, List[str]]:
+    """Runs a sample suite; returns the exit code and the lines of the output."""
+    (folder / "conftest.py").write_text(SAMPLE_CONFTEST)
+    (folder / "test_sample.py").write_text(tests)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, str(SCRIPTS / "measure.py"), "results", "-p", "no:cacheprovider", *options]
+    run = subprocess.run(command, cwd=folder, env={**environment, "MODELS": models}, stdout=subprocess.PIPE, text=True)
+    return run.returncode, run.stdout.splitlines()
+
+
+def summarised(folder: Path) -> str:
+    command = [sys.executable, str(SCRIPTS / "summary.py"), str(folder), "Jetson AGX Orin, live"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode("utf-8")
+
+
+def test_a_run_that_measured_every_model_passes_and_keeps_what_it_saw(tmp_path: Path) -> None:
+    exit_code, lines = measure(tmp_path, MEASURES)
+    assert exit_code == 0
+    assert not any("not measured" in line for line in lines)
+    kept = ["benchmark.json", "junit.xml", "log.txt", "table.json", "table.md"]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == kept
+    summary = summarised(tmp_path / "results")
+    assert summary.startswith("## Jetson AGX Orin, live\n\n**All 1 tests passed.**\n")
+    assert "| resnet18 |" in summary
+
+
+def test_an_absent_device_is_not_measured_and_fails_in_one_line(tmp_path: Path) -> None:
+    exit_code, lines = measure(tmp_path, MEASURES, "--device", "cuda")
+    assert exit_code == pytest.ExitCode.USAGE_ERROR
+    assert lines[-1] == "not measured: --device cuda: no GPU is visible to torch"
+    assert "**Not measured:** `--device cuda: no GPU is visible to torch`" in summarised(tmp_path / "results")
+
+
+def test_an_option_the_suite_does_not_know_is_not_measured(tmp_path: Path) -> None:
+    exit_code, lines = measure(tmp_path, MEASURES, "--no-such-option")
+    assert exit_code == pytest.ExitCode.USAGE_ERROR
+    assert lines[-1] == "not measured: unrecognized arguments: --no-such-option"
+
+
+def test_skipping_everything_is_not_measured_though_pytest_passes(tmp_path: Path) -> None:
+    skips = "import pytest\n\ndef test_model():\n    pytest.skip('power mode is 30W, not 50W')\n"
+    exit_code, lines = measure(tmp_path, skips)
+    assert exit_code == 1
+    assert lines[-1].startswith("not measured: ")
+    assert "power mode is 30W, not 50W" in lines[-1]
+
+
+def test_a_refusal_by_every_test_is_not_measured_with_its_reason(tmp_path: Path) -> None:
+    refuses = (
+        "import pytest\n\n@pytest.fixture\ndef live():\n    raise RuntimeError('power mode is 30W, not 50W')\n\n"
+        "def test_model(live):\n    pass\n"
+    )
+    exit_code, lines = measure(tmp_path, refuses)
+    assert exit_code == 1
+    assert "power mode is 30W, not 50W" in lines[-1]
+
+
+def test_passing_with_some_models_unmeasured_is_not_measured(tmp_path: Path) -> None:
+    exit_code, lines = measure(tmp_path, MEASURES, models="resnet18 vgg11")
+    assert (exit_code, lines[-1]) == (1, "not measured: only 1 of 2 models took a measurement")
+
+
+def test_no_test_at_all_is_not_measured(tmp_path: Path) -> None:
+    exit_code, lines = measure(tmp_path, "")
+    assert (exit_code, lines[-1]) == (5, "not measured: pytest ended with exit code 5")
+
+
+def test_a_regression_fails_as_a_measurement_and_is_named_in_the_summary(tmp_path: Path) -> None:
+    fails = MEASURES + "    assert False, 'REGRESSION: 11.2 ms, baseline 6.8 ms `x`'\n"
+    exit_code, lines = measure(tmp_path, fails)
+    assert exit_code == 1
+    assert not any("not measured" in line for line in lines)
+    summary = summarised(tmp_path / "results")
+    assert "**1 of 1 tests did not pass.**" in summary
+    assert "- `test_sample.test_model`: `AssertionError: REGRESSION: 11.2 ms, baseline 6.8 ms 'x'`" in summary
+
+
+def test_the_results_of_an_earlier_run_do_not_pass_for_those_of_this_one(tmp_path: Path) -> None:
+    measure(tmp_path, MEASURES)
+    exit_code, _ = measure(tmp_path, MEASURES, "--device", "cuda")
+    assert exit_code == pytest.ExitCode.USAGE_ERROR
+    summary = summarised(tmp_path / "results")
+    assert "No table: the run ended before it had tested a model." in summary
+
+
+def test_a_torch_that_hides_the_systems_is_not_measured_with(tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(str(environment), system_site_packages=True)
+    packages = next(environment.glob("lib/python*/site-packages"))
+    (packages / "torch.py").touch()
+    exit_code, line = measured_by(environment, tmp_path)
+    assert exit_code == 1
+    assert line.startswith("not measured: torch was installed into ")
+
+
+def test_a_system_without_torch_is_not_measured_with(tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(str(environment), system_site_packages=True)
+    has_torch = [str(environment / "bin" / "python"), "-c", "import importlib.util as u; print(u.find_spec('torch'))"]
+    if subprocess.run(has_torch, stdout=subprocess.PIPE, check=True).stdout.strip() != b"None":
+        pytest.skip("this machine's own Python has torch")
+    exit_code, line = measured_by(environment, tmp_path)
+    assert exit_code == 1
+    assert re.fullmatch(r"not measured: the system's Python [\d.]+ has no torch: .* docs/runner.md", line)
+
+
+def measured_by(environment: Path, folder: Path) -> Tuple[int, str]:
+    command = [str(environment / "bin" / "python"), str(SCRIPTS / "measure.py"), str(folder / "results")]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    return run.returncode, run.stdout.splitlines()[-1]
+
+
+def test_an_empty_folder_has_a_summary_that_says_so(tmp_path: Path) -> None:
+    assert "**No test ran.**" in summarised(tmp_path / "missing")
+
+
+def job_started(
+    folder: Path, event: str, ref: str, workflow: str, payload: Optional[Dict[str, Any]]
+) -> Tuple[int, str]:
+    (folder / "event.json").write_text(json.dumps(payload or {}))
+    environment = {
+        **os.environ,
+        "GITHUB_EVENT_NAME": event,
+        "GITHUB_EVENT_PATH": str(folder / "event.json"),
+        "GITHUB_REF": ref,
+        "GITHUB_REPOSITORY": "owner/golden-latency",
+        "GITHUB_WORKFLOW_REF": f"{workflow}@{ref}",
+    }
+    command = ["bash", "-e", str(SCRIPTS / "job-started.sh")]
+    run = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return run.returncode, run.stderr.strip()
+
+
+def labelled(name: str) -> Dict[str, Any]:
+    return {"action": "labeled", "label": {"name": name}, "pull_request": {"number": 7}}
+
+
+@pytest.mark.parametrize(
+    ("event", "ref", "payload"),
+    [
+        ("push", "refs/heads/main", None),
+        ("schedule", "refs/heads/main", None),
+        ("workflow_dispatch", "refs/heads/topic", None),
+        ("pull_request", "refs/pull/7/merge", labelled(LABEL)),
+    ],
+)
+def test_the_device_lets_in(event: str, ref: str, payload: Optional[Dict[str, Any]], tmp_path: Path) -> None:
+    assert job_started(tmp_path, event, ref, DEVICE_WORKFLOW, payload) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("event", "ref", "workflow", "payload"),
+    [
+        ("push", "refs/heads/topic", DEVICE_WORKFLOW, None),
+        ("push", "refs/heads/main", "owner/golden-latency/.github/workflows/other.yml", None),
+        ("push", "refs/heads/main", "fork/golden-latency/.github/workflows/jetson.yml", None),
+        ("pull_request", "refs/pull/7/merge", DEVICE_WORKFLOW, {"action": "opened", "label": {"name": LABEL}}),
+        ("pull_request", "refs/pull/7/merge", DEVICE_WORKFLOW, {"action": "synchronize"}),
+        ("pull_request", "refs/pull/7/merge", DEVICE_WORKFLOW, labelled("documentation")),
+        ("pull_request", "refs/pull/7/merge", "owner/golden-latency/.github/workflows/x.yml", labelled(LABEL)),
+        ("pull_request_target", "refs/heads/main", DEVICE_WORKFLOW, labelled(LABEL)),
+        ("issue_comment", "refs/heads/main", DEVICE_WORKFLOW, None),
+    ],
+)
+def test_the_device_refuses(
+    event: str, ref: str, workflow: str, payload: Optional[Dict[str, Any]], tmp_path: Path
+) -> None:
+    exit_code, message = job_started(tmp_path, event, ref, workflow, payload)
+    assert exit_code == 1
+    assert message.startswith("refused by the device: ")
+
+
+def test_a_job_that_names_no_event_is_refused(tmp_path: Path) -> None:
+    run = subprocess.run(
+        ["bash", str(SCRIPTS / "job-started.sh")], env={"PATH": os.environ["PATH"]}, stderr=subprocess.PIPE
+    )
+    assert run.returncode != 0
