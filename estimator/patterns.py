@@ -1,22 +1,27 @@
-"""Small patterns whose latency is known or worth knowing: what the models are made of, one piece at a time."""
+"""Patterns: what the models are made of, one small piece at a time. Recorded where somebody published their latency."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Tuple
+
+from .errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
+FAMILY = "Patterns"
+
 
 @dataclass(frozen=True)
 class Pattern:
-    """A small module, the shape of its input, and what had to be assumed about it."""
+    """A small module, the shape of its input for batch 1, and what had to be assumed about it."""
 
     name: str
     input_shape: Tuple[int, ...]
     layers: Callable[[], torch.nn.Module]
     assumed: str = ""
+    family: str = FAMILY
 
     def build(self, device: str = "meta") -> torch.nn.Module:
         """Returns the module in `eval()` on `device`."""
@@ -25,64 +30,178 @@ class Pattern:
         with torch.device(device):
             return self.layers().eval()
 
+    def example_input(self, batch_size: int = 1, device: str = "meta") -> torch.Tensor:
+        """Returns an input of this batch: random, or without data on "meta"."""
+        import torch
 
-def _sequence(*names_and_arguments: Tuple[object, ...]) -> Callable[[], torch.nn.Module]:
-    """Layers by name, built only when the pattern is: ("Conv2d", 64, 64, 3) is torch.nn.Conv2d(64, 64, 3)."""
+        make = torch.empty if device == "meta" else torch.rand
+        return make(batch_size, *self.input_shape[1:], device=device)
+
+
+def find_patterns(names: Iterable[str]) -> Tuple[Pattern, ...]:
+    """Returns the named patterns in order; UsageError names what is not known."""
+    wanted = list(names)
+    known = {pattern.name for pattern in PATTERNS}
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise UsageError(f"unknown pattern {', '.join(map(repr, unknown))}; known patterns: {', '.join(sorted(known))}")
+    return tuple(pattern for pattern in PATTERNS if pattern.name in wanted)
+
+
+def _sequence(*layers: Tuple[Any, ...]) -> Callable[[], torch.nn.Module]:
+    """Layers by name or by builder, made only when the pattern is: ("Conv2d", 64, 64, 3), (_residual(...),)."""
 
     def build() -> torch.nn.Module:
         import torch
 
-        modules = [getattr(torch.nn, str(name))(*arguments) for name, *arguments in names_and_arguments]
-        return torch.nn.Sequential(*modules)
+        made = [getattr(torch.nn, first)(*rest) if isinstance(first, str) else first() for first, *rest in layers]
+        return torch.nn.Sequential(*made)
 
     return build
 
 
-def _convolution(channels_in: int, channels_out: int, kernel: int, groups: int = 1) -> Tuple[object, ...]:
-    stride, padding, dilation, bias = 1, kernel // 2, 1, False
-    return "Conv2d", channels_in, channels_out, kernel, stride, padding, dilation, groups, bias
+def _combined(
+    inner: Callable[[], torch.nn.Module], combine: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> Callable[[], torch.nn.Module]:
+    """A module that combines its input with what `inner` makes of it."""
 
-
-def _squeeze_excitation(channels: int, squeezed: int) -> Callable[[], torch.nn.Module]:
     def build() -> torch.nn.Module:
         import torch
 
-        class SqueezeExcitation(torch.nn.Module):
+        class Combined(torch.nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.scale = torch.nn.Sequential(
-                    torch.nn.AdaptiveAvgPool2d(1),
-                    torch.nn.Conv2d(channels, squeezed, 1),
-                    torch.nn.ReLU(),
-                    torch.nn.Conv2d(squeezed, channels, 1),
-                    torch.nn.Hardsigmoid(),
-                )
+                self.inner = inner()
 
             def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return x * self.scale(x)
+                return combine(x, self.inner(x))
 
-        return SqueezeExcitation()
+        return Combined()
 
     return build
+
+
+def _function(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], torch.nn.Module]:
+    """A module without weights."""
+
+    def build() -> torch.nn.Module:
+        import torch
+
+        class Function(torch.nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return forward(x)
+
+        return Function()
+
+    return build
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, groups: int = 1, dilation: int = 1) -> Tuple[Any, ...]:
+    stride, padding, bias = 1, dilation * (kernel // 2), False
+    return "Conv2d", inputs, outputs, kernel, stride, padding, dilation, groups, bias
+
+
+def _block(inputs: int, outputs: int, kernel: int, activation: str = "", groups: int = 1, dilation: int = 1) -> Any:
+    """Convolution, BatchNorm, and an activation in place if one is named."""
+    layers = [_convolution(inputs, outputs, kernel, groups, dilation), ("BatchNorm2d", outputs)]
+    return _sequence(*layers, *([(activation, True)] if activation else []))
+
+
+def _gate(channels: int, squeezed: int, gate: str = "Hardsigmoid", activation: str = "ReLU") -> Any:
+    """Squeeze and excitation: the input scaled by what a bottleneck makes of its mean."""
+    layers = ("Conv2d", channels, squeezed, 1), (activation,), ("Conv2d", squeezed, channels, 1), (gate,)
+    return _combined(_sequence(("AdaptiveAvgPool2d", 1), *layers), lambda x, scale: x * scale)
+
+
+def _residual(*layers: Tuple[Any, ...]) -> Callable[[], torch.nn.Module]:
+    return _combined(_sequence(*layers), lambda x, y: x + y)
+
+
+def _self_attention(width: int, heads: int) -> Callable[[], torch.nn.Module]:
+    """torch.nn.MultiheadAttention on its inference fast path."""
+
+    def build() -> torch.nn.Module:
+        import torch
+
+        class SelfAttention(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.attention = torch.nn.MultiheadAttention(width, heads, batch_first=True)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
+
+        return SelfAttention()
+
+    return build
+
+
+def _window_attention(width: int, heads: int, window: int) -> Callable[[], torch.nn.Module]:
+    """Attention within windows of an image, which is cut into them and put together again."""
+
+    def build() -> torch.nn.Module:
+        import torch
+
+        class WindowAttention(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.to_qkv, self.merge = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                batch, channels, rows, columns = x.shape
+                grid = (batch, channels, rows // window, window, columns // window, window)
+                tokens = x.reshape(grid).permute(0, 2, 4, 3, 5, 1).reshape(-1, window * window, channels)
+                qkv = self.to_qkv(tokens).reshape(*tokens.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
+                scores = torch.softmax(qkv[0] * (channels // heads) ** -0.5 @ qkv[1].transpose(-2, -1), dim=-1)
+                merged = self.merge((scores @ qkv[2]).permute(0, 2, 1, 3).reshape(tokens.shape))
+                windows = merged.reshape(batch, rows // window, columns // window, window, window, channels)
+                return windows.permute(0, 5, 1, 3, 2, 4).reshape(x.shape)  # type: ignore[no-any-return]
+
+        return WindowAttention()
+
+    return build
+
+
+def _pyramid(inputs: int, outputs: int, rates: Tuple[int, ...]) -> Callable[[], torch.nn.Module]:
+    """Parallel dilated branches, concatenated and projected."""
+
+    def build() -> torch.nn.Module:
+        import torch
+
+        class Pyramid(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                branches = [_block(inputs, outputs, 3, "ReLU", dilation=rate)() for rate in rates]
+                self.branches = torch.nn.ModuleList([_block(inputs, outputs, 1, "ReLU")(), *branches])
+                self.project = _block(len(self.branches) * outputs, outputs, 1, "ReLU")()
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                merged: torch.Tensor = self.project(torch.cat([branch(x) for branch in self.branches], dim=1))
+                return merged
+
+        return Pyramid()
+
+    return build
+
+
+def _views(x: torch.Tensor) -> torch.Tensor:
+    for _ in range(16):
+        x = x.unsqueeze(0).transpose(1, 2).transpose(1, 2).squeeze(0)
+    return x
 
 
 PATTERNS: Tuple[Pattern, ...] = (
-    Pattern(
-        "conv_bn_relu",
-        (1, 64, 56, 56),
-        _sequence(_convolution(64, 64, 3), ("BatchNorm2d", 64), ("ReLU",)),
-        "no bias",
-    ),
+    Pattern("conv_bn_relu", (1, 64, 56, 56), _block(64, 64, 3, "ReLU"), "no bias"),
     Pattern("conv_relu", (1, 64, 56, 56), _sequence(_convolution(64, 64, 3), ("ReLU",)), "no bias"),
     Pattern(
-        "conv_relu_vgg",
+        "conv_relu_large",
         (1, 256, 56, 56),
         _sequence(_convolution(256, 256, 3), ("ReLU",)),
         "3.7 GFLOP are 64 channels at 224 px, 128 at 112, 256 at 56 or 512 at 28: taken as 256 at 56; no bias",
     ),
     Pattern("hardswish", (1, 96, 28, 28), _sequence(("Hardswish",))),
     Pattern("hardsigmoid", (1, 96, 1, 1), _sequence(("Hardsigmoid",))),
-    Pattern("se_block", (1, 96, 28, 28), _squeeze_excitation(96, 24), "28 px, squeezed to 24 channels"),
+    Pattern("se_block", (1, 96, 28, 28), _gate(96, 24), "28 px, squeezed to 24 channels"),
     Pattern(
         "dw_conv_5x5",
         (1, 96, 28, 28),
@@ -92,7 +211,43 @@ PATTERNS: Tuple[Pattern, ...] = (
     Pattern(
         "pw_conv_1x1",
         (1, 96, 14, 14),
-        _sequence(_convolution(96, 40, 1), ("BatchNorm2d", 40)),
+        _block(96, 40, 1),
         "14 px (5.6 GFLOPS in 269 us are 1.5 MFLOP), with BatchNorm",
     ),
+    Pattern(
+        "mbconv",
+        (1, 40, 28, 28),
+        _residual(
+            (_block(40, 240, 1, "SiLU"),),
+            (_block(240, 240, 5, "SiLU", groups=240),),
+            (_gate(240, 10, "Sigmoid", "SiLU"),),
+            (_block(240, 40, 1),),
+        ),
+    ),
+    Pattern(
+        "inverted_residual",
+        (1, 32, 28, 28),
+        _residual((_block(32, 192, 1, "ReLU6"),), (_block(192, 192, 3, "ReLU6", groups=192),), (_block(192, 32, 1),)),
+    ),
+    Pattern(
+        "bottleneck",
+        (1, 256, 56, 56),
+        _residual((_block(256, 64, 1, "ReLU"),), (_block(64, 64, 3, "ReLU"),), (_block(64, 256, 1),)),
+    ),
+    Pattern(
+        "encoder_layer",
+        (1, 197, 768),
+        _sequence(
+            (_residual(("LayerNorm", 768), (_self_attention(768, 12),)),),
+            (_residual(("LayerNorm", 768), ("Linear", 768, 3072), ("GELU",), ("Linear", 3072, 768)),),
+        ),
+    ),
+    Pattern("window_attention", (1, 64, 56, 56), _window_attention(64, 2, 7)),
+    Pattern("dilated_pyramid", (1, 2048, 28, 28), _pyramid(2048, 256, (12, 24, 36))),
+    Pattern("large_linear", (1, 25088), _sequence(("Linear", 25088, 4096), ("ReLU", True))),
+    Pattern("norm_mlp", (1, 197, 1024), _sequence(("LayerNorm", 1024), ("Linear", 1024, 4096), ("GELU",))),
+    Pattern("upsample_bilinear", (1, 21, 28, 28), _sequence(("Upsample", (224, 224), None, "bilinear", False))),
+    Pattern("tiny_chain", (1, 16), _sequence(*[("ReLU",)] * 64), "64 ops: the host's dispatch and nothing else"),
+    Pattern("view_chain", (1, 8, 4), _function(_views), "64 views: no kernel"),
+    Pattern("large_copy", (1, 64, 1024, 1024), _function(lambda x: x.clone()), "256 MiB read and written: bandwidth"),
 )

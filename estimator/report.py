@@ -74,7 +74,7 @@ def _cells(row: Comparison) -> Tuple[str, ...]:
 
 
 def _ms(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def _percent(value: Optional[float]) -> str:
@@ -115,6 +115,15 @@ def bar_lines(summary: Summary, held_out_means_pct: Mapping[str, float]) -> List
             title = f"{kind.replace('_', ' ').capitalize()}, mean |error|:"
             lines.append(_bar(title, f"{mean_pct:.1f}%", f"<= {bar_pct:.0f}%", mean_pct <= bar_pct))
     return lines
+
+
+def pattern_lines(rows: Sequence[Comparison]) -> List[str]:
+    """Returns one line with the patterns' mean |error| and ratings."""
+    summary = summarise(rows)
+    if summary.mean_abs_error_pct is None:
+        return []
+    counts = ", ".join(f"{count} {rating}" for rating, count in summary.per_rating.items())
+    return [f"  Mean |error| {summary.mean_abs_error_pct:.1f}%, max {summary.max_abs_error_pct:.1f}%; {counts}"]
 
 
 def _in_sample_bars(summary: Summary, mean_pct: float, max_pct: float) -> List[str]:

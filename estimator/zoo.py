@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple, Union
 
 from .errors import UsageError
+from .patterns import Pattern
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,9 @@ class ZooModel:
         return make(batch_size, 3, self.input_px, self.input_px, device=device)
 
 
+Subject = Union[ZooModel, Pattern]
+"""What can be estimated by name."""
+
 MODELS: Tuple[ZooModel, ...] = (
     *(ZooModel(name, "ResNet") for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")),
     *(ZooModel(name, "MobileNet") for name in ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")),
@@ -67,7 +71,7 @@ def find_models(names: Iterable[str]) -> Tuple[ZooModel, ...]:
 
 
 @functools.lru_cache(maxsize=None)
-def op_stream(model: ZooModel, batch_size: int = 1, precision: str = "fp32") -> Tuple[Op, ...]:
+def op_stream(model: Subject, batch_size: int = 1, precision: str = "fp32") -> Tuple[Op, ...]:
     """Returns the model's op stream at this batch and precision, captured once per session."""
     from .capture import capture
     from .precision import tensor_dtype
@@ -76,7 +80,7 @@ def op_stream(model: ZooModel, batch_size: int = 1, precision: str = "fp32") -> 
 
 
 @functools.lru_cache(maxsize=None)
-def _without_weights(model: ZooModel) -> torch.nn.Module:
+def _without_weights(model: Subject) -> torch.nn.Module:
     return model.build()
 
 

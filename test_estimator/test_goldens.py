@@ -11,8 +11,8 @@ from estimator.hardware.profile import load_profile
 from estimator.lower import lower
 from estimator.pipeline import Configuration, estimate_lowered
 from estimator.suite.goldens import (
+    MODEL_KIND,
     golden_data,
-    golden_path,
     load_goldens,
     load_held_out_means_pct,
     moved_terms,
@@ -42,7 +42,7 @@ def result(latency_ms=6.5, **terms):
 
 @pytest.fixture
 def golden(tmp_path):
-    path = golden_path(tmp_path, "tiny")
+    path = MODEL_KIND.golden_path(tmp_path, "tiny")
     path.parent.mkdir()
     path.write_text(json.dumps(golden_data(result())))
     return path

@@ -11,8 +11,10 @@ from typing import Any, List, Mapping, Optional
 
 from ..errors import GoldenLatencyError
 from ..hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
+from ..patterns import PATTERNS
 from ..pipeline import Configuration
 from ..suite.files import write_atomically
+from ..suite.goldens import PATTERN_KIND
 from ..suite.recorded import FILE_NAME, load_measurements
 from ..zoo import MODELS
 from .evidence import load_evidence
@@ -43,7 +45,8 @@ def _run(options: Any) -> int:
     profile = load_profile(options.hardware)
     folder = options.golden / profile.name / Configuration(profile.name, profile.calibrated_mode).label
     measurements = load_measurements(folder / FILE_NAME, [model.name for model in MODELS])
-    fitter = Fitter(profile, load_evidence(profile.name, measurements))
+    patterns = load_measurements(folder / PATTERN_KIND.record, [pattern.name for pattern in PATTERNS])
+    fitter = Fitter(profile, load_evidence(profile.name, measurements, patterns))
     fit = fitter.fit()
     print(_report(profile, fitter, fit))
     fitter = replace_constants(fitter, fit)

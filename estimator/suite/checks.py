@@ -13,7 +13,7 @@ from ..compare import BANDS_PCT, UNMEASURED, within_band
 from ..hardware.profile import load_profile
 from ..report import markdown_report
 from .files import write_atomically
-from .goldens import REPORT_NAME, GoldenExtension, golden_data, golden_path, moved_terms
+from .goldens import REPORT_NAME, GoldenExtension, golden_data, moved_terms
 from .options import Settings
 from .results import Result
 
@@ -73,7 +73,8 @@ class Golden:
     def _sources(self, result: Result) -> Iterator[str]:
         settings, name = self._settings, result.comparison.model
         runs_ms = ", ".join(map(str, settings.measurements.runs_ms.get(name, ()))) or "none"
-        yield f"  golden:      {_relative(golden_path(settings.folder, name), self._root)} (compared exactly)"
+        golden = settings.kind.golden_path(settings.folder, name)
+        yield f"  golden:      {_relative(golden, self._root)} (compared exactly)"
         yield f"  measurement: {_relative(settings.measurements.path, self._root)} (median of {runs_ms} ms)"
         yield f"  estimate:    {_relative(load_profile(settings.configuration.hardware).path, self._root)}"
         yield _advice(settings)

@@ -12,7 +12,7 @@ from ..pipeline import Configuration
 from ..zoo import MODELS, ZooModel
 from .checks import Golden, ValidationReport
 from .files import write_atomically
-from .goldens import GoldenExtension, golden_data, golden_path
+from .goldens import GoldenExtension, golden_data
 from .options import settings_of
 from .results import Result, validate
 
@@ -31,7 +31,7 @@ class ConfigurationGoldens:
         results = [validate(model, configuration, measured(model.name)) for model in MODELS]
         if settings.updating:
             for result in results:
-                _rewrite(result, golden_path(settings.folder, result.comparison.model))
+                _rewrite(result, settings.kind.golden_path(settings.folder, result.comparison.model))
         else:
             golden = Golden(settings, None, self._config.rootpath)
             problems = [line for result in results for line in golden.problems(result)]

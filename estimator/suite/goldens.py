@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Mapping, Tuple
 
@@ -20,7 +21,23 @@ from .results import Result
 REPORT_NAME = "validation.md"
 CROSS_VALIDATION_NAME = "cross-validation.json"
 _RATINGS = (*BANDS_PCT, UNMEASURED)
-_NAME_PREFIX, _NAME_SUFFIX = "test_model[", "].json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is estimated: the test's parameter, the folder of its tests and goldens, and the file of its record."""
+
+    parameter: str
+    folder: str
+    record: str
+
+    def golden_path(self, folder: Path, name: str) -> Path:
+        """Returns where the golden of a model (or pattern) is kept, below the folder of the configuration."""
+        return folder / self.folder / f"test_{self.parameter}[{name}].json"
+
+
+MODEL_KIND = Kind("model", "test_models", "measurements.toml")
+PATTERN_KIND = Kind("pattern", "test_patterns", "patterns.toml")
 
 
 class GoldenExtension(JSONSnapshotExtension):
@@ -86,28 +103,24 @@ def _flat(data: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
             yield key, value
 
 
-def load_goldens(folder: Path, known_models: Iterable[str]) -> Dict[str, Dict[str, Any]]:
-    """Returns the goldens of a configuration's models by name. RecordError for a damaged one or one of no model."""
-    known = tuple(known_models)
-    return dict(_load_golden(path, known) for path in sorted(folder.glob("test_models/*.json")))
+def load_goldens(folder: Path, known_names: Iterable[str], kind: Kind = MODEL_KIND) -> Dict[str, Dict[str, Any]]:
+    """Returns the goldens of a configuration by name. RecordError for a damaged one or one of no known model."""
+    known = tuple(known_names)
+    return dict(_load_golden(path, known, kind) for path in sorted(folder.glob(f"{kind.folder}/*.json")))
 
 
-def golden_path(folder: Path, model: str) -> Path:
-    """Returns where the golden of a model is kept."""
-    return folder / "test_models" / f"{_NAME_PREFIX}{model}{_NAME_SUFFIX}"
-
-
-def _load_golden(path: Path, known_models: Tuple[str, ...]) -> Tuple[str, Dict[str, Any]]:
-    model = path.name[len(_NAME_PREFIX) : -len(_NAME_SUFFIX)]
-    if path != golden_path(path.parent.parent, model) or model not in known_models:
-        raise RecordError(f"{path}: belongs to no model, delete it; known models: {', '.join(known_models)}")
+def _load_golden(path: Path, known_names: Tuple[str, ...], kind: Kind) -> Tuple[str, Dict[str, Any]]:
+    name = path.name[len(f"test_{kind.parameter}[") : -len("].json")]
+    if path != kind.golden_path(path.parent.parent, name) or name not in known_names:
+        known = ", ".join(known_names)
+        raise RecordError(f"{path}: belongs to no {kind.parameter}, delete it; known {kind.parameter}s: {known}")
     data = _read_json(path)
     for key, (is_valid, expected) in _GOLDEN_KEYS.items():
         if key not in data:
             raise RecordError(f"{path}: missing key {key!r}; required: {', '.join(_GOLDEN_KEYS)}; {_REPAIR}")
         if not is_valid(data[key]):
             raise RecordError(f"{path}: {key} must be {expected}, got {data[key]!r}; {_REPAIR}")
-    return model, data
+    return name, data
 
 
 _REPAIR = "restore it with git, or delete it and run pytest --snapshot-update"

@@ -11,8 +11,8 @@ import pytest
 from ..errors import UsageError
 from ..hardware.profile import DEFAULT_HARDWARE, load_profile
 from ..report import FORMATS
-from .goldens import load_goldens, load_held_out_means_pct
-from .recorded import FILE_NAME, Measurements, load_measurements
+from .goldens import MODEL_KIND, Kind, load_goldens, load_held_out_means_pct
+from .recorded import Measurements, load_measurements
 
 if TYPE_CHECKING:
     from ..pipeline import Configuration
@@ -69,6 +69,7 @@ class Settings:
     held_out_means_pct: Mapping[str, float]
     updating: bool
     compared_modes: Tuple[str, ...] = ()
+    kind: Kind = MODEL_KIND
 
     @property
     def whole_zoo(self) -> bool:
@@ -101,22 +102,24 @@ def load_settings(config: pytest.Config) -> Settings:
     return settings_of(config, _configuration(config))
 
 
-def settings_of(config: pytest.Config, configuration: Configuration) -> Settings:
-    """Returns what the options ask for, but for this configuration instead of the one they name."""
+def settings_of(config: pytest.Config, configuration: Configuration, kind: Kind = MODEL_KIND) -> Settings:
+    """Returns what the options ask for, but for this configuration, and for models or patterns."""
+    from ..patterns import PATTERNS
     from ..zoo import MODELS
 
     folder = config.rootpath / "golden" / configuration.hardware / configuration.label
-    names = [model.name for model in MODELS]
+    names = [subject.name for subject in (MODELS if kind is MODEL_KIND else PATTERNS)]
     return Settings(
         configuration=configuration,
         models=_selected_models(config.getoption("models"), config.getoption("skip")),
         outputs=tuple(_output_path(Path(text)) for text in config.getoption("output")),
         folder=folder,
-        measurements=load_measurements(folder / FILE_NAME, names),
-        goldens=load_goldens(folder, names),
+        measurements=load_measurements(folder / kind.record, names),
+        goldens=load_goldens(folder, names, kind),
         held_out_means_pct=load_held_out_means_pct(folder),
         updating=_updating(config),
         compared_modes=_compared_modes(config, configuration.hardware),
+        kind=kind,
     )
 
 

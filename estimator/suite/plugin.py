@@ -11,21 +11,24 @@ import pytest
 
 from ..compare import Comparison
 from ..errors import GoldenLatencyError, UsageError
-from ..report import FORMATS, bar_lines, summarise, summary_lines, terminal_table
+from ..patterns import PATTERNS, Pattern
+from ..report import FORMATS, bar_lines, pattern_lines, summarise, summary_lines, terminal_table
 from .checks import Golden, ValidationReport, measured_from
 from .files import write_atomically
-from .goldens import GoldenExtension
-from .options import Settings, add_options, every_configuration, load_settings
+from .goldens import PATTERN_KIND, GoldenExtension
+from .options import Settings, add_options, every_configuration, load_settings, settings_of
 from .results import Result, ResultCollector, as_properties, validate
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-    from ..zoo import ZooModel
+    from ..zoo import Subject
     from .configurations import ConfigurationGoldens
 
 _SETTINGS = pytest.StashKey[Settings]()
+_PATTERN_SETTINGS = pytest.StashKey[Settings]()
 _COLLECTOR = pytest.StashKey[ResultCollector]()
+_PATTERN_COLLECTOR = pytest.StashKey[ResultCollector]()
 _WHOLE_ZOO = "whole_zoo"
 
 
@@ -41,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         settings = load_settings(config)
+        config.stash[_PATTERN_SETTINGS] = settings_of(config, settings.configuration, PATTERN_KIND)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
     config.stash[_SETTINGS] = settings
@@ -48,8 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         from ..zoo import MODELS
 
-        config.stash[_COLLECTOR] = ResultCollector(MODELS)
-        config.pluginmanager.register(config.stash[_COLLECTOR])
+        for key, subjects, parameter in ((_COLLECTOR, MODELS, "model"), (_PATTERN_COLLECTOR, PATTERNS, "pattern")):
+            config.stash[key] = ResultCollector(subjects, parameter)
+            config.pluginmanager.register(config.stash[key])
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
@@ -98,38 +103,47 @@ def configuration_goldens(request: pytest.FixtureRequest) -> ConfigurationGolden
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Deselects what `--models` and `--skip` leave out; names each test's model, so that every report carries it."""
-    settings = config.stash[_SETTINGS]
-    deselected = [item for item in items if not _is_selected(item, settings)]
+    """Deselects what the options leave out; names each test's model or pattern, so that every report carries it.
+
+    Patterns run where some are recorded, unless the options select models.
+    """
+    deselected = [item for item in items if not _is_selected(item, config)]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if item not in deselected]
     for item in items:
-        model = _model_of(item)
-        if model is not None:
-            item.user_properties.append(("model", model.name))
+        subject = _subject_of(item)
+        if subject is not None:
+            item.user_properties.append(("pattern" if isinstance(subject, Pattern) else "model", subject.name))
 
 
-def _is_selected(item: pytest.Item, settings: Settings) -> bool:
-    model = _model_of(item)
-    if model is not None:
-        return model in settings.models
+def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
+    settings, subject = config.stash[_SETTINGS], _subject_of(item)
+    if isinstance(subject, Pattern):
+        return settings.whole_zoo and bool(config.stash[_PATTERN_SETTINGS].measurements.runs_ms)
+    if subject is not None:
+        return subject in settings.models
     return settings.whole_zoo or item.get_closest_marker(_WHOLE_ZOO) is None
 
 
-def _model_of(item: pytest.Item) -> Optional[ZooModel]:
+def _subject_of(item: pytest.Item) -> Optional[Subject]:
     from ..zoo import ZooModel
 
-    model = item.callspec.params.get("model") if hasattr(item, "callspec") else None
-    return model if isinstance(model, ZooModel) else None
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    subject = params.get("model") or params.get("pattern")
+    return subject if isinstance(subject, (ZooModel, Pattern)) else None
+
+
+def _settings_of(item: pytest.Item) -> Settings:
+    return item.config.stash[_PATTERN_SETTINGS if isinstance(_subject_of(item), Pattern) else _SETTINGS]
 
 
 @pytest.fixture
-def validated(request: pytest.FixtureRequest) -> Callable[[ZooModel], Result]:
-    """Returns the function that estimates a model for the run's configuration and compares it with its measurement."""
+def validated(request: pytest.FixtureRequest) -> Callable[[Subject], Result]:
+    """Returns the function that estimates a model (or pattern) and compares the estimate with its measurement."""
 
-    def validate_model(model: ZooModel) -> Result:
-        result = _validate(model, request.config.stash[_SETTINGS])
+    def validate_model(model: Subject) -> Result:
+        result = _validate(model, _settings_of(request.node))
         request.node.user_properties.extend(as_properties(result.comparison))
         return result
 
@@ -144,7 +158,7 @@ def validated_zoo(request: pytest.FixtureRequest) -> Sequence[Result]:
     return [_validate(model, request.config.stash[_SETTINGS]) for model in MODELS]
 
 
-def _validate(model: ZooModel, settings: Settings) -> Result:
+def _validate(model: Subject, settings: Settings) -> Result:
     __tracebackhide__ = True
     try:
         return validate(model, settings.configuration, settings.measurements.median_ms(model.name))
@@ -155,7 +169,7 @@ def _validate(model: ZooModel, settings: Settings) -> Result:
 @pytest.fixture
 def golden(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Golden:
     """Returns the comparison with the goldens of the run's configuration."""
-    return Golden(request.config.stash[_SETTINGS], snapshot, request.config.rootpath)
+    return Golden(_settings_of(request.node), snapshot, request.config.rootpath)
 
 
 @pytest.fixture
@@ -180,6 +194,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the table, the summary, and over the whole zoo the bars."""
     rows, settings = config.stash[_COLLECTOR].rows(), config.stash[_SETTINGS]
+    patterns = config.stash[_PATTERN_COLLECTOR].rows()
+    if patterns:
+        terminalreporter.write_sep("=", f"PATTERNS - {settings.configuration.hardware}{settings.transferred}")
+        for line in (*terminal_table(patterns), *pattern_lines(patterns)):
+            terminalreporter.write_line(line)
     if not rows:
         return
     hardware, mode = settings.configuration.hardware, settings.configuration.thermal_profile

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
     from ..pipeline import Configuration, Estimate
-    from ..zoo import ZooModel
+    from ..zoo import Subject
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Result:
     estimate: Estimate
 
 
-def validate(model: ZooModel, configuration: Configuration, meas_ms: Optional[float]) -> Result:
+def validate(model: Subject, configuration: Configuration, meas_ms: Optional[float]) -> Result:
     """Returns the model's estimate for the configuration, held against the measured latency in ms if there is one."""
     estimate = _estimate(model, configuration)
     return Result(compare(model.name, model.family, estimate, meas_ms), estimate)
 
 
 @functools.lru_cache(maxsize=None)
-def _estimate(model: ZooModel, configuration: Configuration) -> Estimate:
+def _estimate(model: Subject, configuration: Configuration) -> Estimate:
     from ..pipeline import estimate_stream
     from ..zoo import op_stream
 
@@ -40,19 +40,20 @@ def _estimate(model: ZooModel, configuration: Configuration) -> Estimate:
 class ResultCollector:
     """Gathers rows and outcomes from test reports, which pytest-xdist brings from every worker to one process."""
 
-    def __init__(self, models: Sequence[ZooModel]) -> None:
+    def __init__(self, models: Sequence[Subject], parameter: str = "model") -> None:
         self._models = models
+        self._parameter = parameter
         self._rows: Dict[str, Comparison] = {}
         self._outcomes: Dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the row that a model's test has attached to its report, and the worst outcome of its phases."""
         properties = dict(report.user_properties)
-        model = properties.get("model")
+        model = properties.get(self._parameter)
         if model is None:
             return
         if "est_ms" in properties:
-            self._rows[str(model)] = _row(properties)
+            self._rows[str(model)] = _row(str(model), properties)
         if self._outcomes.get(str(model)) in (None, "passed"):
             self._outcomes[str(model)] = report.outcome
 
@@ -71,5 +72,6 @@ def as_properties(comparison: Comparison) -> List[Tuple[str, Any]]:
     return [(field, value) for field, value in asdict(comparison).items() if field != "model"]
 
 
-def _row(properties: Dict[str, Any]) -> Comparison:
-    return Comparison(**{field: properties[field] for field in Comparison.__dataclass_fields__})
+def _row(name: str, properties: Dict[str, Any]) -> Comparison:
+    values = {"model": name, **properties}
+    return Comparison(**{field: values[field] for field in Comparison.__dataclass_fields__})

@@ -1,0 +1,10 @@
+"""What the models are made of, one piece at a time: each pattern's estimate against its golden and its measurement."""
+
+import pytest
+
+from estimator.patterns import PATTERNS
+
+
+@pytest.mark.parametrize("pattern", [pytest.param(pattern, id=pattern.name) for pattern in PATTERNS])
+def test_pattern(pattern, validated, golden):
+    golden.check(validated(pattern))
