@@ -38,7 +38,7 @@ def test_ci_calls_the_readme_s_test_command(root, commands):
 
 
 def test_the_readme_s_environments_are_tox_s(tox):
-    assert tox["tox"]["env_list"] == "tests, lint, types"
+    assert {"tests", "lint", "types"} <= set(tox["tox"]["env_list"].split(", "))
     assert tox["testenv:suite"]["commands"] == "pytest {posargs}"
     tests = tox["testenv:{tests,py38-torch21,py311-torch213}"]["commands"]
     assert tests.startswith("pytest test_models test_estimator")
