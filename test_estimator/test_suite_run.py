@@ -100,9 +100,9 @@ def test_a_model_that_cannot_be_estimated_fails_alone(suite):
     run.assert_outcomes(passed=2, failed=1)
     run.stdout.fnmatch_lines(["vgg11: no estimate: aten.item needs the values of a tensor"])
     lines = [" ".join(line.split()) for line in report_lines(run)]
-    assert "vgg11 - - - FAILED -" in lines
+    assert any(line.startswith("vgg11 - - - FAILED -") for line in lines)
     assert "Failed/Skipped: 1" in lines
-    assert "vgg11,,,,FAILED,,," in (suite.path / "table.csv").read_text().splitlines()
+    assert any(line.startswith("vgg11,,,,FAILED,,,") for line in (suite.path / "table.csv").read_text().splitlines())
     junit_carries_the_figures(suite.path / "junit.xml")
 
 
@@ -112,18 +112,18 @@ def junit_carries_the_figures(path):
     assert (figures["model"], figures["meas_ms"]) == ("resnet18", "6.76")
 
 
-def test_a_mode_without_measurements_is_estimated_and_not_judged(suite):
+def test_a_configuration_without_measurements_is_estimated_and_not_judged(suite):
     before = suite.files()
-    update = suite.run("--thermal-profile", "MAXN", "--snapshot-update", models="resnet18")
+    update = suite.run("--batch-size", "2", "--snapshot-update", models="resnet18")
     assert update.ret == pytest.ExitCode.OK
     after = suite.files()
     assert {name: after[name] for name in before} == before
-    assert set(after) - set(before) == {"Jetson-Orin-AGX/MAXN-fp32-b1/test_models/test_model[resnet18].json"}
-    run = suite.run("--thermal-profile", "MAXN", models="resnet18")
+    assert set(after) - set(before) == {"Jetson-Orin-AGX/50W-fp32-b2/test_models/test_model[resnet18].json"}
+    run = suite.run("--batch-size", "2", models="resnet18")
     run.assert_outcomes(passed=1)
-    run.stdout.fnmatch_lines(["Not measured: there is no record for Jetson-Orin-AGX MAXN-fp32-b1."])
+    run.stdout.fnmatch_lines(["Not measured: there is no record for Jetson-Orin-AGX 50W-fp32-b2."])
     words = next(line.split() for line in run.outlines if line.startswith("    resnet18"))
-    assert words[2:] == ["-", "-", "UNMEASURED", "host"]
+    assert words[2:6] == ["-", "-", "UNMEASURED", "host"]
 
 
 def test_neither_torch_nor_torchvision_is_imported_to_collect_or_to_refuse(suite):
