@@ -264,6 +264,16 @@ def test_an_absent_device_is_not_measured_and_fails_in_one_line(tmp_path: Path) 
     assert "**Not measured:** `--device cuda: no GPU is visible to torch`" in summarised(tmp_path / "results")
 
 
+def test_the_suite_itself_is_not_measured_where_no_device_is(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    options = ["test_models", "-p", "no:cacheprovider", "--hardware", "Jetson-Orin-AGX", "--device", "cuda"]
+    command = [sys.executable, str(SCRIPTS / "measure.py"), str(tmp_path / "results"), *options]
+    without_gpu = {**environment, "CUDA_VISIBLE_DEVICES": ""}
+    run = subprocess.run(command, cwd=ROOT, env=without_gpu, stdout=subprocess.PIPE, text=True)
+    assert run.returncode != 0
+    assert run.stdout.splitlines()[-1].startswith("not measured: ")
+
+
 def test_an_option_the_suite_does_not_know_is_not_measured(tmp_path: Path) -> None:
     exit_code, lines = measure(tmp_path, MEASURES, "--no-such-option")
     assert exit_code == pytest.ExitCode.USAGE_ERROR
