@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import CalibrationError, CaptureError, GoldenLatencyError, ProfileError, RecordError, UsageError
 
 if TYPE_CHECKING:
-    from .pipeline import Configuration, Estimate, Span, estimate
+    from .configuration import Configuration
+    from .pipeline import Estimate, Span, estimate
 
 __all__ = [
     "CalibrationError",

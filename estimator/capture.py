@@ -48,10 +48,12 @@ def capture(model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.d
 class _Shadow(torch.Tensor):
     """A tensor of the CPU by all it says, without memory."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         raise CaptureError(f"{func} reached a captured tensor after its capture had ended")
 
 
@@ -59,7 +61,7 @@ class _Recorder(TorchDispatchMode):
     """Answers each op with shadows of its results and keeps a list of the ops."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ops: List[Op] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -77,7 +79,6 @@ class _Layout:
     shape: Tuple[int, ...]
     stride: Tuple[int, ...]
     dtype: torch.dtype
-    offset: int = 0
 
     def meta(self) -> torch.Tensor:
         return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
@@ -120,7 +121,7 @@ def _answer(func: Any, args: Tuple[Any, ...], kwargs: Tuple[Tuple[str, Any], ...
 
 def _infer(func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> Any:
     if name in _SAME_AS_FIRST_INPUT:
-        return torch.empty_like(args[0])  if name.endswith("fwd") else (torch.empty_like(args[0]), args[0].new_empty(0))
+        return torch.empty_like(args[0]) if name.endswith("fwd") else (torch.empty_like(args[0]), args[0].new_empty(0))
     if "device" in kwargs:
         kwargs["device"] = torch.device("meta")
     try:
@@ -143,14 +144,13 @@ def _fake_cpu(t: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="cpu")
 
 
-def _as_op(
-    func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout, ...]
-) -> Optional[Op]:
+def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout, ...]) -> Optional[Op]:
     """Allocations launch nothing; a slice that takes all is there in some releases of PyTorch and not in others."""
     specs = tuple(layout.spec for layout in outputs)
     spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs)
     everything = name == "aten.slice" and specs[0].shape == spec_args[0].shape
-    if name in _ALLOCATIONS or not name.startswith("aten.") and not specs or everything:
+    not_an_op = not specs and not name.startswith("aten.")
+    if name in _ALLOCATIONS or not_an_op or everything:
         return None
     aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
     is_view = name == "aten._unsafe_view" or any(not alias.is_write for alias in aliases)
@@ -241,10 +241,10 @@ def _layout_of(t: torch.Tensor) -> _Layout:
 
 
 def _shadow(layout: _Layout) -> torch.Tensor:
-    shadow: torch.Tensor = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-        _Shadow, layout.shape, strides=layout.stride, dtype=layout.dtype, device="cpu", requires_grad=False
+    cpu = torch.device("cpu")
+    return torch.Tensor._make_wrapper_subclass(
+        _Shadow, layout.shape, strides=layout.stride, dtype=layout.dtype, device=cpu, requires_grad=False
     )
-    return shadow
 
 
 def _shadow_of(t: torch.Tensor, dtype: Optional[torch.dtype]) -> torch.Tensor:

@@ -17,33 +17,6 @@ from .precision import Precision
 
 Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python 3.8 may have
 
-CONSTANTS: Tuple[str, ...] = (
-    "dispatch_kcycles",
-    "view_kcycles",
-    "nested_dispatch_kcycles",
-    "product_extra_kcycles",
-    "norm_extra_kcycles",
-    "fp32_core_efficiency",
-    "tensor_core_efficiency",
-    "fp32_convolution_efficiency",
-    "depthwise_efficiency",
-    "tile_half_elements",
-    "fp32_core_fill_waves",
-    "tensor_core_fill_waves",
-    "reduction_fill_elements",
-    "stream_efficiency",
-    "weight_stream_efficiency",
-    "layout_passes",
-    "kernel_kcycles",
-)
-FACTS: Tuple[str, ...] = (
-    "dram_peak_gb_s",
-    "l2_mib",
-    "fp32_flops_per_clock_per_sm",
-    "tf32_flops_per_clock_per_sm",
-    "fp16_flops_per_clock_per_sm",
-    "event_pair_kcycles",
-)
 HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other")
 DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Callable, Mapping
+from typing import Callable, Mapping
 
 import numpy as np
 
+from .configuration import Configuration
 from .hardware.profile import Profile
-
-if TYPE_CHECKING:
-    from .pipeline import Configuration
 
 COVERAGE = 0.80
 QUANTILE = 1.2816  # of the normal distribution: 80 % lie within +- 1.2816 standard deviations

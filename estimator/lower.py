@@ -8,10 +8,9 @@ kernels; a view launches none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Callable, Dict, Iterable, Tuple
 
 from .opstream import Op, TensorSpec
-
 
 _TENSOR_CORE_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
 
@@ -143,7 +142,8 @@ def _product_kernel(left: TensorSpec, right: TensorSpec, cold: bool, extra: int 
     m, k, n = left.shape[-2], left.shape[-1], right.shape[-1]
     reads, weights = (left.nbytes, right.nbytes) if cold else (left.nbytes + right.nbytes, 0)
     product = Product(batch, m, n, k)
-    return Kernel("product", left.dtype, product.flops, reads, batch * m * n * left.item_bytes, weights + extra, product)
+    writes = batch * m * n * left.item_bytes
+    return Kernel("product", left.dtype, product.flops, reads, writes, weights + extra, product)
 
 
 def _multi_head_attention(op: Op) -> Lowered:
@@ -216,7 +216,9 @@ _COPIES = """
 _to_copy cat clone constant_pad_nd copy flip grid_sampler_2d lift_fresh pixel_shuffle pixel_unshuffle reflection_pad2d
 repeat replication_pad2d roll stack tril triu upsample_bicubic2d upsample_bilinear2d upsample_nearest2d
 """.split()
-_FILLS = "arange fill full full_like linspace new_full new_ones new_zeros ones ones_like scalar_tensor zeros zeros_like zero".split()
+_FILLS = """
+arange fill full full_like linspace new_full new_ones new_zeros ones ones_like scalar_tensor zero zeros zeros_like
+""".split()
 
 
 def _rules() -> Dict[str, Callable[[Op], Lowered]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .configuration import Configuration
 from .cost import (
     DEVICE_KINDS,
     HOST_KINDS,
@@ -17,40 +18,16 @@ from .cost import (
     op_columns,
     rates_of,
 )
-from .errors import RecordError
 from .hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
 from .interval import interval_pct
 from .lower import Lowered, lower
-from .precision import PRECISIONS, find_precision, tensor_dtype
+from .precision import find_precision, tensor_dtype
 from .schedule import Timeline, schedule
 
 if TYPE_CHECKING:
     import torch
 
     from .opstream import Op
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What is estimated: board, power mode (its thermal profile), precision and batch."""
-
-    hardware: str
-    thermal_profile: str
-    precision: str = "fp32"
-    batch_size: int = 1
-
-    @property
-    def label(self) -> str:
-        """Returns the folder name of its goldens, "50W-fp32-b1"."""
-        return f"{self.thermal_profile}-{self.precision}-b{self.batch_size}"
-
-    @classmethod
-    def parse(cls, hardware: str, label: str) -> Configuration:
-        """Returns the configuration of a golden's folder; RecordError if its name is no label."""
-        mode, precision, batch = ([*label.rsplit("-", 2), "", ""])[:3]
-        if precision not in PRECISIONS or not batch[1:].isdecimal():
-            raise RecordError(f"golden/{hardware}/{label}: no folder of a configuration; one is 50W-fp32-b1")
-        return cls(hardware, load_profile(hardware).mode(mode).name, precision, int(batch[1:]))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from estimator.compare import Comparison, compare
-from estimator.cost import CONSTANTS
 from estimator.errors import RecordError
-from estimator.hardware.profile import load_profile
+from estimator.hardware.profile import CONSTANTS, load_profile
 from estimator.lower import lower
 from estimator.pipeline import Configuration, estimate_lowered
 from estimator.suite.goldens import (

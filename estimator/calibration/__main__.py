@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, List, Mapping, Optional
 
+from ..configuration import Configuration
 from ..errors import GoldenLatencyError
 from ..hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
 from ..patterns import PATTERNS
-from ..pipeline import Configuration
 from ..suite.files import write_atomically
 from ..suite.goldens import PATTERN_KIND
 from ..suite.recorded import FILE_NAME, load_measurements

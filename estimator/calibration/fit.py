@@ -110,9 +110,7 @@ class Fitter:
         near = np.minimum(x - lower, upper - x) < 1e-3
         return Fit(
             constants={name: _round(value) for name, value in constants.items()},
-            uncertainty_pct={
-                name: _round(100 * u, 2) for name, u in zip(self.names, np.sqrt(np.diag(covariance)))
-            },
+            uncertainty_pct={name: _round(100 * u, 2) for name, u in zip(self.names, np.sqrt(np.diag(covariance)))},
             covariance=tuple(tuple(_round(x, 2) for x in row[:size]) for row in covariance[:size]),
             synchronised_call_us=_round(synchronised_call_us),
             at_bound=tuple(name for name, bound in zip(self.names, near) if bound),

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from ..configuration import Configuration
 from ..cost import Rates, rates_of
 from ..interval import QUANTILE
-from ..pipeline import Configuration, estimate_lowered
+from ..pipeline import estimate_lowered
 from ..precision import find_precision
 from .evidence import Evidence
 from .fit import Fit, Fitter, indices

@@ -18,6 +18,33 @@ else:
 
 _FOLDER = Path(__file__).parent
 DEFAULT_HARDWARE = "Jetson-Orin-AGX"
+CONSTANTS: Tuple[str, ...] = (
+    "dispatch_kcycles",
+    "view_kcycles",
+    "nested_dispatch_kcycles",
+    "product_extra_kcycles",
+    "norm_extra_kcycles",
+    "fp32_core_efficiency",
+    "tensor_core_efficiency",
+    "fp32_convolution_efficiency",
+    "depthwise_efficiency",
+    "tile_half_elements",
+    "fp32_core_fill_waves",
+    "tensor_core_fill_waves",
+    "reduction_fill_elements",
+    "stream_efficiency",
+    "weight_stream_efficiency",
+    "layout_passes",
+    "kernel_kcycles",
+)
+FACTS: Tuple[str, ...] = (
+    "dram_peak_gb_s",
+    "l2_mib",
+    "fp32_flops_per_clock_per_sm",
+    "tf32_flops_per_clock_per_sm",
+    "fp16_flops_per_clock_per_sm",
+    "event_pair_kcycles",
+)
 
 
 @dataclass(frozen=True)
@@ -236,8 +263,6 @@ def _power_mode(name: str, table: _Table) -> PowerMode:
 
 
 def _check(profile: Profile, document: _Table) -> None:
-    from ..cost import CONSTANTS, FACTS
-
     _check_keys(document.table("facts"), FACTS)
     _check_modes(profile, document)
     if profile.transferred_from:

@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Sequence
 
 import pytest
 
-from ..pipeline import Configuration
+from ..configuration import Configuration
 from ..zoo import MODELS, ZooModel
 from .checks import Golden, ValidationReport
 from .files import write_atomically

@@ -15,7 +15,7 @@ from .goldens import MODEL_KIND, Kind, load_goldens, load_held_out_means_pct
 from .recorded import Measurements, load_measurements
 
 if TYPE_CHECKING:
-    from ..pipeline import Configuration
+    from ..configuration import Configuration
     from ..zoo import ZooModel
 
 
@@ -125,14 +125,14 @@ def settings_of(config: pytest.Config, configuration: Configuration, kind: Kind 
 
 def every_configuration(config: pytest.Config) -> Tuple[Configuration, ...]:
     """Returns the configurations that have goldens, by folder. RecordError for a folder that is none."""
-    from ..pipeline import Configuration
+    from ..configuration import Configuration
 
     folders = sorted(path.parent for path in (config.rootpath / "golden").glob("*/*/test_models"))
     return tuple(Configuration.parse(folder.parent.name, folder.name) for folder in folders)
 
 
 def _configuration(config: pytest.Config) -> Configuration:
-    from ..pipeline import Configuration
+    from ..configuration import Configuration
     from ..precision import find_precision
 
     hardware, batch_size = config.getoption("hardware"), config.getoption("batch_size")

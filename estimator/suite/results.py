@@ -11,7 +11,8 @@ from ..compare import Comparison, compare, without_estimate
 if TYPE_CHECKING:
     import pytest
 
-    from ..pipeline import Configuration, Estimate
+    from ..configuration import Configuration
+    from ..pipeline import Estimate
     from ..zoo import Subject
 
 
