@@ -19,6 +19,14 @@ from .opstream import Op, TensorSpec
 
 _SAME_AS_FIRST_INPUT = ("aten._native_multi_head_attention", "aten._transformer_encoder_layer_fwd")
 _ALLOCATIONS = ("aten.empty", "aten.empty_like", "aten.empty_strided", "aten.new_empty", "aten.new_empty_strided")
+_METADATA_ONLY = (
+    "aten._unsafe_view",
+    "aten.as_strided_",
+    "aten.squeeze_",
+    "aten.t_",
+    "aten.transpose_",
+    "aten.unsqueeze_",
+)
 _DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
 
 
@@ -148,12 +156,12 @@ def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout,
     """Allocations launch nothing; a slice that takes all is there in some releases of PyTorch and not in others."""
     specs = tuple(layout.spec for layout in outputs)
     spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs)
-    everything = name == "aten.slice" and specs[0].shape == spec_args[0].shape
+    everything = name == "aten.alias" or (name == "aten.slice" and specs[0].shape == spec_args[0].shape)
     not_an_op = not specs and not name.startswith("aten.")
     if name in _ALLOCATIONS or not_an_op or everything:
         return None
     aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
-    is_view = name == "aten._unsafe_view" or any(not alias.is_write for alias in aliases)
+    is_view = name in _METADATA_ONLY or any(not alias.is_write for alias in aliases)
     return Op(name, spec_args, spec_kwargs, specs, is_view, bool(func._schema.is_mutable))
 
 

@@ -147,18 +147,39 @@ def _product_kernel(left: TensorSpec, right: TensorSpec, cold: bool, extra: int 
 
 
 def _multi_head_attention(op: Op) -> Lowered:
+    kernels = _attention_layer(op.args[0], int(op.args[4]), op.args[5], op.args[7])
+    return Lowered(op, "product", len(kernels) - 1, kernels)
+
+
+def _attention_layer(
+    query: TensorSpec, heads: int, in_weight: TensorSpec, out_weight: TensorSpec
+) -> Tuple[Kernel, ...]:
     """QKV product, head split with bias and scale, Q x K, softmax, P x V, head merge, output product."""
-    query, heads, in_weight, out_weight = op.args[0], int(op.args[4]), op.args[5], op.args[7]
     batch, tokens, width = query.shape
     rows = TensorSpec((batch * tokens, width), query.dtype, query.item_bytes)
     fused = TensorSpec((batch * tokens, 3 * width), query.dtype, query.item_bytes)
-    kernels = (
+    return (
         _product_kernel(rows, _transposed(in_weight), cold=True),
         _copy(fused),
         *_attention_kernels(query, batch * heads, tokens, tokens, width // heads),
         _copy(rows),
         _product_kernel(rows, _transposed(out_weight), cold=True),
     )
+
+
+def _encoder_layer(op: Op) -> Lowered:
+    """The whole layer as one op: attention, two products around an activation, two norms, two residual additions."""
+    source, heads, in_weight, out_weight = op.args[0], int(op.args[2]), op.args[3], op.args[5]
+    first, second = op.args[14], op.args[16]
+    batch, tokens, width = source.shape
+    rows = TensorSpec((batch * tokens, width), source.dtype, source.item_bytes)
+    hidden = TensorSpec((batch * tokens, first.shape[0]), source.dtype, source.item_bytes)
+    attention = _attention_layer(source, heads, in_weight, out_weight)
+    products = (
+        _product_kernel(rows, _transposed(first), cold=True),
+        _product_kernel(hidden, _transposed(second), cold=True),
+    )
+    kernels = (*attention, *products, _copy(hidden), *(_copy(rows) for _ in range(4)))
     return Lowered(op, "product", len(kernels) - 1, kernels)
 
 
@@ -210,7 +231,8 @@ threshold where
 """.split()
 _REDUCTIONS = """
 _adaptive_avg_pool2d _adaptive_avg_pool3d _softmax _log_softmax all amax amin any argmax argmin avg_pool2d cumsum
-linalg_vector_norm max max_pool2d_with_indices mean min prod sort sum topk var var_mean
+avg_pool3d linalg_vector_norm max max_pool2d_with_indices max_pool3d_with_indices mean min prod sort sum topk var
+var_mean
 """.split()
 _COPIES = """
 _to_copy cat clone constant_pad_nd copy flip grid_sampler_2d lift_fresh pixel_shuffle pixel_unshuffle reflection_pad2d
@@ -235,6 +257,7 @@ def _rules() -> Dict[str, Callable[[Op], Lowered]]:
         (["mm", "bmm"], lambda op: _product(op, 0, cold=op.name == "aten.mm")),
         (["addmm", "baddbmm"], lambda op: _product(op, 1, cold=op.name == "aten.addmm")),
         (["_native_multi_head_attention"], _multi_head_attention),
+        (["_transformer_encoder_layer_fwd"], _encoder_layer),
         (list(_SDPA), _scaled_dot_product_attention),
     ):
         for name in names:

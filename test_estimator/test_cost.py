@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from estimator.capture import capture
+from estimator.cost import device_us, host_us, kernel_columns, op_columns, rates_of
+from estimator.hardware.profile import CONSTANTS, load_profile
+from estimator.lower import lower
+from estimator.precision import find_precision
+from estimator.zoo import MODELS, find_models, op_stream
+
+
+@pytest.fixture
+def profile():
+    return load_profile("Jetson-Orin-AGX")
+
+
+def rates(profile, mode="50W", precision="fp32", **changes):
+    power_mode = replace(profile.mode(mode), **changes)
+    return rates_of(profile, power_mode, find_precision(precision), profile.values())
+
+
+def lowered(layer, *shape):
+    return lower(capture(layer, torch.empty(*shape, device="meta")))
+
+
+def kernel_us(profile, layer, *shape, **case):
+    return device_us(kernel_columns(lowered(layer, *shape)), rates(profile, **case))
+
+
+def dispatch_us(profile, layer, *shape, **case):
+    return host_us(op_columns(lowered(layer, *shape)), rates(profile, **case))
+
+
+def test_the_host_follows_the_clock_of_the_cpu_alone(profile):
+    shape = torch.nn.ReLU(), 1, 8
+    slow, fast = dispatch_us(profile, *shape, cpu_mhz=1000.0), dispatch_us(profile, *shape, cpu_mhz=2000.0)
+    assert slow == pytest.approx(2 * fast)
+    assert dispatch_us(profile, *shape, gpu_mhz=100.0, bandwidth_gb_s=1.0) == pytest.approx(dispatch_us(profile, *shape))
+
+
+def test_thirty_watts_dispatch_faster_than_fifty(profile):
+    assert dispatch_us(profile, torch.nn.ReLU(), 1, 8, mode="30W") < dispatch_us(profile, torch.nn.ReLU(), 1, 8)
+
+
+@pytest.mark.parametrize("mode", ["15W", "30W", "50W", "MAXN"])
+def test_one_op_between_two_events_takes_what_was_measured_in_every_power_mode(profile, mode):
+    published_us = {"15W": 119.0, "30W": 79.8, "50W": 91.8, "MAXN": 61.0}[mode]
+    case = rates(profile, mode)
+    (op_us,) = host_us(op_columns(lowered(torch.nn.ReLU(), 1)), case)
+    assert op_us + case.event_pair_us == pytest.approx(published_us, rel=0.15)
+
+
+@pytest.mark.parametrize("model", [pytest.param(model, id=model.name) for model in MODELS])
+def test_no_kernel_beats_the_peak_of_arithmetic_or_of_memory(profile, model):
+    ops = lower(op_stream(model))
+    case, kernels = rates(profile), [kernel for op in ops for kernel in op.kernels]
+    times = device_us(kernel_columns(ops), case)
+    peaks = {
+        "product": case.product_flops_per_us_per_sm,
+        "convolution": case.convolution_flops_per_us_per_sm,
+    }
+    for kernel, time_us in zip(kernels, times):
+        peak = peaks.get(kernel.kind, case.fp32_flops_per_us_per_sm) * case.sms
+        assert time_us > kernel.bytes / case.bytes_per_us
+        assert kernel.kind == "stream" or time_us > kernel.flops / peak
+
+
+def test_a_matrix_vector_product_is_bound_by_the_weights_traffic(profile):
+    layer = torch.nn.Linear(25088, 4096, bias=False, device="meta")
+    time_us = kernel_us(profile, layer, 1, 25088)[-1]
+    assert time_us == pytest.approx(4 * 25088 * 4096 / (170.8e3 * profile.values()["weight_stream_efficiency"]), rel=0.02)
+
+
+def test_a_product_pays_for_whole_waves_of_tiles(profile):
+    def time_us(rows):
+        return kernel_us(profile, torch.nn.Linear(4096, 4096, bias=False, device="meta"), rows, 4096)[-1]
+
+    assert time_us(129) > time_us(128)
+    assert time_us(1024) / time_us(512) == pytest.approx(2, rel=0.1)
+
+
+def test_tensor_cores_make_large_products_faster(profile):
+    layer, rows = torch.nn.Linear(4096, 4096, bias=False, device="meta"), 4096
+    fp32, tf32 = (kernel_us(profile, layer, rows, 4096, precision=p)[-1] for p in ("fp32", "tf32"))
+    assert 2 < fp32 / tf32 < 5
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_every_constant_matters_to_some_model(profile, name):
+    values = profile.values()
+    moved = rates_of(profile, profile.mode("50W"), find_precision("fp32"), {**values, name: 1.01 * values[name]})
+    models = find_models(["mobilenet_v3_small", "vgg11", "vit_b_16", "fcn_resnet50"])
+    changed = [
+        not np.array_equal(cost(columns, rates(profile)), cost(columns, moved))
+        for ops in (lower(op_stream(model)) for model in models)
+        for cost, columns in ((host_us, op_columns(ops)), (device_us, kernel_columns(ops)))
+    ]
+    assert any(changed)

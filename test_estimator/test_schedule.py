@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from estimator.schedule import schedule
+
+
+def by_hand(host_us, device_us, kernel_op):
+    issued, clock = [], 0.0
+    for cost in host_us:
+        clock += cost
+        issued.append(clock)
+    starts, ends, free = [], [], 0.0
+    for cost, op in zip(device_us, kernel_op):
+        starts.append(max(issued[op], free))
+        free = starts[-1] + cost
+        ends.append(free)
+    return issued, starts, ends, max([0.0, *issued[-1:], *ends[-1:]])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_timeline_is_that_of_a_loop_over_both_clocks(seed):
+    random = np.random.default_rng(seed)
+    ops = int(random.integers(1, 50))
+    kernel_op = np.repeat(np.arange(ops), random.integers(0, 4, ops))
+    host_us, device_us = random.exponential(10, ops), random.exponential(random.choice([1, 10, 100]), len(kernel_op))
+    timeline = schedule(host_us, device_us, kernel_op)
+    issued, starts, ends, end = by_hand(host_us, device_us, kernel_op)
+    np.testing.assert_allclose(timeline.issue_end_us, issued)
+    np.testing.assert_allclose(timeline.kernel_start_us, starts)
+    np.testing.assert_allclose(timeline.kernel_end_us, ends)
+    assert timeline.end_us == pytest.approx(end)
+
+
+def columns(*values):
+    return [np.array(column, dtype=float) for column in values]
+
+
+def test_a_fast_device_waits_for_the_host():
+    host, device = columns([10, 10, 10], [1, 1, 1])
+    assert schedule(host, device, np.arange(3)).end_us == 31
+
+
+def test_a_slow_device_runs_without_a_gap():
+    host, device = columns([10, 10, 10], [100, 100, 100])
+    assert schedule(host, device, np.arange(3)).end_us == 310
+
+
+def test_views_cost_the_host_alone():
+    host, device = columns([10, 10], [5])
+    assert schedule(host, device, np.array([0])).end_us == 20
+
+
+def test_nothing_takes_no_time():
+    host, device = columns([], [])
+    assert schedule(host, device, np.array([], dtype=int)).end_us == 0
