@@ -27,6 +27,6 @@ class Configuration:
     def parse(cls, hardware: str, label: str) -> Configuration:
         """Returns the configuration of a golden's folder; RecordError if its name is no label."""
         mode, precision, batch = ([*label.rsplit("-", 2), "", ""])[:3]
-        if precision not in PRECISIONS or not batch[1:].isdecimal():
+        if precision not in PRECISIONS or batch[:1] != "b" or not batch[1:].isdecimal():
             raise RecordError(f"golden/{hardware}/{label}: no folder of a configuration; one is 50W-fp32-b1")
         return cls(hardware, load_profile(hardware).mode(mode).name, precision, int(batch[1:]))

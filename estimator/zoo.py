@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple, Union
@@ -97,7 +98,8 @@ def _building_on(device: str) -> Iterator[None]:
                 return args[0] if args else (kwargs or {})["tensor"]
             return func(*args, **(kwargs or {}))
 
-    with torch.device(device):
+    with torch.device(device), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # older torchvision calls meshgrid as newer torch would not
         if device != "meta":
             yield
         else:

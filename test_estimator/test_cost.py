@@ -40,7 +40,9 @@ def test_the_host_follows_the_clock_of_the_cpu_alone(profile):
     shape = torch.nn.ReLU(), 1, 8
     slow, fast = dispatch_us(profile, *shape, cpu_mhz=1000.0), dispatch_us(profile, *shape, cpu_mhz=2000.0)
     assert slow == pytest.approx(2 * fast)
-    assert dispatch_us(profile, *shape, gpu_mhz=100.0, bandwidth_gb_s=1.0) == pytest.approx(dispatch_us(profile, *shape))
+    assert dispatch_us(profile, *shape, gpu_mhz=100.0, bandwidth_gb_s=1.0) == pytest.approx(
+        dispatch_us(profile, *shape)
+    )
 
 
 def test_thirty_watts_dispatch_faster_than_fifty(profile):
@@ -73,7 +75,9 @@ def test_no_kernel_beats_the_peak_of_arithmetic_or_of_memory(profile, model):
 def test_a_matrix_vector_product_is_bound_by_the_weights_traffic(profile):
     layer = torch.nn.Linear(25088, 4096, bias=False, device="meta")
     time_us = kernel_us(profile, layer, 1, 25088)[-1]
-    assert time_us == pytest.approx(4 * 25088 * 4096 / (170.8e3 * profile.values()["weight_stream_efficiency"]), rel=0.02)
+    assert time_us == pytest.approx(
+        4 * 25088 * 4096 / (170.8e3 * profile.values()["weight_stream_efficiency"]), rel=0.02
+    )
 
 
 def test_a_product_pays_for_whole_waves_of_tiles(profile):

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from estimator.calibration.evidence import load_evidence
+from estimator.calibration.fit import Fitter, indices
+from estimator.errors import CalibrationError, RecordError
+from estimator.hardware.profile import load_profile
+from estimator.patterns import PATTERNS
+from estimator.suite.recorded import Measurements, load_measurements
+from estimator.zoo import FAMILIES, MODELS
+
+FOLDER = "golden/Jetson-Orin-AGX/50W-fp32-b1"
+
+
+@pytest.fixture(scope="module")
+def records(request):
+    folder = request.config.rootpath / FOLDER
+    models = load_measurements(folder / "measurements.toml", [model.name for model in MODELS])
+    return models, load_measurements(folder / "patterns.toml", [pattern.name for pattern in PATTERNS])
+
+
+@pytest.fixture(scope="module")
+def evidence(records):
+    return load_evidence("Jetson-Orin-AGX", *records)
+
+
+@pytest.fixture
+def copy(request, tmp_path):
+    for name in ("estimator", "golden"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(request.config.rootpath / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+def calibrate(folder, *options):
+    command = [sys.executable, "-m", "estimator.calibration", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_evidence_is_models_patterns_and_long_kernels(evidence):
+    groups = [item.group for item in evidence]
+    assert groups.count("model") == 22
+    assert groups.count("pattern") == 8
+    assert groups.count("convolution") + groups.count("product") == 60
+    assert all(item.latency_us > 1000 for item in evidence if item.synchronised)
+
+
+def test_a_family_is_left_out_whole(evidence):
+    assert sorted(i for family in FAMILIES for i in indices(evidence, family=family)) == list(range(22))
+    assert len(indices(evidence, family="VGG")) == 3
+
+
+def test_the_fit_finds_constants_that_made_the_evidence(evidence):
+    from dataclasses import replace
+
+    profile = load_profile()
+    truth = {name: constant.prior * 1.1 for name, constant in profile.constants.items()}
+    latencies_us = Fitter(profile, evidence).latencies_us(truth, 450.0)
+    made = [replace(item, latency_us=float(us), spread=0.001) for item, us in zip(evidence, latencies_us)]
+    found = Fitter(profile, made).fit().constants
+    errors = [abs(found[name] / truth[name] - 1) for name in truth]
+    assert np.median(errors) < 0.01
+
+
+def test_without_recorded_models_there_is_nothing_to_calibrate_from(records):
+    empty = Measurements(records[0].path, {}, {})
+    with pytest.raises(CalibrationError, match="no recorded models"):
+        load_evidence("Jetson-Orin-AGX", empty, empty)
+
+
+def test_a_damaged_row_of_evidence_is_one_line(copy):
+    path = copy / "estimator/calibration/evidence/Jetson-Orin-AGX.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("[3, 64, 224, 3,", "[3, 64, 224,", 1), encoding="utf-8")
+    run = calibrate(copy, "--fit-only")
+    assert run.returncode == 4
+    assert "Jetson-Orin-AGX.toml" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_a_refit_gives_the_profile_and_the_cross_validation_digit_for_digit(request):
+    run = calibrate(request.config.rootpath, "--check")
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_constant_that_no_refit_gives_is_found_and_mended(copy):
+    profile = copy / "estimator/hardware/Jetson-Orin-AGX.toml"
+    before = profile.read_text(encoding="utf-8")
+    pattern = r"(\[constants\.dispatch_kcycles\]\nvalue = )[0-9.]+"
+    profile.write_text(re.sub(pattern, r"\g<1>117.0", before), encoding="utf-8")
+    check = calibrate(copy, "--check", "--fit-only")
+    assert check.returncode == 1
+    assert "differs from what a refit gives" in check.stderr
+    assert calibrate(copy, "--fit-only").returncode == 0
+    assert profile.read_text(encoding="utf-8") == before
+
+
+def test_the_bars_of_held_out_models_are_met(request):
+    golden = json.loads((request.config.rootpath / FOLDER / "cross-validation.json").read_text(encoding="utf-8"))
+    assert golden["in_sample"]["mean_abs_error_pct"] <= 2.5
+    assert golden["in_sample"]["max_abs_error_pct"] < 8
+    assert golden["leave_one_model_out"]["mean_abs_error_pct"] <= 4
+    assert golden["leave_one_family_out"]["mean_abs_error_pct"] <= 7
+    for baseline in ("one_constant_per_op", "plain_roofline"):
+        assert golden[baseline]["mean_abs_error_pct"] > 20
+
+
+def test_a_damaged_record_is_refused(tmp_path):
+    path = tmp_path / "measurements.toml"
+    path.write_text("[runs_ms]\n", encoding="utf-8")
+    with pytest.raises(RecordError, match="provenance"):
+        load_measurements(path, [])

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from estimator.errors import ProfileError, UsageError
+from estimator.hardware.profile import CONSTANTS, known_hardware, load_profile, read_profile
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Returns the profile's text with one replacement, as a file."""
+
+    def damage(pattern, replacement):
+        text, count = re.subn(pattern, replacement, load_profile().path.read_text(encoding="utf-8"), count=1)
+        assert count == 1
+        path = tmp_path / "Jetson-Orin-AGX.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return damage
+
+
+def test_the_jetson_has_its_four_power_modes_and_is_calibrated_at_50_watts():
+    profile = load_profile("Jetson-Orin-AGX")
+    assert list(profile.modes) == ["15W", "30W", "50W", "MAXN"]
+    assert profile.default_mode == profile.calibrated_mode == "50W"
+    assert [mode.sms for mode in profile.modes.values()] == [6, 8, 16, 16]
+
+
+def test_at_most_twenty_numbers_are_fitted():
+    assert set(load_profile("Jetson-Orin-AGX").constants) == set(CONSTANTS)
+    assert len(CONSTANTS) + 1 <= 20  # the synchronised call of the evidence is fitted, too
+
+
+def test_every_constant_says_what_it_is_and_how_sure_it_is():
+    for constant in load_profile("Jetson-Orin-AGX").constants.values():
+        assert constant.unit
+        assert constant.source
+        assert constant.lower <= constant.value <= constant.upper
+        assert constant.uncertainty_pct > 0
+
+
+VALUE = r"(\[constants\.%s\]\nvalue = )[0-9.]+"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "key", "reason"),
+    [
+        (VALUE % "dispatch_kcycles", r"\g<1>-3", "constants.dispatch_kcycles.value", "within"),
+        (VALUE % "dispatch_kcycles", r"\g<1>nan", "constants.dispatch_kcycles.value", "finite"),
+        (VALUE % "dispatch_kcycles", r"\g<1>inf", "constants.dispatch_kcycles.value", "finite"),
+        (VALUE % "dispatch_kcycles", r'\g<1>"fast"', "constants.dispatch_kcycles.value", "finite number"),
+        (VALUE % "dispatch_kcycles", r"\g<1>true", "constants.dispatch_kcycles.value", "finite number"),
+        (VALUE % "tensor_core_efficiency", r"\g<1>1.2", "constants.tensor_core_efficiency.value", "within"),
+        (r"(\[constants\.stream_efficiency\][^[]*upper = )1", r"\g<1>2", "stream_efficiency.upper", "physical"),
+        (r"\[constants\.view_kcycles\]", "[constants.vue_kcycles]", "constants.view_kcycles", "missing"),
+        (r"\[constants\.view_kcycles\]", "[constants.surplus]\n[constants.view_kcycles]", "surplus", "missing"),
+        (r"bandwidth_gb_s = 170.8", "bandwidth_gb_s = 300.0", "power_mode.50W.bandwidth_gb_s", "peak of 204.8"),
+        (r"bandwidth_gb_s = 170.8", "", "power_mode.50W.bandwidth_gb_s", "missing"),
+        (r"cpu_mhz = 1497.6", "cpu_mhz = 0", "power_mode.50W.cpu_mhz", "above 0"),
+        (r"sms = 8", "sms = 8.5", "power_mode.30W.sms", "whole number"),
+        (r'default_power_mode = "50W"', 'default_power_mode = "60W"', "board.default_power_mode", "15W, 30W, 50W"),
+        (r'\n\[calibration\]\npower_mode = "50W"', '\n[calibration]\npower_mode = "60W"', "power_mode", "known"),
+        (r"\[facts\.l2_mib\]\nvalue = 4", "[facts.l2_mib]\nvalue = 0", "facts.l2_mib.value", "above 0"),
+        (r'unit = "MiB"\n', "", "facts.l2_mib.unit", "missing"),
+        (r"\[board\]", "[board", "", "TOML"),
+    ],
+)
+def test_a_profile_that_cannot_be_true_is_refused_in_one_line(damaged, pattern, replacement, key, reason):
+    path = damaged(pattern, replacement)
+    with pytest.raises(ProfileError) as error:
+        read_profile(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert key in message
+    assert reason in message
+    assert "\n" not in message.strip()
+
+
+def test_unknown_names_come_with_the_known_ones():
+    with pytest.raises(UsageError, match=r"unknown hardware 'Jetson'; known hardware: .*Jetson-Orin-AGX"):
+        load_profile("Jetson")
+    with pytest.raises(UsageError, match=r"unknown thermal profile '20W' of Jetson-Orin-AGX; .*15W, 30W, 50W, MAXN"):
+        load_profile("Jetson-Orin-AGX").mode("20W")
+
+
+def test_a_transferred_profile_borrows_constants_and_says_from_whom():
+    origin = load_profile("Jetson-Orin-AGX")
+    others = [load_profile(name) for name in known_hardware() if name != origin.name]
+    assert others
+    assert all(other.transferred_from == origin.name for other in others)
+    assert all(other.constants == origin.constants for other in others)
