@@ -25,3 +25,11 @@ class CaptureError(GoldenLatencyError):
 
 class CalibrationError(GoldenLatencyError):
     """A fit did not converge, or its evidence is insufficient."""
+
+
+class MeasurementError(GoldenLatencyError):
+    """A model could not be measured: it does not fit, failed, or killed its process."""
+
+
+class MeasurementRefused(GoldenLatencyError):
+    """The device is not in a state in which a measurement means anything; the text names the reasons."""

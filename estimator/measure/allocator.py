@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import resource
 
@@ -22,10 +23,8 @@ def keep_memory() -> bool:
 
 def give_memory_back() -> None:
     """Returns a deleted model's memory to the system, where the C library can."""
-    try:
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
-        pass
 
 
 def page_faults() -> int:

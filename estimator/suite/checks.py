@@ -74,9 +74,9 @@ class Golden:
         settings, name = self._settings, result.comparison.model
         runs_ms = ", ".join(map(str, settings.measurements.runs_ms.get(name, ()))) or "none"
         golden = settings.kind.golden_path(settings.folder, name)
-        yield f"  golden:      {_relative(golden, self._root)} (compared exactly)"
-        yield f"  measurement: {_relative(settings.measurements.path, self._root)} (median of {runs_ms} ms)"
-        yield f"  estimate:    {_relative(load_profile(settings.configuration.hardware).path, self._root)}"
+        yield f"  golden:      {relative(golden, self._root)} (compared exactly)"
+        yield f"  measurement: {relative(settings.measurements.path, self._root)} (median of {runs_ms} ms)"
+        yield f"  estimate:    {relative(load_profile(settings.configuration.hardware).path, self._root)}"
         yield _advice(settings)
 
 
@@ -84,7 +84,8 @@ def _advice(settings: Settings) -> str:
     return f"  If the change is meant: {settings.command} --snapshot-update, then review git diff golden"
 
 
-def _relative(path: Path, root: Path) -> Path:
+def relative(path: Path, root: Path) -> Path:
+    """Returns the path as seen from `root`, unless it is elsewhere."""
     return path.relative_to(root) if root in path.parents else path
 
 
@@ -123,7 +124,7 @@ class ValidationReport:
         return markdown_report(title, f"{settings.command} --snapshot-update", measured_from(settings), rows)
 
     def _difference(self, before: str, now: str) -> List[str]:
-        name = str(_relative(self._path, self._root))
+        name = str(relative(self._path, self._root))
         diff = difflib.unified_diff(before.splitlines(), now.splitlines(), name, "now", n=0, lineterm="")
         return ["the validation table differs from its golden", *diff, _advice(self._settings)]
 

@@ -10,8 +10,10 @@ import pytest
 
 from ..errors import UsageError
 from ..hardware.profile import DEFAULT_HARDWARE, load_profile
+from ..measure.cpu import LOCAL_CPU
 from ..report import FORMATS
 from .goldens import MODEL_KIND, Kind, load_goldens, load_held_out_means_pct
+from .places import local_mode, record_folder
 from .recorded import Measurements, load_measurements
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class Settings:
     @property
     def transferred(self) -> str:
         """Returns ", transferred from <board>" where the constants are another board's, else an empty text."""
+        if self.configuration.hardware == LOCAL_CPU:
+            return ""
         origin = load_profile(self.configuration.hardware).transferred_from
         return f", transferred from {origin}" if origin else ""
 
@@ -107,7 +111,7 @@ def settings_of(config: pytest.Config, configuration: Configuration, kind: Kind 
     from ..patterns import PATTERNS
     from ..zoo import MODELS
 
-    folder = config.rootpath / "golden" / configuration.hardware / configuration.label
+    folder = record_folder(config.rootpath, configuration.hardware, configuration.label)
     names = [subject.name for subject in (MODELS if kind is MODEL_KIND else PATTERNS)]
     return Settings(
         configuration=configuration,
@@ -136,10 +140,11 @@ def _configuration(config: pytest.Config) -> Configuration:
     from ..precision import find_precision
 
     hardware, batch_size = config.getoption("hardware"), config.getoption("batch_size")
-    mode, precision = load_profile(hardware).mode(config.getoption("thermal_profile")), config.getoption("precision")
+    mode_name, precision = config.getoption("thermal_profile"), config.getoption("precision")
+    mode = local_mode(mode_name) if hardware == LOCAL_CPU else load_profile(hardware).mode(mode_name).name
     if not batch_size.isdecimal() or int(batch_size) < 1:
         raise UsageError(f"--batch-size {batch_size}: must be a whole number from 1")
-    return Configuration(hardware, mode.name, find_precision(precision).name, int(batch_size))
+    return Configuration(hardware, mode, find_precision(precision).name, int(batch_size))
 
 
 def _compared_modes(config: pytest.Config, hardware: str) -> Tuple[str, ...]:

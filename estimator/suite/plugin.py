@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
 
 import pytest
 
@@ -13,9 +13,11 @@ from ..compare import Comparison
 from ..errors import GoldenLatencyError, UsageError
 from ..patterns import PATTERNS, Pattern
 from ..report import FORMATS, bar_lines, pattern_lines, summarise, summary_lines, terminal_table
-from .checks import Golden, ValidationReport, measured_from
+from .checks import Golden, ValidationReport, measured_from, relative
 from .files import write_atomically
 from .goldens import PATTERN_KIND, GoldenExtension
+from .live import Live, LiveResult, add_live_options, live_options
+from .measuring import LiveOptions
 from .options import Settings, add_options, every_configuration, load_settings, settings_of
 from .results import Result, ResultCollector, as_properties, validate
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from ..zoo import Subject
     from .configurations import ConfigurationGoldens
 
+_LIVE = pytest.StashKey[Live]()
+_DEVICE = pytest.StashKey[LiveOptions]()
 _SETTINGS = pytest.StashKey[Settings]()
 _PATTERN_SETTINGS = pytest.StashKey[Settings]()
 _COLLECTOR = pytest.StashKey[ResultCollector]()
@@ -35,6 +39,7 @@ _WHOLE_ZOO = "whole_zoo"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options of the suite."""
     add_options(parser)
+    add_live_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,11 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("help"):
         return
     try:
+        config.stash[_DEVICE] = live_options(config)
         settings = load_settings(config)
         config.stash[_PATTERN_SETTINGS] = settings_of(config, settings.configuration, PATTERN_KIND)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
     config.stash[_SETTINGS] = settings
+    if config.stash[_DEVICE].choice.live:
+        config.stash[_LIVE] = Live(config, settings, config.stash[_DEVICE])
     GoldenExtension.folder = settings.folder
     if not hasattr(config, "workerinput"):
         from ..zoo import MODELS
@@ -61,7 +69,9 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
     """Says what is estimated, what it is held against, and with which software."""
     settings = config.stash[_SETTINGS]
     configuration = settings.configuration
-    record = settings.measurements.path.relative_to(config.rootpath)
+    record = relative(settings.measurements.path, config.rootpath)
+    choice = config.stash[_DEVICE].choice
+    live = config.stash[_LIVE].header() if choice.live else ()
     software = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
     return [
         f"hardware: {configuration.hardware}, mode {configuration.thermal_profile}, "
@@ -69,6 +79,8 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
         f"measurements: {record}: {measured_from(settings)}"
         if settings.measurements.runs_ms
         else measured_from(settings),
+        f"device: {choice.device} ({choice.why})",
+        *live,
         f"software: {software}, Python {sys.version.split()[0]}",
     ]
 
@@ -119,11 +131,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
 
 def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
     settings, subject = config.stash[_SETTINGS], _subject_of(item)
+    live = _LIVE in config.stash
     if isinstance(subject, Pattern):
-        return settings.whole_zoo and bool(config.stash[_PATTERN_SETTINGS].measurements.runs_ms)
+        return not live and settings.whole_zoo and bool(config.stash[_PATTERN_SETTINGS].measurements.runs_ms)
     if subject is not None:
         return subject in settings.models
-    return settings.whole_zoo or item.get_closest_marker(_WHOLE_ZOO) is None
+    return (settings.whole_zoo and not live) or item.get_closest_marker(_WHOLE_ZOO) is None
 
 
 def _subject_of(item: pytest.Item) -> Optional[Subject]:
@@ -139,8 +152,11 @@ def _settings_of(item: pytest.Item) -> Settings:
 
 
 @pytest.fixture
-def validated(request: pytest.FixtureRequest) -> Callable[[Subject], Result]:
+def validated(request: pytest.FixtureRequest) -> Callable[[Subject], Union[Result, LiveResult]]:
     """Returns the function that estimates a model (or pattern) and compares the estimate with its measurement."""
+    live, subject = request.config.stash.get(_LIVE, None), _subject_of(request.node)
+    if live is not None and subject is not None:
+        return live.validated(request, subject)
 
     def validate_model(model: Subject) -> Result:
         result = _validate(model, _settings_of(request.node))
@@ -167,9 +183,10 @@ def _validate(model: Subject, settings: Settings) -> Result:
 
 
 @pytest.fixture
-def golden(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Golden:
-    """Returns the comparison with the goldens of the run's configuration."""
-    return Golden(_settings_of(request.node), snapshot, request.config.rootpath)
+def golden(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Union[Golden, Live]:
+    """Returns the comparison with the goldens of the run's configuration; in a live run, with the baseline too."""
+    live = request.config.stash.get(_LIVE, None)
+    return live if live is not None else Golden(_settings_of(request.node), snapshot, request.config.rootpath)
 
 
 @pytest.fixture
@@ -178,8 +195,26 @@ def validation_report(request: pytest.FixtureRequest) -> ValidationReport:
     return ValidationReport(request.config.stash[_SETTINGS], request.config.rootpath)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Starts the processes that measure, where there is something to measure."""
+    live = session.config.stash.get(_LIVE, None)
+    if live is not None and not session.config.option.collectonly and any(map(_subject_of, session.items)):
+        live.session.start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: Dict[str, Any]) -> None:
+    """Puts the device into what pytest-benchmark says about the machine."""
+    if _LIVE in config.stash:
+        machine_info["device"] = config.stash[_LIVE].device_info()
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Writes the files of `--output`, unless the run was cut short."""
+    """Writes the files of `--output` and the baseline of `--record`, unless the run was cut short."""
+    live = session.config.stash.get(_LIVE, None)
+    if live is not None:
+        live.finish(exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED))
     collector = session.config.stash.get(_COLLECTOR, None)
     if (
         collector is None
@@ -204,7 +239,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     hardware, mode = settings.configuration.hardware, settings.configuration.thermal_profile
     title = f"GOLDEN REFERENCE VALIDATION - {hardware} ({mode}){settings.transferred}"
     terminalreporter.write_sep("=", title)
-    for line in _report_lines(rows, config.stash[_COLLECTOR].failed_or_skipped(), settings):
+    lines = list(_report_lines(rows, config.stash[_COLLECTOR].failed_or_skipped(), settings))
+    if _LIVE in config.stash:
+        lines += ["", *config.stash[_LIVE].summary()]
+    for line in lines:
         terminalreporter.write_line(line)
 
 

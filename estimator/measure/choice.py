@@ -1,0 +1,74 @@
+"""Which device a run uses and why; decided from device nodes, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Tuple
+
+from ..errors import UsageError
+from .cpu import LOCAL_CPU
+from .jetson import JetsonReader, is_jetson
+from .state import is_named
+
+DEVICES = ("auto", "recorded", "cpu", "cuda")
+_NODES = ("dev/nvidia[0-9]*", "dev/nvgpu/*", "dev/nvhost-gpu")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The device of a run, "recorded", "cpu" or "cuda", and why."""
+
+    device: str
+    why: str
+
+    @property
+    def live(self) -> bool:
+        """Whether the run measures."""
+        return self.device != "recorded"
+
+
+def choose_device(wanted: str, hardware: str, root: Path = Path("/")) -> Choice:
+    """Returns the device for `--device wanted`; UsageError when there is no such device, or it cannot be that one."""
+    if wanted not in DEVICES:
+        raise UsageError(f"--device {wanted}: unknown device; known: {', '.join(DEVICES)}")
+    if wanted == "auto":
+        return _automatic(hardware, root)
+    if hardware == LOCAL_CPU and wanted != "cpu":
+        raise UsageError(f"--hardware {LOCAL_CPU} is this machine's own CPU and is only measured: add --device cpu")
+    if wanted == "cpu" and hardware != LOCAL_CPU:
+        raise UsageError(f"--device cpu measures this machine's own CPU, not {hardware}: add --hardware {LOCAL_CPU}")
+    if wanted == "cuda" and not has_gpu(root):
+        nodes = ", ".join(f"/{node}" for node in _NODES)
+        raise UsageError(f"--device cuda: the device is absent, there is no NVIDIA GPU here (no {nodes})")
+    return Choice(wanted, "as asked")
+
+
+def _automatic(hardware: str, root: Path) -> Choice:
+    if hardware == LOCAL_CPU:
+        return Choice("cpu", f"{LOCAL_CPU} is only measured")
+    if not has_gpu(root):
+        return Choice("recorded", "no NVIDIA GPU here")
+    name, memory_gib = visible_gpu(root)
+    if name is None:
+        return Choice("recorded", "there is a GPU, but nothing says which; --device cuda measures on it")
+    if not is_named(hardware, name, memory_gib):
+        return Choice("recorded", f"the GPU here is {name}, not {hardware}")
+    return Choice("cuda", f"the GPU here is {name}")
+
+
+def has_gpu(root: Path = Path("/")) -> bool:
+    """Whether the kernel shows a node of an NVIDIA GPU."""
+    return any(True for pattern in _NODES for _ in root.glob(pattern))
+
+
+def visible_gpu(root: Path = Path("/")) -> Tuple[Optional[str], Optional[float]]:
+    """Returns name and memory in GiB of the GPU, as Jetson's device tree or NVIDIA's driver states them; or None."""
+    if is_jetson(root):
+        state = JetsonReader(root, ask_nvpmodel=False).read()
+        return state.name, state.memory_gib
+    for path in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("Model:"):
+                return line.split(":", 1)[1].strip(), None
+    return None, None

@@ -1,0 +1,141 @@
+"""The measuring process as its owner sees it: started once, asked per model, replaced when a model killed it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+
+from ..errors import MeasurementError
+from .protocol import Protocol
+
+_TICK_S = 1.0
+_SILENCE_S = 600.0
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one fresh process measured of one model; `page_faults` are those of one forward after the rounds."""
+
+    samples_ms: Tuple[float, ...]
+    warmups: int
+    warmup_s: float
+    rounds_s: float
+    build_s: float
+    page_faults: int
+    finite: bool
+
+
+class MeasuringProcess:
+    """A fresh process of `python -m estimator.measure`; it stays for further models until `close` or its death."""
+
+    def __init__(self, device: str, precision: str) -> None:
+        self._command = [sys.executable, "-m", "estimator.measure", "--device", device, "--precision", precision]
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._environment: Mapping[str, Any] = {}
+        self._errors: Any = None
+        self._unread = b""
+
+    @property
+    def pid(self) -> Optional[int]:
+        """Returns the id of the process, None while there is none."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Starts the process, which loads torch meanwhile, unless it runs."""
+        if self._process is None:
+            self._errors, self._unread, self._environment = tempfile.TemporaryFile(), b"", {}  # noqa: SIM115  closed by close()
+            root = str(Path(__file__).parents[2])
+            path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+
+    def environment(self) -> Mapping[str, Any]:
+        """Returns versions, switches and device as the process sees them; MeasurementError if it does not start."""
+        self.start()
+        if not self._environment:
+            self._environment = self._answer("hello", "start", lambda *_: None, lambda: None)
+        return self._environment
+
+    def measure(
+        self, model: str, batch_size: int, protocol: Protocol, progress: Progress, tick: Callable[[], None]
+    ) -> Run:
+        """Returns a run of the model; `tick` is called about once a second meanwhile.
+
+        MeasurementError with the reason when the model does not fit, fails or kills the process.
+        """
+        self.environment()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        request = {"model": model, "batch_size": batch_size, "protocol": asdict(protocol)}
+        try:
+            self._process.stdin.write((json.dumps(request) + "\n").encode())
+            self._process.stdin.flush()
+        except OSError:
+            pass  # it died: reading says how
+        done = self._answer("done", model, progress, tick)
+        done["samples_ms"] = tuple(done["samples_ms"])
+        return Run(**done)
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._errors.close()
+            self._process = None
+
+    def _answer(self, kind: str, what: str, progress: Progress, tick: Callable[[], None]) -> Dict[str, Any]:
+        for message in self._messages(what, tick):
+            found = message.pop("kind")
+            if found == "progress":
+                progress(message["phase"], message["done"], message["of"])
+            elif found == "error":
+                if kind == "hello":
+                    self.close()
+                raise MeasurementError(f"{what}: {message['message']}")
+            elif found == kind:
+                return message
+        raise MeasurementError(f"{what}: {self._death()}")
+
+    def _messages(self, what: str, tick: Callable[[], None]) -> Iterator[Dict[str, Any]]:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        heard_s = time.monotonic()
+        while True:
+            *lines, self._unread = self._unread.split(b"\n")
+            yield from (json.loads(line) for line in lines)
+            ready = select.select([self._process.stdout], [], [], _TICK_S)[0]
+            if ready:
+                data = os.read(self._process.stdout.fileno(), 1 << 20)
+                if not data:
+                    return
+                self._unread, heard_s = self._unread + data, time.monotonic()
+            elif time.monotonic() - heard_s > _SILENCE_S:
+                self.close()
+                raise MeasurementError(f"{what}: the measuring process said nothing for {_SILENCE_S:.0f} s")
+            tick()
+
+    def _death(self) -> str:
+        assert self._process is not None
+        status = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        self.close()
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
+        hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+        return f"the measuring process {how}{hint}" + (f": {lines[-1]}" if lines else "")

@@ -1,0 +1,116 @@
+"""The state of a device, whatever it is, and the reasons not to trust a measurement taken in it."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from dataclasses import dataclass, field
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
+
+LEAST_CLOCK_SHARE = 0.95
+"""Share of its cap that a clock must reach under load."""
+_BUSY = 0.8
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """A device at one moment; what cannot be read is None or empty.
+
+    `clocks_mhz` and `caps_mhz` by clock ("gpu", "cpu"); `throttled` names the reasons that hold now, `throttle_events`
+    counts them since boot; `load` is the busy share of the device; `others` names other processes that use it.
+    """
+
+    name: str
+    power_mode: Optional[str] = None
+    clocks_mhz: Mapping[str, float] = field(default_factory=dict)
+    caps_mhz: Mapping[str, float] = field(default_factory=dict)
+    temperature_c: Optional[float] = None
+    throttled: Tuple[str, ...] = ()
+    throttle_events: Mapping[str, int] = field(default_factory=dict)
+    load: Optional[float] = None
+    others: Tuple[str, ...] = ()
+    memory_gib: Optional[float] = None
+
+
+class StateReader:
+    """Reads the state of a device; one implementation per kind of device."""
+
+    def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
+        """Returns the state now; `own_pids` do not count as other users."""
+        raise NotImplementedError
+
+
+def is_named(hardware: str, name: str, memory_gib: Optional[float] = None) -> bool:
+    """Whether a device that calls itself `name` is the hardware of a profile: each word of it, in any order.
+
+    A size of memory ("32GB") may be missing from the name, where the device has about that much.
+    """
+    words = set(_words(name))
+    return all(word in words or _is_size(word, memory_gib) for word in _words(hardware) if word != "nvidia")
+
+
+def _words(text: str) -> Sequence[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def _is_size(word: str, memory_gib: Optional[float]) -> bool:
+    size = re.fullmatch(r"(\d+)gb", word)
+    return bool(size and memory_gib is not None and 0.75 <= memory_gib / int(size.group(1)) <= 1.05)
+
+
+def refusals_before(state: DeviceState, hardware: str, power_mode: Optional[str]) -> Iterator[str]:
+    """Yields why nothing should be measured in this state; `power_mode` is the one wanted, None for any."""
+    if not is_named(hardware, state.name, state.memory_gib):
+        yield f"the device is {state.name!r}, not {hardware}"
+    elif power_mode is not None and state.power_mode is None:
+        yield f"its power mode cannot be read, {power_mode} is needed (see docs/runner.md)"
+    elif power_mode is not None and not same_mode(power_mode, str(state.power_mode)):
+        yield f"its power mode is {state.power_mode}, not {power_mode}: sudo nvpmodel -m <id>, or --thermal-profile"
+    if state.throttled:
+        yield f"it is throttled: {', '.join(state.throttled)}"
+    if state.others:
+        yield f"another process uses it: {', '.join(state.others)}"
+
+
+def same_mode(wanted: str, found: str) -> bool:
+    """Whether two names of a power mode are the same: nvpmodel says MODE_50W or 50W."""
+    return _mode(wanted) == _mode(found)
+
+
+def _mode(name: str) -> str:
+    plain = name.strip().upper()
+    return plain[len("MODE_") :] if plain.startswith("MODE_") else plain
+
+
+def refusals_after(before: DeviceState, during: Sequence[DeviceState], after: DeviceState) -> Iterator[str]:
+    """Yields why what was measured between two states should not be kept."""
+    reasons = sorted({reason for state in (*during, after) for reason in state.throttled})
+    if reasons:
+        yield f"it throttled meanwhile: {', '.join(reasons)}"
+    counts = {name: n - before.throttle_events.get(name, 0) for name, n in after.throttle_events.items()}
+    events = [f"{name} {count} times" for name, count in counts.items() if count > 0]
+    if events:
+        yield f"it was throttled by over-current meanwhile: {', '.join(events)}"
+    others = sorted({other for state in (*during, after) for other in state.others})
+    if others:
+        yield f"another process used it meanwhile: {', '.join(others)}"
+    yield from _slow_clocks(during)
+
+
+def _slow_clocks(during: Sequence[DeviceState]) -> Iterator[str]:
+    for name in sorted({name for state in during for name in state.caps_mhz}):
+        seen = [s for s in during if name in s.clocks_mhz and name in s.caps_mhz]
+        if not seen:
+            continue
+        cap_mhz, clock_mhz = seen[-1].caps_mhz[name], _under_load_mhz(seen, name)
+        if clock_mhz < LEAST_CLOCK_SHARE * cap_mhz:
+            yield (
+                f"the {name} clock was {clock_mhz:.0f} MHz under load, below {LEAST_CLOCK_SHARE:.0%} of its cap of "
+                f"{cap_mhz:.0f} MHz: let it cool, or lock the clocks (docs/runner.md)"
+            )
+
+
+def _under_load_mhz(seen: Sequence[DeviceState], name: str) -> float:
+    """The median while the device was busy; where it never was (the host is the slower one), the highest."""
+    busy = [s.clocks_mhz[name] for s in seen if s.load is not None and s.load >= _BUSY]
+    return statistics.median(busy) if busy else max(s.clocks_mhz[name] for s in seen)

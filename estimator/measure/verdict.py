@@ -1,0 +1,118 @@
+"""Live runs against the baseline's runs: slower, faster or the same, and how sure.
+
+Processes differ more than rounds within one: a run counts as one observation, the median of its rounds. The verdict
+is a two-sample t interval of the logarithms of those medians at level `ALPHA`. (A rank test could not do it: of three
+runs against three, the most extreme order has a probability of 1 in 10 by chance alone.) So the margin of a model is
+
+    max(FLOOR, t(runs - 2 degrees of freedom) x spread between runs x sqrt(1 / baseline runs + 1 / live runs))
+
+It follows from the spread of that model's own runs, and can be wide: the suite prints it rather than hide it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
+
+ALPHA = 0.008
+"""Share of false alarms per model, both sides together: below the 1 % that is promised."""
+FLOOR_PCT = 3.0
+"""No difference smaller than this is ever a verdict."""
+
+REGRESSION, FASTER, SAME = "REGRESSION", "FASTER: re-record", "same"
+NO_BASELINE, UNJUDGED = "no baseline", "not judged"
+ALARMS = (REGRESSION, FASTER)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a model's latency since the baseline: change and margin in percent, None where neither is known.
+
+    `change_pct` is a ratio of geometric means over the runs.
+    """
+
+    word: str
+    change_pct: Optional[float] = None
+    margin_pct: Optional[float] = None
+
+    @property
+    def alarms(self) -> bool:
+        """Whether the change is one that somebody has to look at."""
+        return self.word in ALARMS
+
+    @property
+    def text(self) -> str:
+        """Returns the verdict in words, with its figures."""
+        if self.change_pct is None:
+            return self.word
+        margin = "unknown: one run each, use --runs 3" if self.margin_pct is None else f"{self.margin_pct:.1f} %"
+        return f"{self.word} ({self.change_pct:+.1f} %, margin {margin})"
+
+
+def judge(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> Verdict:
+    """Returns the verdict on live runs, given the baseline's; latencies in ms, one per run."""
+    if not baseline_ms:
+        return Verdict(NO_BASELINE)
+    before, now = _logs(baseline_ms), _logs(live_ms)
+    change = statistics.fmean(now) - statistics.fmean(before)
+    margin = log_margin(spread(before, now), len(before), len(now))
+    if margin is None:
+        return Verdict(UNJUDGED, _percent(change))
+    word = SAME if abs(change) <= margin else REGRESSION if change > 0 else FASTER
+    return Verdict(word, _percent(change), _percent(margin))
+
+
+def _logs(values: Sequence[float]) -> Tuple[float, ...]:
+    return tuple(map(math.log, values))
+
+
+def _percent(log_ratio: float) -> float:
+    return 100 * math.expm1(log_ratio)
+
+
+def spread(*groups: Sequence[float]) -> Optional[float]:
+    """Returns the standard deviation between runs within groups of logarithms; None where no group has two runs."""
+    freedom = sum(len(group) - 1 for group in groups)
+    if freedom == 0:
+        return None
+    squares = sum((x - statistics.fmean(group)) ** 2 for group in groups for x in group)
+    return math.sqrt(squares / freedom)
+
+
+def spread_pct(*runs_ms: Sequence[float]) -> Optional[float]:
+    """Returns the spread between runs in percent."""
+    found = spread(*(_logs(group) for group in runs_ms if group))
+    return None if found is None else 100 * found
+
+
+def log_margin(spread_log: Optional[float], baseline_runs: int, live_runs: int) -> Optional[float]:
+    """Returns the logarithm beyond which a change is a verdict; None where the spread is not known."""
+    if spread_log is None:
+        return None
+    t = student_t(1 - ALPHA, baseline_runs + live_runs - 2)
+    return max(math.log1p(FLOOR_PCT / 100), t * spread_log * math.sqrt(1 / baseline_runs + 1 / live_runs))
+
+
+@functools.lru_cache(maxsize=None)
+def student_t(probability: float, freedom: int) -> float:
+    """Returns the bound that |t| stays below with this probability."""
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < probability else (low, middle)
+    return high
+
+
+def _within(t: float, freedom: int) -> float:
+    """The probability of |T| < t, by the finite sum for whole degrees of freedom (Abramowitz and Stegun, 26.7.3-4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(1 if odd else 0, freedom - 1, 2):
+        total += term
+        term *= cosine * cosine * (k + 1) / (k + 2)
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total

@@ -1,0 +1,205 @@
+"""A live run: the fresh processes that measure, the device's state around them, and what came of it per model."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..compare import significant
+from ..errors import MeasurementRefused
+from ..measure.choice import Choice
+from ..measure.cpu import LOCAL_CPU, CpuReader
+from ..measure.desktop import desktop_reader
+from ..measure.jetson import JetsonReader, is_jetson
+from ..measure.process import MeasuringProcess, Run
+from ..measure.progress import Progress
+from ..measure.protocol import Protocol, median_noise_pct, percentile_ms
+from ..measure.state import DeviceState, StateReader, refusals_after, refusals_before
+from ..measure.verdict import spread_pct
+
+if TYPE_CHECKING:
+    from ..configuration import Configuration
+
+MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 30.0, "cuda": 10.0}
+"""A run whose median is not known better than this (95 %) is refused; a CPU is shared with everything else."""
+_LOCK_WAIT_S = 900
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What the options of a live run ask for."""
+
+    choice: Choice
+    protocol: Protocol
+    runs: int
+    record: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model, measured: its runs, and the device's state before, meanwhile and after."""
+
+    model: str
+    runs: Tuple[Run, ...]
+    before: DeviceState
+    during: Tuple[DeviceState, ...]
+    after: DeviceState
+
+    @property
+    def runs_ms(self) -> Tuple[float, ...]:
+        """Returns each run's median in ms, to five significant digits."""
+        return tuple(significant(statistics.median(run.samples_ms), 5) for run in self.runs)
+
+    @property
+    def median_ms(self) -> float:
+        """Returns the median of the runs in ms."""
+        return significant(statistics.median(self.runs_ms))
+
+    @property
+    def samples_ms(self) -> Tuple[float, ...]:
+        """Returns the rounds of all runs."""
+        return tuple(sample for run in self.runs for sample in run.samples_ms)
+
+    @property
+    def p90_ms(self) -> float:
+        """Returns what 90 % of all rounds stay below, in ms."""
+        return significant(percentile_ms(self.samples_ms, 90))
+
+    def noise_pct(self, baseline_ms: Sequence[float]) -> float:
+        """Returns how far off the median may be: two standard errors between runs, or that of the rounds if more."""
+        within = max(median_noise_pct(run.samples_ms) for run in self.runs)
+        between = spread_pct(baseline_ms, self.runs_ms)
+        return max(within, 0.0 if between is None else 2 * between / len(self.runs) ** 0.5)
+
+    @property
+    def clocks(self) -> str:
+        """Returns the clocks seen while it ran, "gpu 810 to 816 of 816 MHz", or that there are none to read."""
+        names = sorted({name for state in self.during for name in state.clocks_mhz})
+        return "; ".join(self._clock(name) for name in names) or "not readable"
+
+    def _clock(self, name: str) -> str:
+        seen = [state.clocks_mhz[name] for state in self.during if name in state.clocks_mhz]
+        cap = next((f" of {s.caps_mhz[name]:.0f}" for s in self.during if name in s.caps_mhz), "")
+        return f"{name} {min(seen):.0f} to {max(seen):.0f}{cap} MHz"
+
+
+@dataclass
+class LiveSession:
+    """Measures models of one configuration on one device, one at a time."""
+
+    configuration: Configuration
+    power_mode: Optional[str]
+    options: LiveOptions
+    models: int
+    progress: Progress
+    measured: Dict[str, Measured] = field(default_factory=dict)
+    refused: Dict[str, str] = field(default_factory=dict)
+    measuring_s: float = 0.0
+    start_s: float = field(default_factory=time.time)
+    _processes: List[MeasuringProcess] = field(default_factory=list)
+    _reader: Optional[StateReader] = None
+
+    def start(self) -> None:
+        """Starts the processes, which load torch while pytest goes on."""
+        device, precision = self.options.choice.device, self.configuration.precision
+        self._processes = [MeasuringProcess(device, precision) for _ in range(self.options.runs)]
+        for process in self._processes:
+            process.start()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for process in self._processes:
+            process.close()
+
+    def environment(self) -> Mapping[str, Any]:
+        """Returns versions, switches and device as the first process sees them."""
+        return self._processes[0].environment()
+
+    def measure(self, model: str) -> Measured:
+        """Returns what was measured of the model, under the device's lock.
+
+        MeasurementRefused names the reasons where the device or the samples are not to be trusted; MeasurementError
+        says how the model failed.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(lock_path(self.options.choice.device), timeout=_LOCK_WAIT_S)
+        try:
+            with lock:
+                measured = self._measure(model)
+        except Timeout:
+            raise MeasurementRefused(f"another measurement has held {lock.lock_file} for {_LOCK_WAIT_S} s") from None
+        except OSError as error:
+            raise MeasurementRefused(f"the device's lock cannot be taken: {error}") from error
+        finally:
+            self.progress.finish_model()
+        self.measured[model] = measured
+        return measured
+
+    def _measure(self, model: str) -> Measured:
+        reader = self._state_reader()
+        before = self._state(reader)
+        _refuse(refusals_before(before, self.configuration.hardware, self.power_mode))
+        during: List[DeviceState] = []
+
+        def look() -> None:
+            during.append(self._state(reader))
+
+        runs = tuple(self._run(model, index, look) for index in range(len(self._processes)))
+        after = self._state(reader)
+        _refuse([*refusals_after(before, during, after), *self._noise(runs)])
+        return Measured(model, runs, before, tuple(during), after)
+
+    def _run(self, model: str, index: int, tick: Any) -> Run:
+        run = f"run {index + 1}/{self.options.runs}, " if self.options.runs > 1 else ""
+        result = self._processes[index].measure(
+            model,
+            self.configuration.batch_size,
+            self.options.protocol,
+            lambda phase, done, of: self.progress.show(model, run, phase, done, of),
+            tick,
+        )
+        self.measuring_s += result.warmup_s + result.rounds_s
+        return result
+
+    def _noise(self, runs: Sequence[Run]) -> List[str]:
+        noise_pct, limit_pct = max(median_noise_pct(run.samples_ms) for run in runs), MOST_NOISE_PCT[self._device]
+        if noise_pct <= limit_pct:
+            return []
+        return [f"the samples are too noisy: their median is known to ±{noise_pct:.0f} %, at most {limit_pct:.0f} %"]
+
+    @property
+    def _device(self) -> str:
+        return self.options.choice.device
+
+    def state(self) -> DeviceState:
+        """Returns the state of the device now."""
+        return self._state(self._state_reader())
+
+    def _state(self, reader: StateReader) -> DeviceState:
+        return reader.read([process.pid for process in self._processes if process.pid is not None])
+
+    def _state_reader(self) -> StateReader:
+        if self._reader is None:
+            self._reader = self._make_reader()
+        return self._reader
+
+    def _make_reader(self) -> StateReader:
+        if self.configuration.hardware == LOCAL_CPU:
+            return CpuReader()
+        return JetsonReader() if is_jetson() else desktop_reader(self.environment())
+
+
+def lock_path(device: str) -> Path:
+    """Returns the file that is locked around each measurement on this machine's "cpu" or "cuda"."""
+    return Path(tempfile.gettempdir()) / f"golden-latency-{device}.lock"
+
+
+def _refuse(reasons: Any) -> None:
+    found = list(reasons)
+    if found:
+        raise MeasurementRefused("; ".join(found))

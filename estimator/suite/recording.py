@@ -1,0 +1,160 @@
+"""What a live run leaves behind: the baseline with its provenance, and the medians that the next run looks at."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import statistics
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Sequence
+
+from ..errors import MeasurementRefused
+from ..measure.cache import cache_folder
+from ..measure.environment import driver_version
+from .files import write_atomically
+from .recorded import Measurements, write_measurements
+
+if TYPE_CHECKING:
+    from .measuring import LiveSession, Measured
+
+_IDENTITY = ("board", "mode", "software")
+"""Rows that differ in one of these do not belong in one file."""
+
+
+def refuse_mixing(session: LiveSession, old: Measurements) -> None:
+    """Raises MeasurementRefused where a partial recording would put rows of two devices or softwares in one file."""
+    if not old.runs_ms:
+        return
+    new = _identity(session)
+    for key in _IDENTITY:
+        if old.provenance[key] != new[key]:
+            raise MeasurementRefused(
+                f"--record of some models would mix records: {key} was {old.provenance[key]!r}, is {new[key]!r}; "
+                "record all models, without --models and --skip"
+            )
+
+
+def record(session: LiveSession, old: Measurements, root: Path) -> Optional[str]:
+    """Writes what was measured, atomically; returns the line that says so, None where nothing was measured.
+
+    Rows that were not measured now stay if device and software are those of the record, else they go.
+    """
+    if not session.measured:
+        return None
+    merged = merge(old, provenance(session, root), {name: m.runs_ms for name, m in session.measured.items()})
+    merged.path.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in merged.path.parent.glob(f".{merged.path.name}.*.tmp"):
+        left_over.unlink()  # of a recording that was killed
+    write_measurements(merged)
+    left_out = [f"{name} ({reason})" for name, reason in session.refused.items()]
+    return f"Recorded {len(session.measured)} models to {merged.path}" + (
+        f"; left out: {'; '.join(left_out)}" if left_out else ""
+    )
+
+
+def merge(old: Measurements, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Measurements:
+    """Returns the record with these rows replaced: of the same device and software, or of the new one alone."""
+    from ..zoo import MODELS
+
+    same = bool(old.runs_ms) and all(old.provenance[key] == new[key] for key in _IDENTITY)
+    merged = {**(old.runs_ms if same else {}), **{name: tuple(runs) for name, runs in rows.items()}}
+    ordered = {model.name: merged[model.name] for model in MODELS if model.name in merged}
+    if not same or set(rows) >= set(old.runs_ms):
+        return Measurements(old.path, dict(new), ordered)
+    changed = "; ".join(f"{key}: {value}" for key, value in new.items() if old.provenance.get(key) != value)
+    note = {f"partial_{_key(new['date'])}": f"{', '.join(rows)}: {changed}"}
+    return Measurements(old.path, {**old.provenance, **note}, ordered)
+
+
+def _key(text: str) -> str:
+    return "".join(character if character.isalnum() else "_" for character in text)
+
+
+def provenance(session: LiveSession, root: Path) -> Dict[str, str]:
+    """Returns where the figures of this run come from, as the record keeps it."""
+    seen, environment, options = list(session.measured.values()), session.environment(), session.options
+    return {
+        **_identity(session),
+        "protocol": "eager module, seeded random weights, eval(), no_grad(), "
+        f"batch {session.configuration.batch_size}, {session.configuration.precision}; "
+        f"{options.protocol.text}, median; {_timed_by(options.choice.device)}",
+        "runs": f"{options.runs}, each a fresh process; models take turns",
+        "threads": str(environment["threads"]),
+        "clocks": _clocks(seen),
+        "temperature": f"{_temperature(seen[0].before)} at the start, {_temperature(seen[-1].after)} at the end",
+        "switches": _pairs(environment["switches"]),
+        "variables": _pairs(environment["variables"]) or "none of those that matter is set",
+        "page_faults": f"at most {max(run.page_faults for m in seen for run in m.runs)} a forward",
+        "revision": revision(root),
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "source": "pytest --record",
+    }
+
+
+def _identity(session: LiveSession) -> Dict[str, str]:
+    environment = session.environment()
+    state = next(iter(session.measured.values())).before if session.measured else session.state()
+    libraries = [name for name in ("torch", "torchvision", "cuda", "cudnn") if name in environment]
+    versions = [f"{name} {environment[name]}" for name in libraries]
+    driver = driver_version(Path("/")) if session.options.choice.device == "cuda" else "none"
+    return {
+        "board": state.name,
+        "mode": state.power_mode or session.configuration.thermal_profile,
+        "software": ", ".join([f"Python {environment['python']}", *versions, f"driver {driver}"]),
+    }
+
+
+def _timed_by(device: str) -> str:
+    return "CUDA events around each forward, synchronised" if device == "cuda" else "perf_counter around each forward"
+
+
+def _clocks(seen: Sequence[Measured]) -> str:
+    return "; ".join(sorted({measured.clocks for measured in seen}))
+
+
+def _temperature(state: Any) -> str:
+    return "not readable" if state.temperature_c is None else f"{state.temperature_c:.1f} °C"
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def revision(root: Path) -> str:
+    """Returns the commit of the suite, with "and changes" where the tree differs from it; "unknown" without git."""
+    try:
+        commit, changes = (_git(root, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain")))
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return commit + (" and changes" if changes else "")
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return done.stdout.decode().strip()
+
+
+def repeat_lines(session: LiveSession) -> Iterator[str]:
+    """Yields how far this run's medians are from those of the last run here, and keeps this run's for the next."""
+    path = cache_folder() / session.configuration.hardware / session.configuration.label / "last-run.json"
+    now = {name: measured.median_ms for name, measured in session.measured.items()}
+    before = _last_run(path)
+    differences = [100 * abs(ms / before[name] - 1) for name, ms in now.items() if name in before]
+    if differences:
+        mean_pct, most_pct = statistics.fmean(differences), max(differences)
+        yield (
+            f"  Against the last run here: mean |difference| of medians {mean_pct:.1f} %, "
+            f"max {most_pct:.1f} %, {len(differences)} models"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({**before, **now}, indent=1) + "\n")
+
+
+def _last_run(path: Path) -> Dict[str, float]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): float(ms) for name, ms in data.items() if float(ms) > 0}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
