@@ -142,8 +142,8 @@ def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
 def _subject_of(item: pytest.Item) -> Optional[Subject]:
     from ..zoo import ZooModel
 
-    estimated = hasattr(item, "callspec") and "validated" in getattr(item, "fixturenames", ())
-    params = item.callspec.params if estimated else {}
+    estimated = "validated" in getattr(item, "fixturenames", ())
+    params = getattr(getattr(item, "callspec", None), "params", {}) if estimated else {}
     subject = params.get("model") or params.get("pattern")
     return subject if isinstance(subject, (ZooModel, Pattern)) else None
 
