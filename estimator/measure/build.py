@@ -8,7 +8,8 @@ depend on which random numbers they are. Normalisations keep their neutral stati
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     import torch
@@ -39,18 +40,32 @@ def _without_initialisation(model: ZooModel, device: str) -> torch.nn.Module:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    class WithoutInitialisation(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            if getattr(func, "__module__", None) == "torch.nn.init" or getattr(func, "__name__", "") in _DRAWS:
-                return args[0] if args else kwargs["tensor"]
-            return func(*args, **kwargs)
+    class WithoutDraws(TorchFunctionMode):
+        """For initialisers that a module imported by name, as MultiheadAttention does."""
 
-    with torch.device(device), WithoutInitialisation():
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__name__", "") in ("uniform_", "normal_") and args:
+                return args[0]
+            return func(*args, **(kwargs or {}))
+
+    with _initialisers_off(), torch.device(device), WithoutDraws():
         return model.build(device)
 
 
-_DRAWS = ("uniform_", "normal_", "erfinv_")
+@contextmanager
+def _initialisers_off() -> Iterator[None]:
+    """trunc_normal_ must not run at all without its draws: newer releases repeat them until all are in range."""
+    import torch.nn.init as init
+
+    names = [name for name in vars(init) if name.endswith("_") and not name.startswith("_")]
+    originals = {name: getattr(init, name) for name in names}
+    try:
+        for name in names:
+            setattr(init, name, lambda tensor, *_, **__: tensor)
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(init, name, original)
 
 
 def _fill(module: torch.nn.Module, device: str) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 UNCALIBRATED = "-"
 _UNCALIBRATED_NOTE = f"{LOCAL_CPU} is not calibrated on this machine: measured, without an estimate to hold it against"
+_RUNS = {"cuda": 3, "cpu": 1}
 _STORAGE = "file://./.benchmarks"
 
 
@@ -44,7 +45,7 @@ def add_live_options(parser: pytest.Parser) -> None:
         help="measure on the device, or replay the record (default: auto, measures if the named GPU is here)",
     )
     group.addoption("--record", action="store_true", help="write what is measured live as the new baseline")
-    group.addoption("--runs", metavar="N", default="1", help="fresh processes that measure each model (default: 1)")
+    group.addoption("--runs", metavar="N", help="fresh processes per model (default: 3 on cuda, 1 on cpu)")
     group.addoption("--rounds", metavar="N", help="measured forwards per run (default: 100, fewer for slow models)")
     group.addoption("--warmup", metavar="N", help="forwards before those (default: 50, fewer for slow models)")
 
@@ -66,7 +67,7 @@ def live_options(config: pytest.Config) -> LiveOptions:
         raise UsageError(f"--hardware {LOCAL_CPU} is only measured: add --device cpu, leave -n out")
     device = choice.device if choice.live else "cpu"
     protocol = make_protocol(device, counts["warmup"], counts["rounds"])
-    return LiveOptions(choice, protocol, counts["runs"] or 1, option("record"))
+    return LiveOptions(choice, protocol, counts["runs"] or _RUNS[device], option("record"))
 
 
 def _alone(choice: Choice, wanted: str, parallel: bool) -> Choice:

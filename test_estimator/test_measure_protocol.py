@@ -1,0 +1,188 @@
+"""The protocol, the measuring process and its clocks: counts, minimum, seeded weights, and models that fail alone."""
+
+import json
+import sys
+
+import pytest
+
+from estimator.errors import MeasurementError
+from estimator.measure.process import MeasuringProcess
+from estimator.measure.progress import Progress
+from estimator.measure.protocol import Protocol, make_protocol, median_noise_pct, percentile_ms, run_rounds
+from estimator.measure.worker import serve
+
+TINY = Protocol(warmup=1, rounds=2, min_warmup=1, min_rounds=2, budget_s=1.0)
+
+
+def count_rounds(protocol):
+    reports = []
+    return run_rounds(lambda: 1.0, protocol, lambda *report: reports.append(report))
+
+
+def test_the_default_is_fifty_warm_ups_and_a_hundred_rounds():
+    rounds = count_rounds(make_protocol("cuda"))
+    assert (rounds.warmups, len(rounds.samples_ms)) == (50, 100)
+
+
+def test_a_slow_model_gets_its_minimum():
+    rounds = count_rounds(Protocol(warmup=50, rounds=100, min_warmup=1, min_rounds=5, budget_s=0.0))
+    assert (rounds.warmups, len(rounds.samples_ms)) == (1, 5)
+
+
+def test_counts_that_are_given_are_kept():
+    protocol = make_protocol("cpu", warmup=3, rounds=7)
+    assert (protocol.min_warmup, protocol.min_rounds) == (3, 7)
+    assert protocol.text == "3 warm-ups, then 7 rounds"
+    assert "never below 1 and 5" in make_protocol("cpu").text
+
+
+def test_the_noise_of_a_median_comes_from_its_order_statistics():
+    assert median_noise_pct([10.0] * 100) == 0
+    assert median_noise_pct([9.0, 10.0, 11.0]) == pytest.approx(10.0)
+    steady = [10.0 + 0.001 * i for i in range(100)]
+    assert median_noise_pct([*steady[:-1], 1000.0]) == pytest.approx(median_noise_pct(steady))  # one outlier is none
+
+
+def test_p90_is_a_sample():
+    assert percentile_ms(list(range(1, 101)), 90) == 90
+
+
+def measured(requests, device="cpu"):
+    answers = []
+    serve(device, "fp32", map(json.dumps, requests), answers.append)
+    return [answer for answer in answers if answer["kind"] != "progress"]
+
+
+def request(model):
+    return {"model": model, "batch_size": 1, "protocol": vars(TINY)}
+
+
+def test_a_model_that_fails_is_an_answer_and_the_next_one_is_measured():
+    hello, unknown, done = measured([request("no_such_model"), request("mobilenet_v3_small")])
+    assert {"torch", "torchvision", "threads", "switches", "variables"} <= set(hello)
+    assert (unknown["kind"], unknown["message"][:34]) == ("error", "UsageError: unknown model 'no_such")
+    assert (done["kind"], len(done["samples_ms"]), done["finite"]) == ("done", 2, True)
+
+
+def test_weights_are_seeded_and_outputs_finite():
+    import torch
+
+    from estimator.measure.build import build_model, make_input
+    from estimator.zoo import find_models
+
+    (model,) = find_models(["mobilenet_v3_small"])
+    with torch.no_grad():
+        first, second = (build_model(model, "cpu")(make_input(model, 1, "cpu")) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.isfinite(first).all()
+    assert first.std() > 0
+
+
+@pytest.fixture
+def process():
+    process = MeasuringProcess("cpu", "fp32")
+    yield process
+    process.close()
+
+
+def ask(process, model="mobilenet_v3_small"):
+    return process.measure(model, 1, TINY, lambda *_: None, lambda: None)
+
+
+def test_a_process_that_is_killed_takes_only_its_model_with_it(process):
+    import os
+    import signal
+
+    process.environment()
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(MeasurementError, match=r"the measuring process was killed by SIGKILL \(out of memory\?\)"):
+        ask(process)
+    assert len(ask(process).samples_ms) == 2
+
+
+def test_a_process_that_does_not_start_says_why(process):
+    process._command = [sys.executable, "-c", "import sys; sys.exit('no torch here')"]
+    with pytest.raises(MeasurementError, match="ended with exit code 1: no torch here"):
+        ask(process)
+
+
+def test_progress_says_model_round_and_what_is_left():
+    lines = []
+    progress = Progress(2, lines.append)
+    progress.show("resnet18", "", "warm-up", 10, 50)
+    progress.finish_model()
+    progress.show("vgg11", "run 2/3, ", "round", 40, 100)
+    assert lines[:2] == ["  resnet18 [1/2] warm-up 10/50", ""]
+    assert lines[2].startswith("  vgg11 [2/2] run 2/3, round 40/100, about 0 s left")
+    Progress(2, None).show("resnet18", "", "round", 1, 2)
+
+
+class FakeCuda:
+    """A GPU whose n-th forward takes n ms, and which knows only what was synchronised."""
+
+    def __init__(self):
+        self.now_ms, self.synchronised, self.events = 0.0, 0, 0
+
+    def event(self, enable_timing):
+        assert enable_timing
+        cuda = self
+
+        class Event:
+            def record(self):
+                cuda.events += 1
+                self.at_ms = cuda.now_ms
+
+            def elapsed_time(self, end):
+                assert cuda.synchronised == cuda.events // 2
+                return end.at_ms - self.at_ms
+
+        return Event()
+
+    def synchronize(self):
+        self.synchronised += 1
+
+
+def test_a_round_on_a_gpu_is_event_forward_event_synchronize(monkeypatch):
+    import torch
+
+    from estimator.measure.timers import cuda_once
+
+    if torch.cuda.is_available():
+        pytest.skip("a real GPU is here")
+    cuda, forwards = FakeCuda(), []
+    monkeypatch.setattr(torch.cuda, "Event", cuda.event)
+    monkeypatch.setattr(torch.cuda, "synchronize", cuda.synchronize)
+
+    def forward():
+        forwards.append(1)
+        cuda.now_ms += len(forwards)
+
+    rounds = run_rounds(cuda_once(forward), Protocol(2, 3, 2, 3, 10.0), lambda *_: None)
+    assert rounds.samples_ms == (3.0, 4.0, 5.0)
+    assert (cuda.events, cuda.synchronised) == (10, 5)
+
+
+def test_a_torch_without_cuda_says_so_instead_of_measuring():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("a real GPU is here")
+    (answer,) = measured([], device="cuda")
+    assert (answer["kind"], answer["message"].endswith("sees no GPU")) == ("error", True)
+
+
+def test_a_gpu_is_described_with_its_software(monkeypatch):
+    import types
+
+    import torch
+
+    from estimator.measure.environment import describe_environment
+
+    if torch.cuda.is_available():
+        pytest.skip("a real GPU is here")
+    properties = types.SimpleNamespace(name="Orin", multi_processor_count=16, total_memory=64 << 30, major=8, minor=7)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    described = describe_environment("cuda")
+    assert {"name": "Orin", "sms": 16, "memory_gib": 64.0, "capability": "8.7"}.items() <= described.items()
+    assert "cudnn.allow_tf32" in described["switches"]
