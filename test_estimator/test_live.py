@@ -1,0 +1,144 @@
+"""Live runs as a user starts them, on this machine's own CPU with tiny budgets."""
+
+import json
+
+import pytest
+
+from estimator.suite.files import read_toml
+
+MODEL = "mobilenet_v3_small"
+LIVE = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1", "-p", "no:randomly")
+
+
+@pytest.fixture
+def live(suite, monkeypatch):
+    """Runs the copy of the suite live; its cache is its own, and noise is no reason to refuse anything here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
+    monkeypatch.delenv("CI", raising=False)
+    measuring = suite.path / "estimator" / "suite" / "measuring.py"
+    text = measuring.read_text(encoding="utf-8")
+    assert '"cpu": 30.0' in text
+    measuring.write_text(text.replace('"cpu": 30.0', '"cpu": 1e9'), encoding="utf-8")
+
+    def run(*options, models=MODEL):
+        return suite.run(*LIVE, *options, models=models)
+
+    run.suite = suite
+    run.folder = suite.path / "cache" / "golden-latency" / "local-cpu" / "default-fp32-b1"
+    return run
+
+
+def is_refused(run, message):
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_a_live_run_measures_and_says_how(live):
+    run = live("--benchmark-json", "b.json", "--benchmark-autosave", "--runs", "2")
+    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(
+        [
+            "device: cpu (as asked)",
+            "protocol: 1 warm-ups, then 3 rounds; each model in 2 fresh processes",
+            "local-cpu is not calibrated on this machine: *",
+            f"    {MODEL}  *-  *-*",
+            f"    {MODEL}  *: no baseline",
+            "  * s of them warm-ups and rounds: overhead * %",
+            "  * threads; at most * page faults a forward",
+        ]
+    )
+    assert not any("/3" in line for line in run.outlines)  # no progress where the output is no terminal
+    benchmark_has_the_rounds_and_the_device(live.suite.path)
+    assert not live.folder.joinpath("measurements.toml").exists()
+    assert live.folder.parent.joinpath("profile.toml").exists()
+
+
+def benchmark_has_the_rounds_and_the_device(path):
+    data = json.loads((path / "b.json").read_text(encoding="utf-8"))
+    assert data["machine_info"]["device"]["hardware"] == "local-cpu"
+    (benchmark,) = data["benchmarks"]
+    info = benchmark["extra_info"]
+    assert benchmark["stats"]["rounds"] == 6
+    assert {"est_ms", "error_pct", "rating", "p90_ms", "clocks", "temperature_c"} <= set(info)
+    assert benchmark["stats"]["max"] * 1e3 >= info["p90_ms"] * 0.999
+    assert list((path / ".benchmarks" / "local-cpu" / "default-fp32-b1").rglob("*.json"))
+
+
+def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
+    before = live.suite.files()
+    run = live("--record", models=f"{MODEL},resnet18")
+    run.stdout.fnmatch_lines(["*RECORDING the baseline", "  Recorded 2 models to *measurements.toml"])
+    path = live.folder / "measurements.toml"
+    record = read_toml(path)
+    assert list(record["runs_ms"]) == ["resnet18", MODEL]
+    needed = {"board", "mode", "software", "clocks", "temperature", "switches", "variables", "revision", "date"}
+    assert needed <= set(record["provenance"])
+    assert live.suite.files() == before  # local-cpu's record is not the repository's
+
+    lines = [f"{MODEL} = [0.001, 0.001, 0.001]" if MODEL in line else line for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    slow = live()
+    slow.assert_outcomes(failed=1, deselected=slow.parseoutcomes()["deselected"])
+    slow.stdout.fnmatch_lines([f"{MODEL}: REGRESSION (+* %, margin * %)", "  baseline 0.001, 0.001, 0.001 ms, *"])
+    slow.stdout.fnmatch_lines(["*Against the last run here: mean |difference| of medians * %, *, 1 models"])
+
+
+def test_a_model_that_fails_or_dies_fails_alone(live):
+    build = live.suite.path / "estimator" / "measure" / "build.py"
+    text = build.read_text(encoding="utf-8")
+    dying = '    if model.name == "vgg11":\n        import os\n        os.kill(os.getpid(), 9)\n'
+    failing = '    if model.name == "resnet18":\n        raise MemoryError("no room")\n'
+    marker = "    module = _without_initialisation(model, device)\n"
+    build.write_text(text.replace(marker, dying + failing + marker), encoding="utf-8")
+    run = live(models=f"resnet18,{MODEL},vgg11")
+    run.assert_outcomes(passed=1, failed=2, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(
+        [
+            "resnet18: not measured: resnet18: MemoryError: no room",
+            "vgg11: not measured: vgg11: the measuring process was killed by SIGKILL (out of memory?)*",
+        ]
+    )
+
+
+def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded(live):
+    cpu = live.suite.path / "estimator" / "measure" / "cpu.py"
+    text = cpu.read_text(encoding="utf-8")
+    load = "            load=self._load(),\n"
+    hot = text.replace(load, load + '            throttled=("hot",),\n')
+    assert hot != text
+    cpu.write_text(hot, encoding="utf-8")
+    run = live("--record")
+    run.assert_outcomes(errors=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines([f"{MODEL}: not measured, refused: it is throttled: hot"])
+    assert not live.folder.joinpath("measurements.toml").exists()
+
+
+REFUSED = {
+    "workers": (("--device", "cpu", "-n2"), "--device cpu cannot be combined with -n: *; leave -n out, or replay *"),
+    "update": (("--device", "cpu", "--snapshot-update"), "--snapshot-update cannot be combined with a live device: *"),
+    "rounds": (("--device", "cpu", "--rounds", "0"), "--rounds 0: must be a whole number from 1"),
+    "runs": (("--device", "cpu", "--runs", "x"), "--runs x: must be a whole number from 1"),
+    "replay": (("--device", "recorded"), "--hardware local-cpu is *: add --device cpu"),
+    "mode": (("--device", "cpu", "--thermal-profile", "50W"), "unknown thermal profile '50W' of local-cpu; *"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_measured_is_refused(suite, options, message, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
+    is_refused(suite.run("--hardware", "local-cpu", *options, models=MODEL), message)
+
+
+def test_recording_needs_a_device(suite):
+    is_refused(suite.run("--device", "recorded", "--record"), "--record needs a live device, *")
+
+
+def test_the_cpu_is_not_a_jetson(suite):
+    is_refused(suite.run("--device", "cpu"), "--device cpu measures this machine's own CPU, not Jetson-Orin-AGX: *")
+
+
+def test_a_replay_says_that_it_is_one(suite):
+    run = suite.run("--device", "recorded", models="resnet18")
+    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(["device: recorded (as asked)"])
