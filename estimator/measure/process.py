@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What one fresh process measured of one model; `page_faults` are those of one forward after the rounds."""
+    """What one fresh process measured of one model; `page_faults` are those of one round, on average."""
 
     samples_ms: Tuple[float, ...]
     warmups: int

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
+from .allocator import page_faults
+
 WARMUP = 50
 ROUNDS = 100
 MIN_WARMUP = 1
@@ -49,12 +51,16 @@ def make_protocol(device: str, warmup: Optional[int] = None, rounds: Optional[in
 
 @dataclass(frozen=True)
 class Rounds:
-    """What one process measured: the latency of each round in ms, and the seconds that warm-ups and rounds took."""
+    """What one process measured: the latency of each round in ms, and the seconds that warm-ups and rounds took.
+
+    `page_faults` are those of a round, on average.
+    """
 
     samples_ms: Tuple[float, ...]
     warmups: int
     warmup_s: float
     rounds_s: float
+    page_faults: int
 
 
 def run_rounds(once_ms: Callable[[], float], protocol: Protocol, report: Callable[[str, int, int], None]) -> Rounds:
@@ -63,8 +69,10 @@ def run_rounds(once_ms: Callable[[], float], protocol: Protocol, report: Callabl
     warm = _repeat(once_ms, protocol.warmup, protocol.min_warmup, protocol.budget_s / 3, "warm-up", report)
     warm_s = time.perf_counter() - start_s
     left_s = max(protocol.budget_s - warm_s, 0.0)
+    faults_before = page_faults()
     samples_ms = _repeat(once_ms, protocol.rounds, protocol.min_rounds, left_s, "round", report)
-    return Rounds(tuple(samples_ms), len(warm), warm_s, time.perf_counter() - start_s - warm_s)
+    rounds_s = time.perf_counter() - start_s - warm_s
+    return Rounds(tuple(samples_ms), len(warm), warm_s, rounds_s, (page_faults() - faults_before) // len(samples_ms))
 
 
 def _repeat(

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterable, List
 
-from .allocator import give_memory_back, keep_memory, page_faults
+from .allocator import give_memory_back, keep_memory
 from .protocol import Protocol, run_rounds
 
 Send = Callable[[Dict[str, Any]], None]
@@ -44,6 +44,8 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send) -> N
     except Exception as error:
         send({"kind": "error", "message": _one_line(error)})
         return
+    gc.collect()
+    gc.freeze()  # what the imports left stays: collecting it again after each model would take longer than small models
     for line in requests:
         if line.strip():
             send(_answer(device, precision, json.loads(line), send))
@@ -82,19 +84,12 @@ def _measure(device: str, precision: str, request: Dict[str, Any], send: Send) -
             last[:] = [module(example)]
 
         rounds = run_rounds(ONCE[device](forward), Protocol(**request["protocol"]), _reporter(send))
-        faults = _faults_of(forward)
         finite = _is_finite(last[0])
-    return {**vars(rounds), "build_s": build_s, "page_faults": faults, "finite": finite}
+    return {**vars(rounds), "build_s": build_s, "finite": finite}
 
 
 def _reporter(send: Send) -> Callable[[str, int, int], None]:
     return lambda phase, done, of: send({"kind": "progress", "phase": phase, "done": done, "of": of})
-
-
-def _faults_of(forward: Callable[[], None]) -> int:
-    before = page_faults()
-    forward()
-    return page_faults() - before
 
 
 def _is_finite(output: Any) -> bool:
