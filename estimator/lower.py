@@ -13,6 +13,24 @@ from typing import Callable, Dict, Iterable, Tuple
 from .opstream import Op, TensorSpec
 
 _TENSOR_CORE_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
+_LIBRARY_ELEMENTS = 20480  # of a CPU's input: up to here PyTorch runs its own convolution (ATen/native/Convolution.cpp)
+_SCALAR_WORK = {
+    "gelu": 1.1,
+    "silu": 1.0,
+    "sigmoid": 1.0,
+    "exp": 1.0,
+    "tanh": 1.0,
+    "elu": 1.0,
+    "mish": 2.0,
+    "softplus": 2.0,
+    "_softmax": 1.0,
+    "_log_softmax": 1.0,
+    "upsample_bilinear2d": 3.0,
+    "upsample_bicubic2d": 12.0,
+}
+"""What an element costs a CPU's vector units, in exponentials; measured ratios, rough."""
+_MAX_TAP, _MEAN_TAP, _WINDOW = 2.2, 1.3, 4  # exponentials for each tap of a pooling window, and taps to set a window up
+_GATHER = 1.0  # exponentials for each element that a copy moves against the order of memory
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,8 @@ class Kernel:
 
     `cold_bytes` are weights, which no earlier kernel has left in a cache. `tensor_cores` is False where the shape or a
     dilation keeps cuDNN from using them; `changes_layout` is True where tensor-core kernels want NHWC and get NCHW.
+    For a CPU: `scalar_work` counts exponentials (or what takes as long); `by_library` is True where PyTorch calls
+    oneDNN rather than a loop of its own; `fused` where that adds the kernel to the one before it.
     """
 
     kind: str
@@ -47,6 +67,9 @@ class Kernel:
     product: Product = Product(0, 0, 0, 0)
     tensor_cores: bool = True
     changes_layout: bool = False
+    scalar_work: float = 0.0
+    by_library: bool = False
+    fused: bool = False
 
     @property
     def bytes(self) -> int:
@@ -80,8 +103,21 @@ def _lower_op(op: Op) -> Lowered:
 def _stream(op: Op, kind: str = "stream", flops_per_element: int = 1) -> Kernel:
     """Reads every input once, writes every output once."""
     flops = flops_per_element * max([t.numel for t in op.outputs + op.inputs], default=0)
-    reads = sum(t.nbytes for t in op.inputs)
-    return Kernel(kind, op.outputs[0].dtype, flops, reads, sum(t.nbytes for t in op.outputs))
+    reads, writes = (sum(t.nbytes for t in tensors) for tensors in (op.inputs, op.outputs))
+    work, library = _scalar_work(op), op.name.startswith("aten.gelu")
+    return Kernel(kind, op.outputs[0].dtype, flops, reads, writes, scalar_work=work, by_library=library)
+
+
+def _scalar_work(op: Op) -> float:
+    name: str = op.name[len("aten.") :]
+    elements = float(op.outputs[0].numel)
+    if name in ("max_pool2d_with_indices", "avg_pool2d"):
+        tap = _MAX_TAP if name.startswith("max") else _MEAN_TAP
+        window = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+        return tap * elements * float(window[0] * window[-1] + _WINDOW)
+    if name in ("clone", "copy", "copy_"):
+        return 0.0 if all(t.contiguous for t in op.inputs) else _GATHER * elements
+    return _SCALAR_WORK.get(name, _SCALAR_WORK.get(name.rstrip("_"), 0.0)) * elements
 
 
 def _streaming(host_kind: str, kind: str = "stream") -> Callable[[Op], Lowered]:
@@ -104,7 +140,7 @@ def _convolution(op: Op) -> Lowered:
     kernels = [_convolution_kernel(op, source, weight)]
     if isinstance(bias, TensorSpec):
         out = op.outputs[0]
-        kernels.append(Kernel("stream", out.dtype, out.numel, out.nbytes + bias.nbytes, out.nbytes))
+        kernels.append(Kernel("stream", out.dtype, out.numel, out.nbytes + bias.nbytes, out.nbytes, fused=True))
     return Lowered(op, "convolution", len(kernels) - 1, tuple(kernels))
 
 
@@ -129,6 +165,7 @@ def _convolution_kernel(op: Op, source: TensorSpec, weight: TensorSpec) -> Kerne
         product=product,
         tensor_cores=not dilated and channels_in % _TENSOR_CORE_CHANNELS == 0,
         changes_layout=not pointwise,
+        by_library=groups > 1 or max(weight.shape[2:]) > 3 or source.shape[0] > 1 or source.numel > _LIBRARY_ELEMENTS,
     )
 
 
@@ -195,7 +232,9 @@ def _attention_kernels(like: TensorSpec, heads: int, queries: int, keys: int, wi
         return TensorSpec(shape, like.dtype, like.item_bytes)
 
     scores = spec(heads, queries, keys)
-    softmax = Kernel("stream", like.dtype, 5 * scores.numel, scores.nbytes, scores.nbytes)
+    softmax = Kernel(
+        "stream", like.dtype, 5 * scores.numel, scores.nbytes, scores.nbytes, scalar_work=float(scores.numel)
+    )
     return (
         _product_kernel(spec(heads, queries, width), spec(heads, width, keys), cold=False),
         softmax,

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .configuration import Configuration
-from .cost import (
-    DEVICE_KINDS,
-    HOST_KINDS,
-    Column,
-    device_us,
-    host_us,
-    kernel_columns,
-    op_columns,
-    rates_of,
-)
+from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, kernel_columns, op_columns
+from .cost.price import price
 from .hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
 from .interval import interval_pct
 from .lower import Lowered, lower
@@ -99,10 +91,9 @@ def estimate_lowered(lowered: Sequence[Lowered], profile: Profile, configuration
     ops, kernels = op_columns(lowered), kernel_columns(lowered)
 
     def timeline_of(constants: Mapping[str, float]) -> Tuple[Column, Column, Timeline, float]:
-        rates = rates_of(profile, mode, precision, constants)
-        host, device = host_us(ops, rates), device_us(kernels, rates)
-        timeline = schedule(host, device, kernels.op)
-        return host, device, timeline, (timeline.end_us + rates.event_pair_us) / 1e3
+        costs = price(ops, kernels, profile, mode, precision, constants)
+        timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
+        return costs.host_us, costs.device_us, timeline, (timeline.end_us + costs.overhead_us) / 1e3
 
     host, device, timeline, latency_ms = timeline_of(profile.values())
     host_ms, device_ms = float(host.sum()) / 1e3, float(device.sum()) / 1e3

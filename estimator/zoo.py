@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple, Union
 
 from .errors import UsageError
-from .patterns import Pattern
+from .patterns import PATTERNS, Pattern
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +69,12 @@ def find_models(names: Iterable[str]) -> Tuple[ZooModel, ...]:
     if unknown:
         raise UsageError(f"unknown model {', '.join(map(repr, unknown))}; known models: {', '.join(sorted(known))}")
     return tuple(model for model in MODELS if model.name in wanted)
+
+
+def find_subject(name: str) -> Subject:
+    """Returns the model or pattern of that name; UsageError names the known models."""
+    patterns = [pattern for pattern in PATTERNS if pattern.name == name]
+    return patterns[0] if patterns else find_models([name])[0]
 
 
 @functools.lru_cache(maxsize=None)

@@ -44,6 +44,42 @@ def _copy_repository(source: Path, target: Path) -> None:
             shutil.copy(source / name, target / name)
 
 
+@pytest.fixture
+def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Live:
+    """The copy of the suite, live; its cache is its own, and noise is no reason to refuse anything here."""
+    shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
+    monkeypatch.delenv("CI", raising=False)
+    measuring = suite.path / "estimator" / "suite" / "measuring.py"
+    text = measuring.read_text(encoding="utf-8")
+    assert '"cpu": 30.0' in text
+    measuring.write_text(text.replace('"cpu": 30.0', '"cpu": 1e9'), encoding="utf-8")
+    return Live(suite)
+
+
+class Live:
+    """Runs of a copy of the suite on this machine's own CPU."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.folder = suite.path / "cache" / "golden-latency" / "local-cpu" / "default-fp32-b1"
+
+    def run(self, *options: str) -> pytest.RunResult:
+        """Runs pytest with just these options."""
+        return self.suite.run(*options, models="")
+
+    def __call__(self, *options: str, models: str = "mobilenet_v3_small") -> pytest.RunResult:
+        """Measures models with tiny budgets."""
+        tiny = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
+        return self.suite.run(*tiny, *options, models=models)
+
+    def refit(self, *options: str) -> subprocess.CompletedProcess:
+        """Runs the calibration command on what was measured."""
+        command = [sys.executable, "-m", "estimator.calibration", "--hardware", "local-cpu", *options]
+        return subprocess.run(command, cwd=self.suite.path, capture_output=True, text=True)
+
+
 class Suite:
     """A copy of the repository of one's own, and pytest to run in it."""
 

@@ -14,7 +14,7 @@ from estimator.calibration.fit import Fitter, indices
 from estimator.errors import CalibrationError, RecordError
 from estimator.hardware.profile import load_profile
 from estimator.patterns import PATTERNS
-from estimator.suite.recorded import Measurements, load_measurements
+from estimator.records.measurements import Measurements, load_measurements
 from estimator.zoo import FAMILIES, MODELS
 
 FOLDER = "golden/Jetson-Orin-AGX/50W-fp32-b1"

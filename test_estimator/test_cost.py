@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.cost import device_us, host_us, kernel_columns, op_columns, rates_of
+from estimator.cost.columns import kernel_columns, op_columns
+from estimator.cost.gpu import device_us, host_us, rates_of
 from estimator.hardware.profile import CONSTANTS, load_profile
 from estimator.lower import lower
 from estimator.precision import find_precision

@@ -4,29 +4,9 @@ import json
 
 import pytest
 
-from estimator.suite.files import read_toml
+from estimator.files import read_toml
 
 MODEL = "mobilenet_v3_small"
-LIVE = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1", "-p", "no:randomly")
-
-
-@pytest.fixture
-def live(suite, monkeypatch):
-    """Runs the copy of the suite live; its cache is its own, and noise is no reason to refuse anything here."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
-    monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
-    monkeypatch.delenv("CI", raising=False)
-    measuring = suite.path / "estimator" / "suite" / "measuring.py"
-    text = measuring.read_text(encoding="utf-8")
-    assert '"cpu": 30.0' in text
-    measuring.write_text(text.replace('"cpu": 30.0', '"cpu": 1e9'), encoding="utf-8")
-
-    def run(*options, models=MODEL):
-        return suite.run(*LIVE, *options, models=models)
-
-    run.suite = suite
-    run.folder = suite.path / "cache" / "golden-latency" / "local-cpu" / "default-fp32-b1"
-    return run
 
 
 def is_refused(run, message):
@@ -51,7 +31,6 @@ def test_a_live_run_measures_and_says_how(live):
     assert not any("/3" in line for line in run.outlines)  # no progress where the output is no terminal
     benchmark_has_the_rounds_and_the_device(live.suite.path)
     assert not live.folder.joinpath("measurements.toml").exists()
-    assert live.folder.parent.joinpath("profile.toml").exists()
 
 
 def benchmark_has_the_rounds_and_the_device(path):
@@ -68,7 +47,7 @@ def benchmark_has_the_rounds_and_the_device(path):
 def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
     before = live.suite.files()
     run = live("--record", models=f"{MODEL},resnet18")
-    run.stdout.fnmatch_lines(["*RECORDING the baseline", "  Recorded 2 models to *measurements.toml"])
+    run.stdout.fnmatch_lines(["*RECORDING the baseline", "  Recorded 2 figures to *measurements.toml"])
     path = live.folder / "measurements.toml"
     record = read_toml(path)
     assert list(record["runs_ms"]) == ["resnet18", MODEL]
@@ -89,7 +68,7 @@ def test_a_model_that_fails_or_dies_fails_alone(live):
     text = build.read_text(encoding="utf-8")
     dying = '    if model.name == "vgg11":\n        import os\n        os.kill(os.getpid(), 9)\n'
     failing = '    if model.name == "resnet18":\n        raise MemoryError("no room")\n'
-    marker = "    module = _without_initialisation(model, device)\n"
+    marker = "    module = build_seeded(lambda: model.build(device), device)\n"
     build.write_text(text.replace(marker, dying + failing + marker), encoding="utf-8")
     run = live(models=f"resnet18,{MODEL},vgg11")
     run.assert_outcomes(passed=1, failed=2, deselected=run.parseoutcomes()["deselected"])

@@ -108,13 +108,19 @@ def test_a_process_that_does_not_start_says_why(process):
 
 def test_progress_says_model_round_and_what_is_left():
     lines = []
-    progress = Progress(2, lines.append)
+    progress = Progress(lines.append, 2)
     progress.show("resnet18", "", "warm-up", 10, 50)
     progress.finish_model()
     progress.show("vgg11", "run 2/3, ", "round", 40, 100)
     assert lines[:2] == ["  resnet18 [1/2] warm-up 10/50", ""]
     assert lines[2].startswith("  vgg11 [2/2] run 2/3, round 40/100, about 0 s left")
-    Progress(2, None).show("resnet18", "", "round", 1, 2)
+    Progress(None).show("resnet18", "", "round", 1, 2)
+
+
+def test_a_long_piece_of_work_has_a_bar():
+    lines = []
+    Progress(lines.append).bar("calibration", 9, 45)
+    assert lines[0].startswith("  calibration [######........................] 20 %, about 0 s left")
 
 
 class FakeCuda:

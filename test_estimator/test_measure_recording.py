@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from estimator.errors import MeasurementRefused
-from estimator.suite.recorded import Measurements, load_measurements, measurements_text, write_measurements
+from estimator.records.measurements import Measurements, load_measurements, measurements_text, write_measurements
 from estimator.suite.recording import merge, refuse_mixing
 from estimator.zoo import MODELS
 
@@ -66,7 +66,7 @@ RECORDER = """
 import sys
 from pathlib import Path
 from test_estimator.test_measure_recording import baseline
-from estimator.suite.recorded import write_measurements
+from estimator.records.measurements import write_measurements
 print("ready", flush=True)
 for ms in range(2, 1000000):
     write_measurements(baseline(Path(sys.argv[1]), float(ms)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from estimator.files import read_toml
 from estimator.measure.verdict import (
     FASTER,
     FLOOR_PCT,
@@ -17,7 +18,6 @@ from estimator.measure.verdict import (
     judge,
     student_t,
 )
-from estimator.suite.files import read_toml
 
 RECORD = Path(__file__).parents[1] / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1" / "measurements.toml"
 RUNS_MS = read_toml(RECORD)["runs_ms"]

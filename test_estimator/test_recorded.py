@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator.errors import RecordError
-from estimator.suite.files import read_toml, write_atomically
-from estimator.suite.recorded import (
+from estimator.files import read_toml, write_atomically
+from estimator.records.measurements import (
     FILE_NAME,
     PROVENANCE_KEYS,
     Measurements,

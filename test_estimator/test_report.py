@@ -7,6 +7,8 @@ import pytest
 from estimator.compare import Comparison, without_estimate
 from estimator.report import (
     FIELDS,
+    MODEL_BARS,
+    PATTERN_BARS,
     bar_lines,
     csv_text,
     json_text,
@@ -85,8 +87,8 @@ def test_a_run_without_measurements_has_no_mean_error():
     assert "Mean |error|:     -" in text
 
 
-def bars(rows, held_out_means_pct):
-    lines = bar_lines(summarise(rows), held_out_means_pct)[2:]
+def bars(rows, held_out_means_pct, promised=MODEL_BARS):
+    lines = bar_lines(summarise(rows), held_out_means_pct, promised)[2:]
     return {line.split(":")[0].strip(): line.split(":")[1].split() for line in lines}
 
 
@@ -98,6 +100,13 @@ def test_each_bar_is_shown_with_the_figure_reached():
         "Max |error|": ["2.0%", "bar", "<", "8%", "met"],
         "Leave one model out, mean |error|": ["4.0%", "bar", "<=", "4%", "met"],
         "Leave one family out, mean |error|": ["7.0%", "bar", "<=", "7%", "MISSED"],
+    }
+
+
+def test_patterns_alone_promise_less_of_models_that_the_fit_has_not_seen():
+    assert bars(ROWS[:2], {}, PATTERN_BARS["cpu"]) == {
+        "Mean |error|": ["9.6%", "bar", "<=", "7%", "MISSED"],
+        "Max |error|": ["12.0%", "bar", "<", "25%", "met"],
     }
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from estimator.suite.files import read_toml
+from estimator.files import read_toml
 
 
 @pytest.fixture

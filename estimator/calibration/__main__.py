@@ -7,18 +7,25 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..configuration import Configuration
-from ..errors import GoldenLatencyError
-from ..hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
+from ..errors import CalibrationError, GoldenLatencyError
+from ..files import write_atomically
+from ..hardware.local import LOCAL_CPU, local_profile_path
+from ..hardware.profile import DEFAULT_HARDWARE, Profile
 from ..patterns import PATTERNS
-from ..suite.files import write_atomically
-from ..suite.goldens import PATTERN_KIND
-from ..suite.recorded import FILE_NAME, load_measurements
+from ..records.kinds import PATTERN_KIND
+from ..records.measurements import FILE_NAME, load_measurements
+from ..records.places import record_folder
 from ..zoo import MODELS
-from .evidence import load_evidence
-from .fit import SYNCHRONISED_CALL_US, Fit, Fitter
+from .evidence import Evidence, load_evidence
+from .fit import Fit, Fitter
+from .importance import constant_lines
+from .microbenchmarks import FILE_NAME as MICROBENCHMARKS
+from .microbenchmarks import load_microbenchmarks
+from .patterns import base_profile, calibrate
+from .profile_text import profile_text, summary
 from .validation import as_golden, as_markdown, cross_validate, held_out_spread_pct
 
 
@@ -36,29 +43,65 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m estimator.calibration", description=__doc__)
     parser.add_argument("--hardware", default=DEFAULT_HARDWARE, metavar="NAME", help="profile (default: %(default)s)")
     parser.add_argument("--golden", default="golden", type=Path, metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument(
+        "--evidence",
+        choices=("models", "patterns", "both"),
+        help="recorded models, micro-benchmarks, or both (default: models where there are any)",
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a refit gives other files")
     parser.add_argument("--fit-only", action="store_true", help="leave the cross-validation (29 refits) out")
     return parser
 
 
 def _run(options: Any) -> int:
-    profile = load_profile(options.hardware)
-    folder = options.golden / profile.name / Configuration(profile.name, profile.calibrated_mode).label
+    profile = base_profile(options.hardware)
+    label = Configuration(profile.name, profile.calibrated_mode).label
+    folder = record_folder(options.golden.parent, profile.name, label, options.golden.name)
+    wanted = options.evidence or ("models" if (folder / FILE_NAME).exists() else "patterns")
+    files = _from_models(profile, folder, options) if wanted == "models" else _from_patterns(profile, folder, wanted)
+    return _compare(files) if options.check else _write(files)
+
+
+def _recorded(profile: Profile, folder: Path) -> Tuple[Evidence, ...]:
     measurements = load_measurements(folder / FILE_NAME, [model.name for model in MODELS])
     patterns = load_measurements(folder / PATTERN_KIND.record, [pattern.name for pattern in PATTERNS])
-    fitter = Fitter(profile, load_evidence(profile.name, measurements, patterns))
+    return load_evidence(profile.name, measurements, patterns)
+
+
+def _from_patterns(profile: Profile, folder: Path, wanted: str) -> Dict[Path, str]:
+    path = folder / MICROBENCHMARKS
+    if not path.exists():
+        raise CalibrationError(f"{path}: no micro-benchmarks to calibrate {profile.name} from: pytest --calibrate")
+    recorded = _recorded(profile, folder) if wanted == "both" else ()
+    made = calibrate(profile, load_microbenchmarks(path), profile.calibrated_mode, _say, recorded)
+    print("\n".join(made.lines))
+    return {_written_to(profile): made.text}
+
+
+def _from_models(profile: Profile, folder: Path, options: Any) -> Dict[Path, str]:
+    fitter = Fitter(profile, _recorded(profile, folder))
     fit = fitter.fit()
-    print(_report(profile, fitter, fit))
+    units = {name: constant.unit for name, constant in profile.constants.items()}
+    print(f"{profile.name} at {profile.calibrated_mode}, from {summary(fitter.evidence)}\n")
+    print("\n".join(constant_lines(fit, units)))
     fitter = replace_constants(fitter, fit)
     files = {}
     if not options.fit_only:
-        rows = cross_validate(fitter, fit, progress=lambda step: print(f"  refit {step}", flush=True))
+        rows = cross_validate(fitter, fit, progress=_say)
         fitter = Fitter(replace(fitter.profile, held_out_spread_pct=held_out_spread_pct(fitter, rows)), fitter.evidence)
         files[folder / "cross-validation.json"] = json.dumps(as_golden(rows), indent=2) + "\n"
         files[folder / "cross-validation.md"] = as_markdown(rows)
         print(as_markdown(rows))
-    files[profile.path] = profile_text(fitter, fit)
-    return _compare(files) if options.check else _write(files)
+    files[_written_to(profile)] = profile_text(fitter, fit)
+    return files
+
+
+def _written_to(profile: Profile) -> Path:
+    return local_profile_path() if profile.name == LOCAL_CPU else profile.path
+
+
+def _say(step: str) -> None:
+    print(f"  refit {step}", flush=True)
 
 
 def _write(files: Mapping[Path, str]) -> int:
@@ -73,39 +116,6 @@ def replace_constants(fitter: Fitter, fit: Fit) -> Fitter:
     old = fitter.profile.constants
     constants = {name: replace(old[name], value=value) for name, value in fit.constants.items()}
     return Fitter(replace(fitter.profile, constants=constants, covariance=fit.covariance), fitter.evidence)
-
-
-def profile_text(fitter: Fitter, fit: Fit) -> str:
-    """Returns the profile's TOML with the fit's constants, uncertainties and residuals; facts stay as they are."""
-    import tomlkit
-
-    document: Any = tomlkit.parse(fitter.profile.path.read_text(encoding="utf-8"))
-    for name, value in fit.constants.items():
-        document["constants"][name]["value"] = value
-        document["constants"][name]["uncertainty_pct"] = fit.uncertainty_pct[name]
-    errors = {item.name: round(float(e), 1) for item, e in zip(fitter.evidence, fitter.errors_pct(fit))}
-    calibration = document["calibration"]
-    calibration["evidence"] = _evidence_summary(fitter)
-    calibration["held_out_spread_pct"] = fitter.profile.held_out_spread_pct
-    calibration[SYNCHRONISED_CALL_US] = fit.synchronised_call_us
-    calibration["at_bound"] = list(fit.at_bound)
-    calibration["covariance"] = tomlkit.item([list(row) for row in fit.covariance]).multiline(True)
-    calibration["residuals_pct"] = tomlkit.item(errors)
-    return str(tomlkit.dumps(document))
-
-
-def _evidence_summary(fitter: Fitter) -> str:
-    groups = [item.group for item in fitter.evidence]
-    return ", ".join(f"{groups.count(group)} {group}s" for group in dict.fromkeys(groups))
-
-
-def _report(profile: Profile, fitter: Fitter, fit: Fit) -> str:
-    lines = [f"{profile.name} at {profile.calibrated_mode}, from {_evidence_summary(fitter)}", ""]
-    for name, value in fit.constants.items():
-        note = "  at its bound" if name in fit.at_bound else ""
-        unit = profile.constants[name].unit
-        lines.append(f"  {name:28} {value:>9g} +- {fit.uncertainty_pct[name]:>3g} %  {unit}{note}")
-    return "\n".join(lines)
 
 
 def _compare(files: Mapping[Path, str]) -> int:

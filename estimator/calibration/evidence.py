@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import CalibrationError, RecordError
+from ..files import read_toml
 from ..lower import Lowered, lower
 from ..patterns import PATTERNS
-from ..suite.files import read_toml
-from ..suite.recorded import Measurements
+from ..records.measurements import Measurements
 from ..zoo import MODELS, op_stream
 
 _FOLDER = Path(__file__).parent / "evidence"
@@ -25,7 +25,8 @@ PATTERN_SPREAD = 0.12
 class Evidence:
     """One measured figure: its latency in us, its relative spread, and the op stream it is the latency of.
 
-    `synchronised` figures carry one launch and synchronisation of the measuring loop in place of host time.
+    `synchronised` figures carry one launch and synchronisation of the measuring loop in place of host time. `source` is
+    "models" for what was recorded of models (and published of their parts), "patterns" for micro-benchmarks.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Evidence:
     spread: float
     lowered: Tuple[Lowered, ...]
     synchronised: bool = False
+    source: str = "models"
 
 
 def load_evidence(hardware: str, measurements: Measurements, patterns: Measurements) -> Tuple[Evidence, ...]:
@@ -78,24 +80,30 @@ def _patterns(measurements: Measurements) -> List[Evidence]:
     return found
 
 
-def _convolutions(tables: Dict[str, Any]) -> List[Evidence]:
+def lower_convolution(
+    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, dtype: Any = None
+) -> Tuple[Lowered, ...]:
+    """Returns the lowered ops of one convolution without bias, padded so that stride 1 keeps the pixels."""
     import torch
 
     from ..capture import capture
 
+    layer = torch.nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
+    return lower(capture(layer.to(dtype or torch.float32), _meta(batch, inputs, px, px, dtype=dtype)))
+
+
+def _convolutions(tables: Dict[str, Any]) -> List[Evidence]:
     kernels, found = tables.get("kernels", {}), []
     for channels_in, channels_out, px, kernel, stride, groups, batch, mean_ms in kernels.get("convolutions", ()):
-        layer = torch.nn.Conv2d(
-            channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta"
-        )
-        ops = lower(capture(layer, _meta(batch, channels_in, px, px)))
+        ops = lower_convolution(channels_in, channels_out, px, kernel, stride, groups, batch)
         name = f"conv {channels_in}-{channels_out} {px}px k{kernel} s{stride} g{groups} b{batch}"
         spread = float(kernels["convolution_spread"])
         found.append(Evidence(name, "convolution", None, 1e3 * mean_ms, spread, ops, synchronised=True))
     return found
 
 
-def _products(tables: Dict[str, Any]) -> List[Evidence]:
+def lower_product(batch: int, m: int, n: int, k: int, dtype: Any = None) -> Tuple[Lowered, ...]:
+    """Returns the lowered ops of one batched matrix product."""
     import torch
 
     from ..capture import capture
@@ -104,16 +112,20 @@ def _products(tables: Dict[str, Any]) -> List[Evidence]:
         def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
             return torch.bmm(left, right)
 
+    return lower(capture(BatchedProduct(), (_meta(batch, m, k, dtype=dtype), _meta(batch, k, n, dtype=dtype))))
+
+
+def _products(tables: Dict[str, Any]) -> List[Evidence]:
     kernels, found = tables.get("kernels", {}), []
     for batch, m, n, k, mean_ms in kernels.get("products", ()):
-        ops = lower(capture(BatchedProduct(), (_meta(batch, m, k), _meta(batch, k, n))))
+        ops = lower_product(batch, m, n, k)
         spread = float(kernels["product_spread"])
         name = f"product {m}x{n}x{k} b{batch}"
         found.append(Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True))
     return found
 
 
-def _meta(*shape: int) -> Any:
+def _meta(*shape: int, dtype: Any = None) -> Any:
     import torch
 
-    return torch.empty(shape, device="meta")
+    return torch.empty(shape, dtype=dtype, device="meta")

@@ -7,7 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..cost import Column, Rates, device_us, host_us, kernel_columns, op_columns, rates_of
+from ..cost.columns import Column, kernel_columns, op_columns
+from ..cost.price import Costs, price
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
 from ..precision import find_precision
@@ -24,13 +25,14 @@ _DIGITS = 4
 class Fit:
     """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence.
 
-    `covariance` is that of the constants' logarithms, in their order.
+    `covariance` is that of the constants' logarithms, in their order. `synchronised_call_us` is None where no piece of
+    evidence carries one.
     """
 
     constants: Mapping[str, float]
     uncertainty_pct: Mapping[str, float]
     covariance: Tuple[Tuple[float, ...], ...]
-    synchronised_call_us: float
+    synchronised_call_us: Optional[float]
     at_bound: Tuple[str, ...]
 
 
@@ -47,13 +49,15 @@ class Fitter:
         self._measured_us = np.array([item.latency_us for item in evidence])
         self._spread = np.array([item.spread for item in evidence])
         self._mode = profile.mode(profile.calibrated_mode)
+        self._has_nuisance = any(item.synchronised for item in evidence)
+        self._loss = "soft_l1" if any(item.source == "patterns" for item in evidence) else "linear"
 
-    def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: float) -> Column:
+    def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
         """Returns the estimated latency of each piece of evidence, in us."""
-        rates = rates_of(self.profile, self._mode, find_precision("fp32"), constants)
-        host, device = host_us(self._ops, rates), device_us(self._kernels, rates)
-        items = range(len(self.evidence))
-        return np.array([self._latency_us(i, host, device, rates, synchronised_call_us) for i in items])
+        costs = price(self._ops, self._kernels, self.profile, self._mode, find_precision("fp32"), constants)
+        if costs.one_clock:
+            return self._sums(costs)
+        return np.array([self._latency_us(i, costs, synchronised_call_us or 0.0) for i in range(len(self.evidence))])
 
     def errors_pct(self, fit: Fit) -> Column:
         """Returns the error of each estimate against its measurement, in percent."""
@@ -63,7 +67,8 @@ class Fitter:
         """Returns the constants that fit all evidence but that at the indices `without`.
 
         Minimises the squares of log(estimate/measurement)/spread and of log(constant/prior)/prior_sigma, within the
-        constants' bounds. CalibrationError when the solver does not converge.
+        constants' bounds; of thousands of micro-benchmarks single ones may be far off (soft L1). CalibrationError when
+        the solver does not converge.
         """
         from scipy.optimize import least_squares
 
@@ -78,30 +83,45 @@ class Fitter:
         x = prior
         for _ in range(4):  # the tiles' minimum has kinks: start again from where it stopped until it stays there
             solution = least_squares(
-                residuals, x, bounds=(lower, upper), x_scale=0.05, diff_step=1e-4, xtol=1e-10, ftol=1e-12, gtol=1e-10
+                residuals,
+                x,
+                bounds=(lower, upper),
+                loss=self._loss,
+                x_scale=0.05,
+                diff_step=1e-4,
+                xtol=1e-10,
+                ftol=1e-12,
+                gtol=1e-10,
             )
             if not solution.success:
                 raise CalibrationError(f"the fit did not converge: {solution.message}")
             x = solution.x
         return self._as_fit(x, solution.jac, lower, upper)
 
-    def _latency_us(self, i: int, host: Column, device: Column, rates: Rates, synchronised_call_us: float) -> float:
+    def _sums(self, costs: Costs) -> Column:
+        """One clock: a latency is the sum of its ops and kernels."""
+        ops_us = np.concatenate([[0.0], np.cumsum(costs.host_us)])[self._op_bounds]
+        kernels_us = np.concatenate([[0.0], np.cumsum(costs.device_us)])[self._kernel_bounds]
+        return np.diff(ops_us) + np.diff(kernels_us) + costs.overhead_us
+
+    def _latency_us(self, i: int, costs: Costs, synchronised_call_us: float) -> float:
         ops, kernels = slice(*self._op_bounds[i : i + 2]), slice(*self._kernel_bounds[i : i + 2])
         if self.evidence[i].synchronised:
-            return float(device[kernels].sum()) + synchronised_call_us
-        timeline = schedule(host[ops], device[kernels], self._kernels.op[kernels] - ops.start)
-        return timeline.end_us + rates.event_pair_us
+            return float(costs.device_us[kernels].sum()) + synchronised_call_us
+        timeline = schedule(costs.host_us[ops], costs.device_us[kernels], self._kernels.op[kernels] - ops.start)
+        return float(timeline.end_us + costs.overhead_us)
 
     def _prior(self) -> Tuple[Column, Column, Column, Column]:
         constants = [self.profile.constants[name] for name in self.names]
         rows = [(max(c.lower, 1e-3), c.upper, c.prior, c.prior_sigma) for c in constants]
-        rows.append((10.0, 5000.0, _NUISANCE_PRIOR, _NUISANCE_SIGMA))
+        if self._has_nuisance:
+            rows.append((10.0, 5000.0, _NUISANCE_PRIOR, _NUISANCE_SIGMA))
         lower, upper, prior, sigma = (np.array(column) for column in zip(*rows))
         return np.log(lower), np.log(upper), np.log(prior), sigma
 
-    def _unpack(self, x: Column) -> Tuple[Dict[str, float], float]:
+    def _unpack(self, x: Column) -> Tuple[Dict[str, float], Optional[float]]:
         values = [float(value) for value in np.exp(x)]
-        return dict(zip(self.names, values)), values[-1]
+        return dict(zip(self.names, values)), values[-1] if self._has_nuisance else None
 
     def _as_fit(self, x: Column, jacobian: Column, lower: Column, upper: Column) -> Fit:
         constants, synchronised_call_us = self._unpack(x)
@@ -112,7 +132,7 @@ class Fitter:
             constants={name: _round(value) for name, value in constants.items()},
             uncertainty_pct={name: _round(100 * u, 2) for name, u in zip(self.names, np.sqrt(np.diag(covariance)))},
             covariance=tuple(tuple(_round(x, 2) for x in row[:size]) for row in covariance[:size]),
-            synchronised_call_us=_round(synchronised_call_us),
+            synchronised_call_us=None if synchronised_call_us is None else _round(synchronised_call_us),
             at_bound=tuple(name for name, bound in zip(self.names, near) if bound),
         )
 

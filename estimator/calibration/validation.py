@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from statistics import mean
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from ..configuration import Configuration
-from ..cost import Rates, rates_of
+from ..cost.gpu import rates_of
+from ..hardware.profile import Profile
 from ..interval import QUANTILE
 from ..pipeline import estimate_lowered
 from ..precision import find_precision
@@ -41,13 +42,13 @@ def cross_validate(fitter: Fitter, fit: Fit, progress: Callable[[str], None] = l
         left_out = indices(evidence, family=family)
         errors = fitter.errors_pct(fitter.fit(left_out))
         without_family.update({i: errors[i] for i in left_out})
-    per_op_us, rates = _per_op_us([evidence[i] for i in models]), _rates(fitter)
+    per_op_us, peaks = _per_op_us([evidence[i] for i in models]), _peaks(fitter.profile)
     rows = []
     for i in models:
         item = evidence[i]
         progress(f"without {item.name}")
         alone = fitter.errors_pct(fitter.fit([i]))[i]
-        baselines = per_op_us * _compute_ops(item), _roofline_us(item, rates)
+        baselines = per_op_us * _compute_ops(item), _roofline_us(item, peaks)
         errors = [in_sample[i], alone, without_family[i], *(100 * (us / item.latency_us - 1) for us in baselines)]
         rows.append(ModelErrors(item.name, str(item.family), *(round(float(error), 1) for error in errors)))
     return rows
@@ -102,17 +103,29 @@ def _per_op_us(models: Sequence[Evidence]) -> float:
     return math.exp(mean(math.log(item.latency_us / _compute_ops(item)) for item in models))
 
 
-def _rates(fitter: Fitter) -> Rates:
-    profile = fitter.profile
-    return rates_of(profile, profile.mode(profile.calibrated_mode), find_precision("fp32"), profile.values())
+@dataclass(frozen=True)
+class _Peaks:
+    """The most a processor could do per microsecond: FLOP by kind of kernel, FLOP of any other, and bytes."""
+
+    flops: Mapping[str, float]
+    other_flops: float
+    bytes: float
 
 
-def _roofline_us(item: Evidence, rates: Rates) -> float:
-    """Each kernel at the peak of its arithmetic or at the stream bandwidth, whichever is slower; no host."""
-    peaks: Dict[Optional[str], float] = {
+def _peaks(profile: Profile) -> _Peaks:
+    if profile.processor == "cpu":
+        c = profile.values()
+        flops = {kind: 1e3 * c[f"{kind}_gflop_s"] for kind in ("product", "convolution")}
+        return _Peaks(flops, 1e3 * c["depthwise_gflop_s"], 1e3 * c["warm_gb_s"])
+    rates = rates_of(profile, profile.mode(profile.calibrated_mode), find_precision("fp32"), profile.values())
+    flops = {
         "product": rates.product_flops_per_us_per_sm * rates.sms,
         "convolution": rates.convolution_flops_per_us_per_sm * rates.sms,
     }
-    fp32 = rates.fp32_flops_per_us_per_sm * rates.sms
+    return _Peaks(flops, rates.fp32_flops_per_us_per_sm * rates.sms, rates.bytes_per_us)
+
+
+def _roofline_us(item: Evidence, peaks: _Peaks) -> float:
+    """Each kernel at the peak of its arithmetic or at the stream bandwidth, whichever is slower; no host."""
     kernels = [kernel for op in item.lowered for kernel in op.kernels]
-    return sum(max(k.flops / peaks.get(k.kind, fp32), k.bytes / rates.bytes_per_us) for k in kernels)
+    return sum(max(k.flops / peaks.flops.get(k.kind, peaks.other_flops), k.bytes / peaks.bytes) for k in kernels)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import ProfileError, UsageError
+from .local import CALIBRATE_LOCAL_CPU, LOCAL_CPU, is_calibrated, local_profile_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +18,7 @@ else:
     import tomli as tomllib
 
 _FOLDER = Path(__file__).parent
+TEMPLATES = _FOLDER / "templates"
 DEFAULT_HARDWARE = "Jetson-Orin-AGX"
 CONSTANTS: Tuple[str, ...] = (
     "dispatch_kcycles",
@@ -37,14 +39,61 @@ CONSTANTS: Tuple[str, ...] = (
     "layout_passes",
     "kernel_kcycles",
 )
-FACTS: Tuple[str, ...] = (
-    "dram_peak_gb_s",
-    "l2_mib",
-    "fp32_flops_per_clock_per_sm",
-    "tf32_flops_per_clock_per_sm",
-    "fp16_flops_per_clock_per_sm",
-    "event_pair_kcycles",
+CPU_CONSTANTS: Tuple[str, ...] = (
+    "dispatch_us",
+    "view_us",
+    "nested_dispatch_us",
+    "norm_extra_us",
+    "library_call_us",
+    "reorder_us",
+    "product_extra_us",
+    "convolution_gflop_s",
+    "depthwise_gflop_s",
+    "grouped_gflop_s",
+    "product_gflop_s",
+    "block_half_channels",
+    "block_half_rows",
+    "block_half_depth",
+    "product_half_elements",
+    "warm_gb_s",
+    "cold_gb_s",
+    "packing_gb_s",
+    "layout_passes",
+    "scalar_melements_s",
 )
+_FLOPS = "FLOP per clock and SM"
+FACTS: Mapping[str, Tuple[str, float, float]] = {
+    "dram_peak_gb_s": ("GB/s", 10, 10000),
+    "l2_mib": ("MiB", 0.25, 256),
+    "fp32_flops_per_clock_per_sm": (_FLOPS, 64, 1024),
+    "tf32_flops_per_clock_per_sm": (_FLOPS, 64, 8192),
+    "fp16_flops_per_clock_per_sm": (_FLOPS, 64, 16384),
+    "event_pair_kcycles": ("kcycle of the CPU", 0.1, 1000),
+}
+"""Unit and bounds of each fact of a GPU's board; a profile may give just the number, or a table with its own source."""
+CAPABILITIES: Mapping[str, Tuple[int, int, int]] = {
+    "7.0": (128, 128, 1024),
+    "7.2": (128, 128, 1024),
+    "7.5": (128, 128, 1024),
+    "8.0": (128, 1024, 2048),
+    "8.6": (256, 512, 1024),
+    "8.7": (256, 1024, 2048),
+    "8.9": (256, 512, 1024),
+    "9.0": (256, 2048, 4096),
+    "10.0": (256, 4096, 8192),
+    "12.0": (256, 512, 1024),
+}
+"""FLOP per clock and SM in FP32, TF32 and FP16 (dense, tensor cores where there are any), by compute capability.
+
+From NVIDIA's data sheets of the professional boards: advertised rate / (SMs x boost clock). GeForce boards of 8.6 and
+8.9 accumulate FP16 in FP32 at half that rate.
+"""
+_EVENT_PAIR_KCYCLES = 32.3  # of the Jetson Orin AGX; what a pair of events costs a host is not known elsewhere
+_MODE_KEYS: Mapping[str, Tuple[str, ...]] = {
+    "gpu": ("cpu_mhz", "gpu_mhz", "sms", "bandwidth_gb_s"),
+    "cpu": ("threads",),
+}
+_WHOLE = {"sms": "multiprocessors", "threads": "threads"}
 
 
 @dataclass(frozen=True)
@@ -70,13 +119,17 @@ class Constant(Quantity):
 
 @dataclass(frozen=True)
 class PowerMode:
-    """Clocks in MHz, streaming multiprocessors switched on, and the best measured DRAM bandwidth of a power mode."""
+    """Clocks in MHz, streaming multiprocessors switched on, and the best measured DRAM bandwidth of a power mode.
+
+    Of a CPU the number of threads alone: its constants are rates of all of them.
+    """
 
     name: str
-    cpu_mhz: float
-    gpu_mhz: float
-    sms: int
-    bandwidth_gb_s: float
+    cpu_mhz: float = 0.0
+    gpu_mhz: float = 0.0
+    sms: int = 0
+    bandwidth_gb_s: float = 0.0
+    threads: int = 0
     watts: Optional[float] = None
 
 
@@ -86,6 +139,7 @@ class Profile:
 
     `covariance` is that of the constants' logarithms, in their order; `held_out_spread_pct` the spread of the errors on
     models that a fit has not seen. `transferred_from` names the board whose constants these are, if not its own.
+    `processor` is "gpu" (a host and a device) or "cpu" (both in one); `sources` says what the constants were fitted to.
     """
 
     name: str
@@ -99,6 +153,8 @@ class Profile:
     covariance: Tuple[Tuple[float, ...], ...] = ()
     held_out_spread_pct: float = 0.0
     transferred_from: str = ""
+    processor: str = "gpu"
+    sources: str = "models"
 
     def mode(self, name: Optional[str] = None) -> PowerMode:
         """Returns the named power mode, the default for None; UsageError names the known ones."""
@@ -122,30 +178,80 @@ def known_hardware() -> Tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
-@functools.lru_cache(maxsize=None)
 def load_profile(name: str = DEFAULT_HARDWARE) -> Profile:
     """Returns the checked profile; UsageError names the known ones, ProfileError the file and key that is wrong."""
-    path = _FOLDER / f"{name}.toml"
+    if name == LOCAL_CPU:
+        if not is_calibrated():
+            raise UsageError(f"{LOCAL_CPU} is not calibrated on this machine: {CALIBRATE_LOCAL_CPU}")
+        return _read_once(local_profile_path(), local_profile_path().stat().st_mtime_ns)
     if name not in known_hardware():
-        raise UsageError(f"unknown hardware {name!r}; known hardware: {', '.join(known_hardware())}")
+        raise UsageError(f"unknown hardware {name!r}; known hardware: {', '.join((*known_hardware(), LOCAL_CPU))}")
+    return _read_once(_FOLDER / f"{name}.toml")
+
+
+@functools.lru_cache(maxsize=None)
+def _read_once(path: Path, _changed_ns: int = 0) -> Profile:
     return read_profile(path)
 
 
 def read_profile(path: Path) -> Profile:
     """Returns the checked profile in `path`; ProfileError names the file and key that is wrong."""
     document = _Table(path, "", _parse(path))
-    board, calibration = document.table("board"), document.table("calibration")
+    board, modes = document.table("board"), document.table("power_mode").tables()
+    processor = _processor(board)
     profile = Profile(
         name=path.stem,
         path=path,
-        board={key: board.text(key) for key in ("description", "software", "source")},
-        facts={key: _quantity(table) for key, table in document.table("facts").tables().items()},
-        modes={key: _power_mode(key, table) for key, table in document.table("power_mode").tables().items()},
-        default_mode=board.text("default_power_mode"),
-        **_calibration(document, calibration),
+        board=_board(board),
+        facts=_facts(document, board) if processor == "gpu" else {},
+        modes={key: _power_mode(key, table, _MODE_KEYS[processor]) for key, table in modes.items()},
+        default_mode=board.text("default_power_mode")
+        if "default_power_mode" in board.content
+        else next(iter(modes), ""),
+        processor=processor,
+        **_calibration(document, document.table("calibration")),
     )
     _check(profile, document)
     return profile
+
+
+def _processor(board: _Table) -> str:
+    processor = board.text("processor") if "processor" in board.content else "gpu"
+    if processor not in _MODE_KEYS:
+        raise board.error(f"unknown {processor!r}; known: {', '.join(_MODE_KEYS)}", "processor")
+    return processor
+
+
+def _board(board: _Table) -> Dict[str, str]:
+    software = board.text("software") if "software" in board.content else "not known"
+    return {"description": board.text("description"), "software": software, "source": board.text("source")}
+
+
+def _facts(document: _Table, board: _Table) -> Dict[str, Quantity]:
+    """What the board's compute capability implies, unless the profile says otherwise."""
+    content = {**_implied_facts(board), **document.table("facts").content}
+    table = _Table(document.path, "facts", content)
+    _check_keys(table, tuple(FACTS))
+    return {name: _fact(table, name, board.text("source")) for name in content}
+
+
+def _implied_facts(board: _Table) -> Dict[str, float]:
+    if "compute_capability" not in board.content:
+        return {}
+    capability = board.text("compute_capability")
+    if capability not in CAPABILITIES:
+        raise board.error(f"unknown {capability!r}; known: {', '.join(CAPABILITIES)}", "compute_capability")
+    names = (f"{arithmetic}_flops_per_clock_per_sm" for arithmetic in ("fp32", "tf32", "fp16"))
+    return {**dict(zip(names, map(float, CAPABILITIES[capability]))), "event_pair_kcycles": _EVENT_PAIR_KCYCLES}
+
+
+def _fact(table: _Table, name: str, source: str) -> Quantity:
+    """A table of its own, or just the number: then it comes from the board's source, in the unit its name ends with."""
+    if isinstance(table.content[name], dict):
+        return _quantity(table.table(name))
+    unit, lower, upper = FACTS[name]
+    content = {"value": table.number(name), "unit": unit, "source": source, "lower": lower, "upper": upper}
+    return _quantity(_Table(table.path, f"{table.key}.{name}", content))
 
 
 def _calibration(document: _Table, calibration: _Table) -> Dict[str, Any]:
@@ -157,6 +263,7 @@ def _calibration(document: _Table, calibration: _Table) -> Dict[str, Any]:
         "constants": {key: _constant(table) for key, table in document.table("constants").tables().items()},
         "covariance": tuple(tuple(row) for row in calibration.rows("covariance")),
         "held_out_spread_pct": calibration.number("held_out_spread_pct"),
+        "sources": calibration.text("sources") if "sources" in calibration.content else "models",
     }
 
 
@@ -250,30 +357,31 @@ def _constant(table: _Table) -> Constant:
     return Constant(q.name, q.value, q.unit, q.source, q.lower, q.upper, *rest)
 
 
-def _power_mode(name: str, table: _Table) -> PowerMode:
-    numbers = {key: table.number(key) for key in ("cpu_mhz", "gpu_mhz", "sms", "bandwidth_gb_s")}
+def _power_mode(name: str, table: _Table, keys: Sequence[str]) -> PowerMode:
+    numbers: Dict[str, Any] = {key: table.number(key) for key in keys}
     for key, value in numbers.items():
         if value <= 0:
             raise table.error(f"must be above 0, got {value:g}", key)
-    if numbers["sms"] != int(numbers["sms"]):
-        raise table.error(f"must be a whole number of multiprocessors, got {numbers['sms']:g}", "sms")
+        if key in _WHOLE:
+            if value != int(value):
+                raise table.error(f"must be a whole number of {_WHOLE[key]}, got {value:g}", key)
+            numbers[key] = int(value)
     watts = table.number("watts") if "watts" in table.content else None
-    sms = int(numbers.pop("sms"))
-    return PowerMode(name=name, sms=sms, watts=watts, **numbers)
+    return PowerMode(name=name, watts=watts, **numbers)
 
 
 def _check(profile: Profile, document: _Table) -> None:
-    _check_keys(document.table("facts"), FACTS)
     _check_modes(profile, document)
     if profile.transferred_from:
         return
-    _check_keys(document.table("constants"), CONSTANTS)
+    needed = CONSTANTS if profile.processor == "gpu" else CPU_CONSTANTS
+    _check_keys(document.table("constants"), needed)
     calibration = document.table("calibration")
     if profile.calibrated_mode not in profile.modes:
         known = ", ".join(profile.modes)
         raise calibration.error(f"unknown power mode {profile.calibrated_mode!r}; known: {known}", "power_mode")
-    if len(profile.covariance) not in (0, len(CONSTANTS)):
-        raise calibration.error(f"must have {len(CONSTANTS)} rows, got {len(profile.covariance)}", "covariance")
+    if len(profile.covariance) not in (0, len(needed)):
+        raise calibration.error(f"must have {len(needed)} rows, got {len(profile.covariance)}", "covariance")
 
 
 def _check_keys(table: _Table, needed: Sequence[str]) -> None:
@@ -286,7 +394,7 @@ def _check_keys(table: _Table, needed: Sequence[str]) -> None:
 
 
 def _check_modes(profile: Profile, document: _Table) -> None:
-    peak = profile.fact("dram_peak_gb_s")
+    peak = profile.fact("dram_peak_gb_s") if profile.processor == "gpu" else math.inf
     for name, mode in profile.modes.items():
         if mode.bandwidth_gb_s > peak:
             message = f"is above the memory's peak of {peak:g} GB/s, got {mode.bandwidth_gb_s:g}"

@@ -7,27 +7,34 @@ depend on which random numbers they are. Normalisations keep their neutral stati
 
 from __future__ import annotations
 
+import functools
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 if TYPE_CHECKING:
     import torch
 
-    from ..zoo import ZooModel
+    from ..zoo import Subject
 
 SEED = 22
 _POOL = 1_000_003  # prime: no layer's size is a multiple of it
 
 
-def build_model(model: ZooModel, device: str, dtype: Any = None) -> torch.nn.Module:
+def build_model(model: Subject, device: str, dtype: Any = None) -> torch.nn.Module:
     """Returns the model in `eval()` with seeded weights on "cpu" or "cuda", converted to `dtype` if one is given."""
-    module = _without_initialisation(model, device)
-    _fill(module, device)
+    module = build_seeded(lambda: model.build(device), device)
     return module if dtype is None else module.to(dtype)
 
 
-def make_input(model: ZooModel, batch_size: int, device: str, dtype: Any = None) -> torch.Tensor:
+def build_seeded(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.Module:
+    """Returns what `make` builds on "cpu" or "cuda", with seeded weights in place of its own initialisation."""
+    module = _without_initialisation(make, device)
+    _fill(module, device)
+    return module
+
+
+def make_input(model: Subject, batch_size: int, device: str, dtype: Any = None) -> torch.Tensor:
     """Returns a seeded normal input, never a constant one: kernels may be quicker on those."""
     import torch
 
@@ -36,7 +43,7 @@ def make_input(model: ZooModel, batch_size: int, device: str, dtype: Any = None)
     return torch.randn(shape, generator=generator).to(device=device, dtype=dtype)
 
 
-def _without_initialisation(model: ZooModel, device: str) -> torch.nn.Module:
+def _without_initialisation(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.Module:
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -49,7 +56,7 @@ def _without_initialisation(model: ZooModel, device: str) -> torch.nn.Module:
             return func(*args, **(kwargs or {}))
 
     with _initialisers_off(), torch.device(device), WithoutDraws():
-        return model.build(device)
+        return make()
 
 
 @contextmanager
@@ -68,20 +75,28 @@ def _initialisers_off() -> Iterator[None]:
             setattr(init, name, original)
 
 
+@functools.lru_cache(maxsize=None)
+def _pool(device: str) -> torch.Tensor:
+    import torch
+
+    return torch.randn(_POOL, generator=torch.Generator().manual_seed(SEED)).to(device)
+
+
 def _fill(module: torch.nn.Module, device: str) -> None:
     import torch
 
-    pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(SEED)).to(device)
+    pool = _pool(device)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.dim() < 2:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
             else:
                 fan_in = parameter[0].numel()
-                _tile(parameter.view(-1), pool * math.sqrt(2 / fan_in))
+                _tile(parameter.view(-1), pool, math.sqrt(2 / fan_in))
 
 
-def _tile(flat: torch.Tensor, pool: torch.Tensor) -> None:
-    whole = flat.numel() // pool.numel()
-    flat[: whole * pool.numel()].view(whole, pool.numel()).copy_(pool.expand(whole, -1))
-    flat[whole * pool.numel() :].copy_(pool[: flat.numel() - whole * pool.numel()])
+def _tile(flat: torch.Tensor, pool: torch.Tensor, scale: float) -> None:
+    whole, rest = divmod(flat.numel(), pool.numel())
+    if whole:
+        flat[: whole * pool.numel()].view(whole, pool.numel()).copy_((pool * scale).expand(whole, -1))
+    flat[whole * pool.numel() :].copy_(pool[:rest] * scale)

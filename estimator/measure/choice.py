@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from ..errors import UsageError
-from .cpu import LOCAL_CPU
+from ..hardware.local import LOCAL_CPU
 from .jetson import JetsonReader, is_jetson
 from .state import is_named
 

@@ -8,8 +8,6 @@ from typing import Dict, Optional, Sequence
 from .environment import cpu_name
 from .state import DeviceState, StateReader
 
-LOCAL_CPU = "local-cpu"
-
 
 class CpuReader(StateReader):
     """Reads below `root`. The name has "local cpu" in it: whatever the machine is, it is its own local-cpu."""

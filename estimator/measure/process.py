@@ -12,9 +12,11 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
+from ..chains import Chain
 from ..errors import MeasurementError
+from .chains import ChainTimes
 from .protocol import Protocol
 
 _TICK_S = 1.0
@@ -78,18 +80,30 @@ class MeasuringProcess:
 
         MeasurementError with the reason when the model does not fit, fails or kills the process.
         """
+        request = {"model": model, "batch_size": batch_size, "protocol": asdict(protocol)}
+        done = self._ask(request, model, progress, tick)
+        done["samples_ms"] = tuple(done["samples_ms"])
+        return Run(**done)
+
+    def measure_chains(
+        self, chains: Sequence[Chain], budget_s: float, progress: Progress, tick: Callable[[], None]
+    ) -> ChainTimes:
+        """Returns the times of all layers of the chains, measured for about `budget_s`; raises as `measure`."""
+        request = {"chains": [[asdict(block) for block in chain] for chain in chains], "budget_s": budget_s}
+        return ChainTimes(**self._ask(request, "calibration", progress, tick))
+
+    def _ask(
+        self, request: Mapping[str, Any], what: str, progress: Progress, tick: Callable[[], None]
+    ) -> Dict[str, Any]:
         self.environment()
         assert self._process is not None
         assert self._process.stdin is not None
-        request = {"model": model, "batch_size": batch_size, "protocol": asdict(protocol)}
         try:
             self._process.stdin.write((json.dumps(request) + "\n").encode())
             self._process.stdin.flush()
         except OSError:
             pass  # it died: reading says how
-        done = self._answer("done", model, progress, tick)
-        done["samples_ms"] = tuple(done["samples_ms"])
-        return Run(**done)
+        return self._answer("done", what, progress, tick)
 
     def close(self) -> None:
         """Ends the process."""

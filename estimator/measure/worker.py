@@ -53,7 +53,8 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send) -> N
 
 def _answer(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
     try:
-        return {"kind": "done", **_measure(device, precision, request, send)}
+        work = _calibrate if "chains" in request else _measure
+        return {"kind": "done", **work(device, precision, request, send)}
     except Exception as error:
         return {"kind": "error", "message": _one_line(error)}
     finally:
@@ -68,12 +69,12 @@ def _measure(device: str, precision: str, request: Dict[str, Any], send: Send) -
     import torch
 
     from ..precision import tensor_dtype
-    from ..zoo import find_models
+    from ..zoo import find_subject
     from .build import build_model, make_input
     from .timers import ONCE
 
     start_s = time.perf_counter()
-    (model,) = find_models([request["model"]])
+    model = find_subject(request["model"])
     dtype = tensor_dtype(precision)
     with torch.no_grad():
         module, example = build_model(model, device, dtype), make_input(model, request["batch_size"], device, dtype)
@@ -86,6 +87,14 @@ def _measure(device: str, precision: str, request: Dict[str, Any], send: Send) -
         rounds = run_rounds(ONCE[device](forward), Protocol(**request["protocol"]), _reporter(send))
         finite = _is_finite(last[0])
     return {**vars(rounds), "build_s": build_s, "finite": finite}
+
+
+def _calibrate(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
+    from ..chains import Block
+    from .chains import measure_chains
+
+    chains = [tuple(map(Block.from_data, chain)) for chain in request["chains"]]
+    return vars(measure_chains(chains, device, request["budget_s"], _reporter(send)))
 
 
 def _reporter(send: Send) -> Callable[[str, int, int], None]:

@@ -10,9 +10,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from ..compare import BANDS_PCT, UNMEASURED, within_band
+from ..files import write_atomically
 from ..hardware.profile import load_profile
 from ..report import markdown_report
-from .files import write_atomically
 from .goldens import REPORT_NAME, GoldenExtension, golden_data, moved_terms
 from .options import Settings
 from .results import Result

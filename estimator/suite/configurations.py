@@ -9,9 +9,9 @@ from typing import Dict, Iterator, List, Sequence
 import pytest
 
 from ..configuration import Configuration
+from ..files import write_atomically
 from ..zoo import MODELS, ZooModel
 from .checks import Golden, ValidationReport
-from .files import write_atomically
 from .goldens import GoldenExtension, golden_data
 from .options import settings_of
 from .results import Result, validate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Mapping, Tuple
 
@@ -14,30 +13,14 @@ from syrupy.location import PyTestLocation
 
 from ..compare import BANDS_PCT, UNMEASURED, significant
 from ..errors import RecordError
+from ..files import read_text
+from ..records.kinds import MODEL_KIND, Kind
 from ..report import CROSS_VALIDATION_BARS_PCT
-from .files import read_text
 from .results import Result
 
 REPORT_NAME = "validation.md"
 CROSS_VALIDATION_NAME = "cross-validation.json"
 _RATINGS = (*BANDS_PCT, UNMEASURED)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What is estimated: the test's parameter, the folder of its tests and goldens, and the file of its record."""
-
-    parameter: str
-    folder: str
-    record: str
-
-    def golden_path(self, folder: Path, name: str) -> Path:
-        """Returns where the golden of a model (or pattern) is kept, below the folder of the configuration."""
-        return folder / self.folder / f"test_{self.parameter}[{name}].json"
-
-
-MODEL_KIND = Kind("model", "test_models", "measurements.toml")
-PATTERN_KIND = Kind("pattern", "test_patterns", "patterns.toml")
 
 
 class GoldenExtension(JSONSnapshotExtension):

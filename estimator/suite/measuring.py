@@ -5,38 +5,35 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..compare import significant
 from ..errors import MeasurementRefused
-from ..measure.choice import Choice
-from ..measure.cpu import LOCAL_CPU, CpuReader
+from ..hardware.local import LOCAL_CPU
+from ..measure.cpu import CpuReader
 from ..measure.desktop import desktop_reader
 from ..measure.jetson import JetsonReader, is_jetson
 from ..measure.process import MeasuringProcess, Run
 from ..measure.progress import Progress
-from ..measure.protocol import Protocol, median_noise_pct, percentile_ms
+from ..measure.protocol import median_noise_pct, percentile_ms
 from ..measure.state import DeviceState, StateReader, refusals_after, refusals_before
 from ..measure.verdict import spread_pct
+from .live_options import LiveOptions
 
 if TYPE_CHECKING:
+    from ..chains import Chain
     from ..configuration import Configuration
+    from ..measure.chains import ChainTimes
+
+_T = TypeVar("_T")
+Tick = Callable[[], None]
 
 MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 30.0, "cuda": 10.0}
 """A run whose median is not known better than this (95 %) is refused; a CPU is shared with everything else."""
 _LOCK_WAIT_S = 900
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """What the options of a live run ask for."""
-
-    choice: Choice
-    protocol: Protocol
-    runs: int
-    record: bool
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,6 @@ class LiveSession:
     configuration: Configuration
     power_mode: Optional[str]
     options: LiveOptions
-    models: int
     progress: Progress
     measured: Dict[str, Measured] = field(default_factory=dict)
     refused: Dict[str, str] = field(default_factory=dict)
@@ -125,49 +121,66 @@ class LiveSession:
         MeasurementRefused names the reasons where the device or the samples are not to be trusted; MeasurementError
         says how the model failed.
         """
+
+        def run_all(look: Tick) -> Tuple[Run, ...]:
+            return tuple(self._run(model, index, look) for index in range(len(self._processes)))
+
+        with self._device_alone():
+            runs, before, during, after = self._watched(run_all)
+            _refuse(self._noise([run.samples_ms for run in runs]))
+        self.measured[model] = Measured(model, runs, before, during, after)
+        return self.measured[model]
+
+    def measure_chains(self, chains: Sequence[Chain], budget_s: float) -> ChainTimes:
+        """Returns the times of all layers of the chains, measured in the first process; raises as `measure`."""
+
+        def run_chains(look: Tick) -> ChainTimes:
+            return self._processes[0].measure_chains(chains, budget_s, self.progress.bar, look)
+
+        with self._device_alone():
+            times = self._watched(run_chains)[0]
+            _refuse(self._noise([times.passes_us]))
+        return times
+
+    @contextmanager
+    def _device_alone(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        lock = FileLock(lock_path(self.options.choice.device), timeout=_LOCK_WAIT_S)
+        lock = FileLock(lock_path(self._device), timeout=_LOCK_WAIT_S)
         try:
             with lock:
-                measured = self._measure(model)
+                yield
         except Timeout:
             raise MeasurementRefused(f"another measurement has held {lock.lock_file} for {_LOCK_WAIT_S} s") from None
         except OSError as error:
             raise MeasurementRefused(f"the device's lock cannot be taken: {error}") from error
         finally:
             self.progress.finish_model()
-        self.measured[model] = measured
-        return measured
 
-    def _measure(self, model: str) -> Measured:
+    def _watched(self, work: Callable[[Tick], _T]) -> Tuple[_T, DeviceState, Tuple[DeviceState, ...], DeviceState]:
+        """Runs `work`, which calls its argument about once a second; looks at the device around it and meanwhile."""
         reader = self._state_reader()
         before = self._state(reader)
         _refuse(refusals_before(before, self.configuration.hardware, self.power_mode))
         during: List[DeviceState] = []
-
-        def look() -> None:
-            during.append(self._state(reader))
-
-        runs = tuple(self._run(model, index, look) for index in range(len(self._processes)))
+        done = work(lambda: during.append(self._state(reader)))
         after = self._state(reader)
-        _refuse([*refusals_after(before, during, after), *self._noise(runs)])
-        return Measured(model, runs, before, tuple(during), after)
+        _refuse(refusals_after(before, during, after))
+        return done, before, tuple(during), after
 
-    def _run(self, model: str, index: int, tick: Any) -> Run:
+    def _run(self, model: str, index: int, tick: Tick) -> Run:
         run = f"run {index + 1}/{self.options.runs}, " if self.options.runs > 1 else ""
         result = self._processes[index].measure(
-            model,
-            self.configuration.batch_size,
-            self.options.protocol,
-            lambda phase, done, of: self.progress.show(model, run, phase, done, of),
-            tick,
+            model, self.configuration.batch_size, self.options.protocol, self._show(model, run), tick
         )
         self.measuring_s += result.warmup_s + result.rounds_s
         return result
 
-    def _noise(self, runs: Sequence[Run]) -> List[str]:
-        noise_pct, limit_pct = max(median_noise_pct(run.samples_ms) for run in runs), MOST_NOISE_PCT[self._device]
+    def _show(self, what: str, run: str) -> Callable[[str, int, int], None]:
+        return lambda phase, done, of: self.progress.show(what, run, phase, done, of)
+
+    def _noise(self, runs: Sequence[Sequence[float]]) -> List[str]:
+        noise_pct, limit_pct = max(map(median_noise_pct, runs)), MOST_NOISE_PCT[self._device]
         if noise_pct <= limit_pct:
             return []
         return [f"the samples are too noisy: their median is known to ±{noise_pct:.0f} %, at most {limit_pct:.0f} %"]

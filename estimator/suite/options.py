@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 import pytest
 
 from ..errors import UsageError
+from ..hardware.local import LOCAL_CPU
 from ..hardware.profile import DEFAULT_HARDWARE, load_profile
-from ..measure.cpu import LOCAL_CPU
-from ..report import FORMATS
-from .goldens import MODEL_KIND, Kind, load_goldens, load_held_out_means_pct
-from .places import local_mode, record_folder
-from .recorded import Measurements, load_measurements
+from ..records.kinds import MODEL_KIND, Kind
+from ..records.measurements import Measurements, load_measurements
+from ..records.places import local_mode, record_folder
+from ..report import FORMATS, MODEL_BARS, PATTERN_BARS, Bars
+from .goldens import load_goldens, load_held_out_means_pct
 
 if TYPE_CHECKING:
     from ..configuration import Configuration
@@ -87,6 +88,12 @@ class Settings:
             return ""
         origin = load_profile(self.configuration.hardware).transferred_from
         return f", transferred from {origin}" if origin else ""
+
+    @property
+    def bars(self) -> Bars:
+        """Returns what the hardware's calibration promises, by what it was made from."""
+        profile = load_profile(self.configuration.hardware)
+        return PATTERN_BARS[profile.processor] if profile.sources == "patterns" else MODEL_BARS
 
     @property
     def command(self) -> str:

@@ -11,13 +11,16 @@ import pytest
 
 from ..compare import Comparison
 from ..errors import GoldenLatencyError, UsageError
+from ..files import write_atomically
 from ..patterns import PATTERNS, Pattern
+from ..records.kinds import PATTERN_KIND
 from ..report import FORMATS, bar_lines, pattern_lines, summarise, summary_lines, terminal_table
+from ..zoo import ZooModel
 from .checks import Golden, ValidationReport, measured_from, relative
-from .files import write_atomically
-from .goldens import PATTERN_KIND, GoldenExtension
-from .live import Live, LiveResult, add_live_options, live_options
-from .measuring import LiveOptions
+from .goldens import GoldenExtension
+from .live import Live
+from .live_options import LiveOptions, add_live_options, live_options
+from .live_report import LiveResult
 from .options import Settings, add_options, every_configuration, load_settings, settings_of
 from .results import Result, ResultCollector, as_properties, validate
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from ..zoo import Subject
+    from .calibrating import Calibration
     from .configurations import ConfigurationGoldens
 
 _LIVE = pytest.StashKey[Live]()
@@ -34,6 +38,7 @@ _PATTERN_SETTINGS = pytest.StashKey[Settings]()
 _COLLECTOR = pytest.StashKey[ResultCollector]()
 _PATTERN_COLLECTOR = pytest.StashKey[ResultCollector]()
 _WHOLE_ZOO = "whole_zoo"
+_CALIBRATES = "calibrates"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Checks every option and record before anything runs; what is bad ends the run in one line, exit code 4."""
     config.addinivalue_line("markers", f"{_WHOLE_ZOO}: judges all models at once; left out when options select some")
+    config.addinivalue_line("markers", f"{_CALIBRATES}: writes a profile; runs alone, and only with --calibrate")
     if config.getoption("help"):
         return
     try:
@@ -117,9 +123,11 @@ def configuration_goldens(request: pytest.FixtureRequest) -> ConfigurationGolden
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
     """Deselects what the options leave out; names each test's model or pattern, so that every report carries it.
 
-    Patterns run where some are recorded, unless the options select models.
+    Patterns run where some are recorded, unless the options select models; live where no model is to be measured.
     """
-    deselected = [item for item in items if not _is_selected(item, config)]
+    live = _LIVE in config.stash
+    patterns = not (live and any(isinstance(_subject_of(item), ZooModel) for item in items))
+    deselected = [item for item in items if not _is_selected(item, config, patterns)]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if item not in deselected]
@@ -129,19 +137,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
             item.user_properties.append(("pattern" if isinstance(subject, Pattern) else "model", subject.name))
 
 
-def _is_selected(item: pytest.Item, config: pytest.Config) -> bool:
+def _is_selected(item: pytest.Item, config: pytest.Config, patterns: bool) -> bool:
     settings, subject = config.stash[_SETTINGS], _subject_of(item)
-    live = _LIVE in config.stash
+    live, calibrates = _LIVE in config.stash, item.get_closest_marker(_CALIBRATES) is not None
+    if calibrates or config.stash[_DEVICE].calibrate:
+        return calibrates and bool(config.stash[_DEVICE].calibrate)
     if isinstance(subject, Pattern):
-        return not live and settings.whole_zoo and bool(config.stash[_PATTERN_SETTINGS].measurements.runs_ms)
+        recorded = bool(config.stash[_PATTERN_SETTINGS].measurements.runs_ms)
+        return patterns and settings.whole_zoo and (live or recorded)
     if subject is not None:
         return subject in settings.models
     return (settings.whole_zoo and not live) or item.get_closest_marker(_WHOLE_ZOO) is None
 
 
 def _subject_of(item: pytest.Item) -> Optional[Subject]:
-    from ..zoo import ZooModel
-
     estimated = "validated" in getattr(item, "fixturenames", ())
     params = getattr(getattr(item, "callspec", None), "params", {}) if estimated else {}
     subject = params.get("model") or params.get("pattern")
@@ -196,12 +205,20 @@ def validation_report(request: pytest.FixtureRequest) -> ValidationReport:
     return ValidationReport(request.config.stash[_SETTINGS], request.config.rootpath)
 
 
+@pytest.fixture
+def calibration(request: pytest.FixtureRequest) -> Calibration:
+    """Returns the calibration of the run's device."""
+    return request.config.stash[_LIVE].calibration()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Starts the processes that measure, where there is something to measure."""
     live = session.config.stash.get(_LIVE, None)
-    if live is not None and not session.config.option.collectonly and any(map(_subject_of, session.items)):
-        live.session.start()
+    subjects = [subject for subject in map(_subject_of, session.items) if subject is not None]
+    calibrates = any(item.get_closest_marker(_CALIBRATES) for item in session.items)
+    if live is not None and not session.config.option.collectonly and (subjects or calibrates):
+        live.start(subjects)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -235,14 +252,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_sep("=", f"PATTERNS - {settings.configuration.hardware}{settings.transferred}")
         for line in (*terminal_table(patterns), *pattern_lines(patterns)):
             terminalreporter.write_line(line)
+    live = list(config.stash[_LIVE].summary()) if _LIVE in config.stash else []
     if not rows:
+        for line in live:
+            terminalreporter.write_line(line)
         return
     hardware, mode = settings.configuration.hardware, settings.configuration.thermal_profile
     title = f"GOLDEN REFERENCE VALIDATION - {hardware} ({mode}){settings.transferred}"
     terminalreporter.write_sep("=", title)
     lines = list(_report_lines(rows, config.stash[_COLLECTOR].failed_or_skipped(), settings))
-    if _LIVE in config.stash:
-        lines += ["", *config.stash[_LIVE].summary()]
+    if live:
+        lines += ["", *live]
     for line in lines:
         terminalreporter.write_line(line)
 
@@ -253,7 +273,7 @@ def _report_lines(rows: Sequence[Comparison], failed_or_skipped: int, settings: 
     summary = summarise(rows, failed_or_skipped)
     yield from (*terminal_table(rows), "", *summary_lines(summary))
     if len(rows) == len(MODELS) and summary.mean_abs_error_pct is not None:
-        yield from ("", *bar_lines(summary, settings.held_out_means_pct))
+        yield from ("", *bar_lines(summary, settings.held_out_means_pct, settings.bars))
     if settings.compared_modes:
         from .configurations import mode_lines
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from ..errors import MeasurementRefused
-from ..measure.cache import cache_folder
+from ..files import write_atomically
+from ..hardware.local import cache_folder
 from ..measure.environment import driver_version
-from .files import write_atomically
-from .recorded import Measurements, write_measurements
+from ..records.measurements import Measurements, write_measurements
 
 if TYPE_CHECKING:
     from .measuring import LiveSession, Measured
@@ -48,18 +48,20 @@ def record(session: LiveSession, old: Measurements, root: Path) -> Optional[str]
         left_over.unlink()  # of a recording that was killed
     write_measurements(merged)
     left_out = [f"{name} ({reason})" for name, reason in session.refused.items()]
-    return f"Recorded {len(session.measured)} models to {merged.path}" + (
+    return f"Recorded {len(session.measured)} figures to {merged.path}" + (
         f"; left out: {'; '.join(left_out)}" if left_out else ""
     )
 
 
 def merge(old: Measurements, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Measurements:
     """Returns the record with these rows replaced: of the same device and software, or of the new one alone."""
+    from ..patterns import PATTERNS
     from ..zoo import MODELS
 
     same = bool(old.runs_ms) and all(old.provenance[key] == new[key] for key in _IDENTITY)
     merged = {**(old.runs_ms if same else {}), **{name: tuple(runs) for name, runs in rows.items()}}
-    ordered = {model.name: merged[model.name] for model in MODELS if model.name in merged}
+    names = [*(model.name for model in MODELS), *(pattern.name for pattern in PATTERNS)]
+    ordered = {name: merged[name] for name in names if name in merged}
     if not same or set(rows) >= set(old.runs_ms):
         return Measurements(old.path, dict(new), ordered)
     changed = "; ".join(f"{key}: {value}" for key, value in new.items() if old.provenance.get(key) != value)
@@ -73,22 +75,34 @@ def _key(text: str) -> str:
 
 def provenance(session: LiveSession, root: Path) -> Dict[str, str]:
     """Returns where the figures of this run come from, as the record keeps it."""
-    seen, environment, options = list(session.measured.values()), session.environment(), session.options
+    seen, options = list(session.measured.values()), session.options
     return {
         **_identity(session),
         "protocol": "eager module, seeded random weights, eval(), no_grad(), "
         f"batch {session.configuration.batch_size}, {session.configuration.precision}; "
         f"{options.protocol.text}, median; {_timed_by(options.choice.device)}",
         "runs": f"{options.runs}, each a fresh process; models take turns",
-        "threads": str(environment["threads"]),
         "clocks": _clocks(seen),
         "temperature": f"{_temperature(seen[0].before)} at the start, {_temperature(seen[-1].after)} at the end",
+        "page_faults": f"at most {max(run.page_faults for m in seen for run in m.runs)} a forward",
+        **_circumstances(session, root),
+        "source": "pytest --record",
+    }
+
+
+def calibration_provenance(session: LiveSession, root: Path) -> Dict[str, str]:
+    """Returns where micro-benchmarks come from, as their file keeps it."""
+    return {**_identity(session), **_circumstances(session, root), "source": "pytest --calibrate"}
+
+
+def _circumstances(session: LiveSession, root: Path) -> Dict[str, str]:
+    environment = session.environment()
+    return {
+        "threads": str(environment["threads"]),
         "switches": _pairs(environment["switches"]),
         "variables": _pairs(environment["variables"]) or "none of those that matter is set",
-        "page_faults": f"at most {max(run.page_faults for m in seen for run in m.runs)} a forward",
         "revision": revision(root),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "source": "pytest --record",
     }
 
 

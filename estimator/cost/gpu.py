@@ -1,59 +1,23 @@
-"""Kernels to time: what an op costs the host and a kernel the device, on one board in one power mode.
+"""A GPU and its host: what an op costs the host and a kernel the device, on one board in one power mode.
 
-All formulas work on columns, one row per op or kernel, so that an estimate and a fit price thousands at once.
 Host costs are in CPU cycles, device latencies in GPU cycles: they scale with the clocks of a power mode by themselves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence, Tuple
+from typing import Mapping, Sequence, Tuple
 
 import numpy as np
 
-from .hardware.profile import PowerMode, Profile
-from .lower import Kernel, Lowered
-from .precision import Precision
+from ..hardware.profile import PowerMode, Profile
+from ..precision import Precision
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
 
-Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python 3.8 may have
-
-HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other")
-DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
-
-
-@dataclass(frozen=True)
-class OpColumns:
-    """One row per op: kind on the host (index into HOST_KINDS), nested calls, number of kernels."""
-
-    kind: Column
-    calls: Column
-    kernels: Column
-
-
-@dataclass(frozen=True)
-class KernelColumns:
-    """One row per kernel, in order of launch; traffic in bytes, `item_bytes` of the output's type."""
-
-    op: Column
-    kind: Column
-    flops: Column
-    warm_bytes: Column
-    cold_bytes: Column
-    item_bytes: Column
-    batch: Column
-    m: Column
-    n: Column
-    k: Column
-    tensor_cores: Column
-    changes_layout: Column
-
-    def select(self, rows: Column) -> KernelColumns:
-        """Returns the rows where `rows` is True."""
-        return KernelColumns(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -95,38 +59,6 @@ def rates_of(profile: Profile, mode: PowerMode, precision: Precision, constants:
         products_on_tensor_cores=peak(precision.products) > peak("fp32"),
         convolutions_on_tensor_cores=peak(precision.convolutions) > peak("fp32"),
         event_pair_us=profile.fact("event_pair_kcycles") / cpu,
-    )
-
-
-def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
-    """Returns the ops as columns."""
-    return OpColumns(
-        kind=np.array([HOST_KINDS.index(op.host_kind) for op in lowered], dtype=int),
-        calls=np.array([op.calls for op in lowered], dtype=float),
-        kernels=np.array([len(op.kernels) for op in lowered], dtype=int),
-    )
-
-
-def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
-    """Returns the kernels of all ops as columns; column `op` says which op launched each."""
-    rows = [(i, kernel) for i, op in enumerate(lowered) for kernel in op.kernels]
-
-    def column(values: Any, dtype: Any = float) -> Column:
-        return np.array(list(values), dtype=dtype)
-
-    return KernelColumns(
-        op=column((i for i, _ in rows), int),
-        kind=column((DEVICE_KINDS.index(k.kind) for _, k in rows), int),
-        flops=column(k.flops for _, k in rows),
-        warm_bytes=column(k.read_bytes + k.write_bytes for _, k in rows),
-        cold_bytes=column(k.cold_bytes for _, k in rows),
-        item_bytes=column(_item_bytes(k) for _, k in rows),
-        batch=column(k.product.batch for _, k in rows),
-        m=column(k.product.m for _, k in rows),
-        n=column(k.product.n for _, k in rows),
-        k=column(k.product.k for _, k in rows),
-        tensor_cores=column((k.tensor_cores for _, k in rows), bool),
-        changes_layout=column((k.changes_layout for _, k in rows), bool),
     )
 
 
@@ -232,10 +164,6 @@ def _tiled_us(
         waves = np.ceil(blocks / rates.sms) + fill
         best = np.minimum(best, waves * 2.0 * a * b * depth / (rate * reuse / (reuse + half)))
     return best
-
-
-def _item_bytes(kernel: Kernel) -> int:
-    return 2 if kernel.dtype in ("float16", "bfloat16") else 4
 
 
 _ARITHMETIC = {"product": _product_us, "convolution": _convolution_us, "depthwise": _depthwise_us}

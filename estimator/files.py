@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
-from ..errors import RecordError
+from .errors import RecordError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 
 from ..errors import RecordError
-from .files import read_toml, write_atomically
+from ..files import read_toml, write_atomically
 
 FILE_NAME = "measurements.toml"
 PROVENANCE_KEYS = ("board", "mode", "software", "protocol", "clocks", "date", "source")

@@ -1,0 +1,100 @@
+"""Measured micro-benchmarks: one JSON file per configuration, kept so that a refit needs no device."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from ..chains import Block, Chain, lower_layers
+from ..errors import RecordError
+from ..files import read_text, write_atomically
+from .evidence import Evidence
+
+FILE_NAME = "microbenchmarks.json"
+_SPREAD, _SPREAD_US = 0.12, 8.0
+"""Relative, and in us: how well a layer's time is known, apart from what ran before it and after it."""
+
+
+@dataclass(frozen=True)
+class TimedBlock:
+    """A block of a chain, and the us of each of its layers by the way they were timed ("in chain", "queued")."""
+
+    chain: int
+    block: Block
+    layers_us: Mapping[str, Tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Microbenchmarks:
+    """What was measured on a device, where and with what; `queue` calls in a row make a queued layer."""
+
+    provenance: Mapping[str, str]
+    queue: int
+    blocks: Tuple[TimedBlock, ...]
+
+
+def timed_blocks(chains: Sequence[Chain], ways: Sequence[str], layers_us: Any) -> Tuple[TimedBlock, ...]:
+    """Returns each block with its times, `layers_us` being us by chain, block, way and layer; kept to four digits."""
+    return tuple(
+        TimedBlock(index, block, {way: tuple(map(_rounded, us)) for way, us in zip(ways, layers_us[index][place])})
+        for index, chain in enumerate(chains)
+        for place, block in enumerate(chain)
+    )
+
+
+def write_microbenchmarks(path: Path, found: Microbenchmarks) -> None:
+    """Writes the file atomically: a line per block."""
+    head = json.dumps({"provenance": dict(found.provenance), "queue": found.queue}, indent=1, ensure_ascii=False)[:-2]
+    rows = ",\n".join("  " + json.dumps(_row(timed)) for timed in found.blocks)
+    write_atomically(path, f'{head},\n "blocks": [\n{rows}\n ]\n}}\n')
+
+
+def _row(timed: TimedBlock) -> Dict[str, Any]:
+    times = {way: list(layers) for way, layers in timed.layers_us.items()}
+    return {"chain": timed.chain, **asdict(timed.block), "layers_us": times}
+
+
+def _rounded(us: float) -> float:
+    return float(f"{us:.4g}")
+
+
+def load_microbenchmarks(path: Path) -> Microbenchmarks:
+    """Returns what the file holds; RecordError names the file and what is wrong with it."""
+    try:
+        data = json.loads(read_text(path))
+        blocks = tuple(TimedBlock(int(row["chain"]), Block.from_data(row), _times(row)) for row in data["blocks"])
+        return Microbenchmarks(dict(data["provenance"]), int(data["queue"]), blocks)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(
+            f"{path}: no micro-benchmarks ({type(error).__name__}: {error}); delete it and calibrate again"
+        ) from error
+
+
+def _times(row: Mapping[str, Any]) -> Dict[str, Tuple[float, ...]]:
+    times = {str(way): tuple(float(us) for us in layers) for way, layers in row["layers_us"].items()}
+    for way, layers in times.items():
+        if len(layers) != len(row["layers"]) or not all(math.isfinite(us) and us > 0 for us in layers):
+            raise ValueError(
+                f"{way} must hold a finite us above 0 for each of {len(row['layers'])} layers, got {layers}"
+            )
+    return times
+
+
+def as_evidence(found: Microbenchmarks) -> List[Evidence]:
+    """Returns a piece of evidence per layer and way; those of one chain are a family, left out together."""
+    evidence = []
+    for place, timed in enumerate(found.blocks):
+        for index, lowered in enumerate(lower_layers(timed.block)):
+            for way, layers_us in timed.layers_us.items():
+                repeats = found.queue if way == "queued" else 1
+                name = f"{timed.block.group} {place}, {timed.block.layers[index][0]}, {way}"
+                evidence.append(_piece(name, timed, layers_us[index], lowered * repeats))
+    return evidence
+
+
+def _piece(name: str, timed: TimedBlock, us: float, lowered: Any) -> Evidence:
+    spread = math.hypot(_SPREAD, _SPREAD_US / us)
+    return Evidence(name, timed.block.group, f"chain {timed.chain}", us, spread, lowered, source="patterns")

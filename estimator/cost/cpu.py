@@ -1,0 +1,90 @@
+"""A CPU, which issues ops and runs their kernels itself: oneDNN's convolutions, a BLAS, and PyTorch's own loops.
+
+Constants are rates of all threads together, so that no clock and no width of a vector unit has to be known.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+import numpy as np
+
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
+
+Constants = Mapping[str, float]
+_KFLOP_PER_US = 1e3  # in a GFLOP/s
+_KB_PER_US = 1e3  # in a GB/s
+
+
+def host_us(ops: OpColumns, constants: Constants) -> Column:
+    """Returns what each op costs before and after its kernels, in microseconds; a convolution adds its bias itself."""
+    c = constants
+    extra = {"norm": c["norm_extra_us"], "product": c["product_extra_us"]}
+    each = np.array(
+        [c["view_us"] if kind == "view" else c["dispatch_us"] + extra.get(kind, 0.0) for kind in HOST_KINDS]
+    )
+    nested = np.where(ops.kind == HOST_KINDS.index("convolution"), 0.0, ops.calls)
+    return each[ops.kind] + nested * c["nested_dispatch_us"]
+
+
+def device_us(kernels: KernelColumns, constants: Constants) -> Column:
+    """Returns how long each kernel runs, in microseconds: arithmetic, memory and calls of a library, one after another.
+
+    Unlike a GPU, which has other warps to run while one waits for memory, a core adds them up.
+    """
+    times = _stream_us(kernels, constants)
+    for kind, formula in (("convolution", _convolution_us), ("depthwise", _depthwise_us), ("product", _product_us)):
+        rows = kernels.kind == DEVICE_KINDS.index(kind)
+        if rows.any():
+            times[rows] = formula(kernels.select(rows), constants)
+    return np.where(kernels.fused, 0.0, times)
+
+
+def _stream_us(kernels: KernelColumns, c: Constants) -> Column:
+    functions_us = kernels.scalar_work / c["scalar_melements_s"]
+    cold_us = kernels.cold_bytes / (c["cold_gb_s"] * _KB_PER_US)
+    return _warm_us(kernels, c) + cold_us + functions_us + np.where(kernels.by_library, c["library_call_us"], 0.0)
+
+
+def _warm_us(kernels: KernelColumns, c: Constants) -> Column:
+    """Activations, which the op before has left in a cache."""
+    return kernels.warm_bytes / (c["warm_gb_s"] * _KB_PER_US)
+
+
+def _convolution_us(kernels: KernelColumns, c: Constants) -> Column:
+    """Blocks of channels and pixels: short sides leave part of a block's registers idle."""
+    channels = _waste(kernels.n, c["block_half_channels"])
+    sides = channels * _waste(kernels.m, c["block_half_rows"]) * _waste(kernels.k, c["block_half_depth"])
+    dense_us = _arithmetic_us(kernels, c["convolution_gflop_s"]) * sides
+    grouped_us = _arithmetic_us(kernels, c["grouped_gflop_s"]) * channels
+    return np.where(kernels.batch > 1, grouped_us, dense_us) + _layouts_us(kernels, c)
+
+
+def _arithmetic_us(kernels: KernelColumns, gflop_s: float) -> Column:
+    return kernels.flops / (gflop_s * _KFLOP_PER_US)
+
+
+def _depthwise_us(kernels: KernelColumns, c: Constants) -> Column:
+    return _arithmetic_us(kernels, c["depthwise_gflop_s"]) + _layouts_us(kernels, c)
+
+
+def _layouts_us(kernels: KernelColumns, c: Constants) -> Column:
+    """oneDNN works on blocked layouts: input, weights and output of each call are reordered from PyTorch's and back."""
+    calls_us = c["library_call_us"] + np.where(kernels.by_library, c["reorder_us"], 0.0)
+    packed_us = kernels.cold_bytes / (c["packing_gb_s"] * _KB_PER_US)
+    return calls_us + packed_us + c["layout_passes"] * _warm_us(kernels, c)
+
+
+def _product_us(kernels: KernelColumns, c: Constants) -> Column:
+    """A BLAS packs the weights before it multiplies; with one row it streams them instead."""
+    half = c["product_half_elements"]
+    waste = _waste(kernels.m, half) * _waste(kernels.n, half) * _waste(kernels.k, half)
+    packed_us = kernels.cold_bytes / (c["packing_gb_s"] * _KB_PER_US)
+    blocked_us = kernels.flops / (c["product_gflop_s"] * _KFLOP_PER_US) * waste + packed_us
+    streamed_us = kernels.cold_bytes / (c["cold_gb_s"] * _KB_PER_US)
+    return _warm_us(kernels, c) + np.where(kernels.m == 1, streamed_us, blocked_us)
+
+
+def _waste(length: Column, half: float) -> Column:
+    """The factor by which a loop over `length` is slower than an endless one; two at `half`."""
+    return 1 + half / np.maximum(length, 1)

@@ -1,0 +1,118 @@
+"""`python -m estimator.hardware NAME`: writes the profile of the GPU at hand, as far as the device itself tells.
+
+What it cannot tell (the host's clock under load, the bandwidth that copies reach) is guessed, and says so in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, List, Optional
+
+from ..errors import GoldenLatencyError, UsageError
+from .profile import CAPABILITIES, DEFAULT_HARDWARE, read_profile
+
+_FOLDER = Path(__file__).parent
+_REACHED = 0.85  # of the memory's peak, by the copies of most boards
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Returns the exit code: 0 when the profile was written, 4 with one line where it could not be."""
+    parser = argparse.ArgumentParser(prog="python -m estimator.hardware", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="the words of the device's own name, joined by hyphens")
+    options = parser.parse_args(arguments)
+    try:
+        print(
+            f"written: {write_profile(options.name, _FOLDER)}; check it, then: pytest test_patterns "
+            f"--hardware {options.name} --device cuda --calibrate"
+        )
+    except GoldenLatencyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+    return 0
+
+
+def write_profile(name: str, folder: Path) -> Path:
+    """Returns the path of the new profile; UsageError where there is one already, or no GPU to describe."""
+    from ..files import write_atomically
+
+    path = folder / f"{name}.toml"
+    if path.exists():
+        raise UsageError(f"{path}: is there already; delete it first")
+    text = profile_of(_properties(), _memory_gb_s(), cpu_mhz(Path("/")))
+    write_atomically(path, text)
+    read_profile(path)
+    return path
+
+
+def _properties() -> Any:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(f"torch {torch.__version__} sees no GPU to describe")
+    return torch.cuda.get_device_properties(0)
+
+
+def _memory_gb_s() -> Optional[float]:
+    """Peak by NVML: memory clock x 2 (double data rate) x bus width; None where that cannot be read."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        mhz = pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_MEM)
+        return float(2 * mhz * pynvml.nvmlDeviceGetMemoryBusWidth(handle)) / 8e3
+    except Exception:  # not installed, no driver, or a board (Jetson) without NVML's memory
+        return None
+
+
+def cpu_mhz(root: Path) -> float:
+    """Returns the highest clock that the kernel states for the first core below `root`; 3000 where it states none."""
+    path = root / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"
+    try:
+        return float(path.read_text(encoding="utf-8")) / 1e3
+    except (OSError, ValueError):
+        return 3000.0
+
+
+def profile_of(properties: Any, memory_gb_s: Optional[float], host_mhz: float) -> str:
+    """Returns the ten lines for `torch.cuda.get_device_properties`; UsageError for an unknown compute capability."""
+    capability = f"{properties.major}.{properties.minor}"
+    if capability not in CAPABILITIES:
+        raise UsageError(f"{properties.name}: compute capability {capability} is not known: {', '.join(CAPABILITIES)}")
+    gpu_mhz = getattr(properties, "clock_rate", 0) / 1e3 or 1500.0
+    about = "cpu_mhz and gpu_mhz under load; bandwidth_gb_s, guessed"
+    peak = memory_gb_s or _peak_of(properties) or 200.0
+    l2_mib = getattr(properties, "L2_cache_size", 0) / 2**20 or 4.0
+    return f"""# Written by `python -m estimator.hardware`. To check by hand: {about}
+# as {_REACHED:.0%} of the peak; and the peak, where neither NVML nor torch states it (200 GB/s stands for "not known").
+
+[board]
+description = "{properties.name}"
+source = "torch.cuda.get_device_properties, NVML, /sys/devices/system/cpu"
+compute_capability = "{capability}"
+
+[power_mode.default]
+cpu_mhz = {host_mhz:.1f}
+gpu_mhz = {gpu_mhz:.1f}
+sms = {properties.multi_processor_count}
+bandwidth_gb_s = {_REACHED * peak:.1f}
+
+[facts]
+dram_peak_gb_s = {peak:.1f}
+l2_mib = {l2_mib:.2f}
+
+[calibration]
+transferred_from = "{DEFAULT_HARDWARE}"
+"""
+
+
+def _peak_of(properties: Any) -> Optional[float]:
+    """Newer releases of torch know the memory's clock (kHz) and the width of its bus (bits)."""
+    khz, bits = getattr(properties, "memory_clock_rate", 0), getattr(properties, "memory_bus_width", 0)
+    return 2 * khz * bits / 8e6 if khz and bits else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

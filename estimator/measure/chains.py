@@ -1,0 +1,145 @@
+"""Times every layer of a set of chains: within its chain on a CPU, alone and in a queue on a GPU.
+
+On a CPU host and device are one: the time from a layer's call to its return is all it costs, if caches are as a model
+leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh.
+On a GPU a layer runs once after a synchronise (host plus device) and many times in a row (the slower of the two), so
+that neither is mistaken for the other.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence, Tuple
+
+from ..chains import Block, Chain, make_layers
+from .build import SEED, build_seeded
+
+if TYPE_CHECKING:
+    import torch
+
+WAYS = {"cpu": ("in chain",), "cuda": ("alone", "queued")}
+"""How each layer is timed, by device."""
+QUEUE = 16
+"""Calls in a row of a queued layer."""
+COPIES = 3
+_LEAST_PASSES = 3
+_OUTLIER = 4.0  # times the median
+_WARMUP, _ROUNDS = 3, 7
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ChainTimes:
+    """Mean us of each layer, by chain, block, way and layer; and the us of every pass over all chains, in order.
+
+    Means, not medians: a model's latency is the sum of its layers', and means add up.
+    """
+
+    layers_us: Tuple[Tuple[Tuple[Tuple[float, ...], ...], ...], ...]
+    passes_us: Tuple[float, ...]
+    measuring_s: float
+
+
+def measure_chains(chains: Sequence[Chain], device: str, budget_s: float, report: Report) -> ChainTimes:
+    """Returns the times of all layers; `report` gets ("calibration", done, of) as the budget is used up."""
+    import torch
+
+    with torch.no_grad():
+        return (_on_cuda if device == "cuda" else _on_cpu)(chains, budget_s, report)
+
+
+BuiltBlock = Tuple[Any, List[List[Any]]]
+
+
+def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTimes:
+    """Passes over all chains until the budget is used: each chain runs once to warm up and once to be timed."""
+    built = [[build_block(block, "cpu") for block in chain] for chain in chains]
+    samples_us: Dict[Tuple[int, int, int], List[float]] = {}
+    passes_us: List[float] = []
+    start_s = time.perf_counter()
+    while len(passes_us) < _LEAST_PASSES or time.perf_counter() - start_s < budget_s:
+        passes_us.append(0.0)
+        for index, chain in enumerate(built):
+            run_chain(chain)
+            for block, layer, us in run_chain(chain):
+                samples_us.setdefault((index, block, layer), []).append(us)
+                passes_us[-1] += us
+        report("calibration", min(int(time.perf_counter() - start_s), int(budget_s)), int(budget_s))
+    measuring_s = time.perf_counter() - start_s
+    layers_us = tuple(
+        tuple((tuple(mean_us(samples_us[c, b, i]) for i in range(len(block.layers))),) for b, block in enumerate(chain))
+        for c, chain in enumerate(chains)
+    )
+    return ChainTimes(layers_us, tuple(passes_us), measuring_s)
+
+
+def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
+    """Returns a seeded input of the block, and so many copies of its layers, each with weights of its own."""
+    import torch
+
+    generator = torch.Generator().manual_seed(SEED)
+    source = torch.randn(block.input_shape, generator=generator).to(device)
+    make = lambda: torch.nn.ModuleList(make_layers(block))  # noqa: E731
+    return source, [list(build_seeded(make, device).eval()) for _ in range(copies)]  # type: ignore[call-overload]
+
+
+def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
+    """Runs each block with all its copies in a row, as stages of a model do; returns (block, layer, us) per call."""
+    clock_ns, times = time.perf_counter_ns, []
+    for block, (source, copies) in enumerate(chain):
+        for layers in copies:
+            x = source.clone()
+            for index, layer in enumerate(layers):
+                start_ns = clock_ns()
+                x = layer(x)
+                times.append((block, index, (clock_ns() - start_ns) / 1e3))
+    return times
+
+
+def mean_us(samples_us: Sequence[float]) -> float:
+    """Returns the mean, outliers cut: what the machine did meanwhile is not the layer's."""
+    limit_us = _OUTLIER * statistics.median(samples_us)
+    return statistics.fmean(min(us, limit_us) for us in samples_us)
+
+
+def _on_cuda(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTimes:
+    """Block after block, each alone in memory; the budget is not needed: rounds are few and counted."""
+    start_s, done, total = time.perf_counter(), 0, sum(map(len, chains))
+    layers_us: List[Tuple[Any, ...]] = []
+    for chain in chains:
+        blocks = []
+        for block in chain:
+            blocks.append(tuple(zip(*_cuda_layers(block))))
+            done += 1
+            report("calibration", done, total)
+        layers_us.append(tuple(blocks))
+    passes_us = (sum(us for chain in layers_us for block in chain for way in block for us in way),)
+    return ChainTimes(tuple(layers_us), passes_us, time.perf_counter() - start_s)
+
+
+def _cuda_layers(block: Block) -> Iterator[Tuple[float, float]]:
+    x, (layers,) = build_block(block, "cuda", 1)
+    for layer in layers:
+        yield _cuda_us(layer, x, 1), _cuda_us(layer, x, QUEUE)
+        x = layer(x.clone())
+
+
+def _cuda_us(layer: Any, x: torch.Tensor, calls: int) -> float:
+    """The median us of so many calls between two events, after a synchronise."""
+    import torch
+
+    from .timers import cuda_once
+
+    def forward() -> None:
+        for fresh in inputs:
+            layer(fresh)
+
+    samples_ms = []
+    once_ms = cuda_once(forward)
+    for _ in range(_WARMUP + _ROUNDS):
+        inputs = [x.clone() for _ in range(calls)]  # in-place layers must not work on what they have made
+        torch.cuda.synchronize()
+        samples_ms.append(once_ms())
+    return 1e3 * statistics.median(samples_ms[_WARMUP:])

@@ -1,0 +1,134 @@
+"""The options of a live run: what to measure on, how often, and whether to keep it; checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import pytest
+
+from ..errors import UsageError
+from ..hardware.local import LOCAL_CPU
+from ..measure.choice import Choice, choose_device
+from ..measure.protocol import Protocol, make_protocol
+
+_RUNS = {"cuda": 3, "cpu": 1}
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What the options of a live run ask for; `calibrate` is the share of the micro-benchmarks, 0 for none."""
+
+    choice: Choice
+    protocol: Protocol
+    runs: int
+    record: bool
+    calibrate: float = 0.0
+
+
+def add_live_options(parser: pytest.Parser) -> None:
+    """Declares the options of measuring."""
+    group = parser.getgroup("golden-latency")
+    group.addoption(
+        "--device",
+        metavar="auto|recorded|cpu|cuda",
+        default="auto",
+        help="measure on the device, or replay the record (default: auto, measures if the named GPU is here)",
+    )
+    group.addoption("--record", action="store_true", help="write what is measured live as the new baseline")
+    group.addoption("--runs", metavar="N", help="fresh processes per model (default: 3 on cuda, 1 on cpu)")
+    group.addoption("--rounds", metavar="N", help="measured forwards per run (default: 100, fewer for slow models)")
+    group.addoption("--warmup", metavar="N", help="forwards before those (default: 50, fewer for slow models)")
+    group.addoption(
+        "--calibrate", action="store_true", help="measure micro-benchmarks on the device and write its profile"
+    )
+    group.addoption(
+        "--calibration-share",
+        metavar="SHARE",
+        default="1",
+        help="measure only this share of the micro-benchmarks: quicker, less sure (default: %(default)s)",
+    )
+
+
+def live_options(config: pytest.Config) -> LiveOptions:
+    """Returns what the options ask for; UsageError for a bad value, or one that cannot go with the others."""
+    option, hardware = config.getoption, config.getoption("hardware")
+    choice = _alone(choose_device(option("device"), hardware), option("device"), _is_parallel(config))
+    if choice.live and option("device") == "auto" and option("every_configuration"):
+        choice = Choice("recorded", "--every-configuration holds the records against their goldens")
+    counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
+    if choice.live:
+        _refuse_together(config)
+    _refuse_replayed(config, choice)
+    device = choice.device if choice.live else "cpu"
+    protocol = make_protocol(device, counts["warmup"], counts["rounds"])
+    share = _share(option("calibration_share")) if option("calibrate") else 0.0
+    return LiveOptions(choice, protocol, counts["runs"] or _RUNS[device], option("record"), share)
+
+
+def _is_parallel(config: pytest.Config) -> bool:
+    option = config.getoption
+    parallel = bool(option("numprocesses", default=None)) or option("dist", default="no") != "no"
+    return parallel or hasattr(config, "workerinput")
+
+
+def _alone(choice: Choice, wanted: str, parallel: bool) -> Choice:
+    if not (choice.live and parallel):
+        return choice
+    if wanted == "auto":
+        return Choice("recorded", f"{choice.why}, but -n cannot share it: leave -n out to measure")
+    raise UsageError(
+        f"--device {wanted} cannot be combined with -n: one device, one measurement at a time; "
+        "leave -n out, or replay with --device recorded"
+    )
+
+
+def _count(name: str, text: Optional[str]) -> Optional[int]:
+    if text is None:
+        return None
+    least = 0 if name == "warmup" else 1
+    if not text.isdecimal() or int(text) < least:
+        raise UsageError(f"--{name} {text}: must be a whole number from {least}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"--calibration-share {text}: must be a number above 0, at most 1")
+    return share
+
+
+def _refuse_replayed(config: pytest.Config, choice: Choice) -> None:
+    if choice.live:
+        return
+    for name in ("record", "calibrate"):
+        if config.getoption(name):
+            raise UsageError(f"--{name} needs a live device, and this run replays ({choice.why}): add --device cuda")
+    if config.getoption("hardware") == LOCAL_CPU:
+        raise UsageError(f"--hardware {LOCAL_CPU} is only measured: add --device cpu, leave -n out")
+
+
+def _refuse_together(config: pytest.Config) -> None:
+    updates = ("update_snapshots", "update_new_snapshots_only")
+    if any(config.getoption(name, default=False) for name in updates):
+        raise UsageError(
+            "--snapshot-update cannot be combined with a live device: goldens hold records; "
+            "--record first, then --device recorded --snapshot-update"
+        )
+    if config.getoption("every_configuration"):
+        raise UsageError("--every-configuration replays records: add --device recorded")
+    if config.getoption("calibrate"):
+        _refuse_with_calibration(config)
+
+
+def _refuse_with_calibration(config: pytest.Config) -> None:
+    if config.getoption("record"):
+        raise UsageError("--calibrate cannot be combined with --record: calibrate first, then record")
+    for option, default in (("precision", "fp32"), ("batch_size", "1")):
+        if config.getoption(option) != default:
+            name = option.replace("_", "-")
+            raise UsageError(f"--calibrate measures at --{name} {default}: leave --{name} out")

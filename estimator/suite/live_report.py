@@ -1,0 +1,120 @@
+"""What a live run says: why a model fails, its line below the table, and what pytest-benchmark's JSON carries."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Sequence
+
+from ..compare import BANDS_PCT, UNMEASURED, Comparison
+from ..hardware.local import LOCAL_CPU
+from ..measure.verdict import Verdict
+from .measuring import Measured
+from .options import Settings
+from .results import Result
+
+LOCAL_RATING = "FAIR"
+"""What a calibrated local-cpu promises of every model: it has no goldens, and POOR would be no estimate."""
+
+
+@dataclass(frozen=True)
+class LiveResult:
+    """A model measured now: its row, what the golden is held against, and the verdict on its latency."""
+
+    comparison: Comparison
+    recorded: Optional[Result]
+    measured: Measured
+    verdict: Verdict
+    noise_pct: float
+
+
+def promised_rating(result: LiveResult, settings: Settings) -> str:
+    """Returns the rating whose band the estimate must stay in: its golden's; local-cpu has none, but one for all."""
+    if settings.configuration.hardware == LOCAL_CPU:
+        return LOCAL_RATING
+    return str(settings.goldens.get(result.comparison.model, {}).get("rating", UNMEASURED))
+
+
+def band_problem(result: LiveResult, settings: Settings) -> Iterator[str]:
+    """Yields the lines that say how far the estimate is outside the promised band, widened by the measured noise."""
+    row, rating = result.comparison, promised_rating(result, settings)
+    if rating not in BANDS_PCT or row.error_pct is None:
+        return
+    allowed_pct = BANDS_PCT[rating] + result.noise_pct
+    if abs(row.error_pct) >= allowed_pct:
+        yield f"{row.model}: the estimate is outside its golden rating's band on the live device"
+        yield f"  expected |error| < {BANDS_PCT[rating]:.0f} % ({rating}) + {result.noise_pct:.1f} % of noise"
+        yield f"  got {row.error_pct:+.2f} %: estimated {row.est_ms} ms, measured {_measured_text(result)}"
+
+
+def verdict_problem(result: LiveResult, settings: Settings) -> Iterator[str]:
+    """Yields the lines that say how the latency left the baseline, and what to do if that is meant."""
+    if not result.verdict.alarms:
+        return
+    record_of = settings.measurements
+    device = "cpu" if settings.configuration.hardware == LOCAL_CPU else "cuda"
+    yield f"{result.comparison.model}: {result.verdict.text}"
+    yield f"  measured {_measured_text(result)}"
+    yield f"  baseline {', '.join(map(str, record_of.runs_ms[result.comparison.model]))} ms, {record_of.path}"
+    yield f"  recorded {record_of.provenance['date']} with {record_of.provenance['software']}"
+    yield f"  If the change is meant: {settings.command} --device {device} --record --runs 3"
+
+
+def _measured_text(result: LiveResult) -> str:
+    measured = result.measured
+    runs = ", ".join(map(str, measured.runs_ms))
+    return f"{measured.median_ms} ms (median of {len(measured.runs)} runs: {runs}; {len(measured.samples_ms)} rounds)"
+
+
+def live_lines(results: Sequence[LiveResult]) -> Iterator[str]:
+    """Yields the table of medians, noise, runs and verdicts."""
+    yield f"  {'Live':<24} {'median':>10} {'p90':>10} {'noise':>8}  runs (ms), against the baseline"
+    yield "  " + "-" * 82
+    for result in results:
+        measured = result.measured
+        runs = ", ".join(f"{ms:.4g}" for ms in measured.runs_ms)
+        figures = f"{measured.median_ms:>10.2f} {measured.p90_ms:>10.2f} {result.noise_pct:>6.1f} %"
+        yield f"    {measured.model:<22} {figures}  {runs}: {result.verdict.text}"
+
+
+def cost_line(measuring_s: float) -> str:
+    """Returns what the whole run took, and how much of that was not spent measuring."""
+    wall_s = time.time() - process_start_s()
+    return (
+        f"  {wall_s:.0f} s, {measuring_s:.0f} s of them warm-ups and rounds: "
+        f"overhead {100 * (1 - measuring_s / wall_s):.1f} %"
+    )
+
+
+def extra_info(result: LiveResult) -> Dict[str, Any]:
+    """Returns what pytest-benchmark's JSON carries beside the rounds; ms, percent, degrees Celsius."""
+    row, measured = result.comparison, result.measured
+    return {
+        "est_ms": row.est_ms,
+        "error_pct": row.error_pct,
+        "rating": row.rating,
+        "median_ms": measured.median_ms,
+        "p90_ms": measured.p90_ms,
+        "runs_ms": list(measured.runs_ms),
+        "noise_pct": round(result.noise_pct, 2),
+        "verdict": result.verdict.text,
+        "clocks": measured.clocks,
+        "temperature_c": [measured.before.temperature_c, measured.after.temperature_c],
+        "power_mode": measured.before.power_mode,
+        "page_faults": max(run.page_faults for run in measured.runs),
+    }
+
+
+def process_start_s() -> float:
+    """Returns when this process began, in seconds since the epoch: interpreter and imports are part of a run's cost."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+        return min(time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK"), _IMPORTED_S)
+    except (OSError, ValueError, IndexError):
+        return _IMPORTED_S
+
+
+_IMPORTED_S = time.time()

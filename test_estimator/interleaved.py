@@ -1,0 +1,81 @@
+"""Chains and models measured in turns in one process, so that a machine's slow minutes fall on both.
+
+    python -m test_estimator.interleaved FOLDER TURNS SHARE MODEL[:PIXELS]...
+
+Writes FOLDER/times.json: us of each layer of the chains (means), ms of each model by turn (medians).
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from estimator.measure.allocator import keep_memory
+
+CHAINS_S, MODEL_S, LEAST_ROUNDS, MOST_ROUNDS = 20.0, 1.2, 3, 25
+
+
+def main(folder, turns, share, *names):
+    keep_memory()
+    import torch
+
+    from estimator.calibration.design import design
+    from estimator.measure.build import build_model, make_input
+    from estimator.measure.chains import build_block, mean_us
+
+    chains = design("cpu", float(share))
+    built = [[build_block(block, "cpu") for block in chain] for chain in chains]
+    subjects = [subject(name) for name in names]
+    models = [(s.name, build_model(s, "cpu"), make_input(s, 1, "cpu")) for s in subjects]
+    samples_us, turns_ms = {}, {s.name: [] for s in subjects}
+    with torch.no_grad():
+        for _ in range(int(turns)):
+            time_chains(built, samples_us, CHAINS_S * float(share))
+            for name, model, x in models:
+                turns_ms[name].append(median_ms(model, x))
+    layers_us = [
+        [[[mean_us(samples_us[c, b, i]) for i in range(len(block.layers))]] for b, block in enumerate(chain)]
+        for c, chain in enumerate(chains)
+    ]
+    result = {"layers_us": layers_us, "turns_ms": turns_ms, "threads": torch.get_num_threads()}
+    Path(folder, "times.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def subject(name):
+    """Returns the model of torchvision by "name" or "name:pixels", whether it is one of the suite or not."""
+    from estimator._torchvision import declare_missing_operators
+    from estimator.zoo import MODELS, ZooModel
+
+    declare_missing_operators()
+    name, _, pixels = name.partition(":")
+    known = [model for model in MODELS if model.name == name]
+    return known[0] if known else ZooModel(name, "outside", int(pixels or 224))
+
+
+def time_chains(built, samples_us, budget_s):
+    from estimator.measure.chains import run_chain
+
+    start_s, passes = time.perf_counter(), 0
+    while passes == 0 or time.perf_counter() - start_s < budget_s:
+        for index, chain in enumerate(built):
+            run_chain(chain)
+            for block, layer, us in run_chain(chain):
+                samples_us.setdefault((index, block, layer), []).append(us)
+        passes += 1
+
+
+def median_ms(model, x):
+    model(x)
+    samples_ms, start_s = [], time.perf_counter()
+    while len(samples_ms) < LEAST_ROUNDS or (len(samples_ms) < MOST_ROUNDS and time.perf_counter() - start_s < MODEL_S):
+        before_s = time.perf_counter()
+        model(x)
+        samples_ms.append(1e3 * (time.perf_counter() - before_s))
+    return statistics.median(samples_ms)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

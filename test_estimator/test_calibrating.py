@@ -1,0 +1,200 @@
+"""`--calibrate` as a user starts it, and the fit behind it on devices that are made up."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from estimator.calibration.design import GROUPS, design
+from estimator.calibration.fit import Fitter
+from estimator.calibration.microbenchmarks import (
+    FILE_NAME,
+    Microbenchmarks,
+    as_evidence,
+    load_microbenchmarks,
+    timed_blocks,
+    write_microbenchmarks,
+)
+from estimator.calibration.patterns import base_profile, calibrate
+from estimator.errors import RecordError
+from estimator.files import read_toml
+from estimator.hardware.profile import load_profile, read_profile
+from estimator.measure.chains import QUEUE, WAYS
+from estimator.pipeline import estimate_lowered
+
+SHARE = 0.1
+ABOUT = {"board": "made up", "software": "none", "date": "today", "revision": "none", "threads": "2"}
+
+
+def unmeasured(device, share):
+    chains = design(device, share)
+    layers_us = [[[[1.0] * len(block.layers)] * len(WAYS[device]) for block in chain] for chain in chains]
+    return Microbenchmarks(ABOUT, QUEUE, timed_blocks(chains, WAYS[device], layers_us))
+
+
+def measured_on(profile, truth, device, share, noise=0.0):
+    """Returns the evidence that a device with these constants would give."""
+    evidence = as_evidence(unmeasured(device, share))
+    source = random.Random(7)
+    exact_us = Fitter(profile, evidence).latencies_us(truth)
+    return [
+        replace(item, latency_us=float(us) * math.exp(source.gauss(0, noise)), spread=0.05)
+        for item, us in zip(evidence, exact_us)
+    ]
+
+
+@pytest.mark.parametrize(("hardware", "device"), [("local-cpu", "cpu"), ("Jetson-Orin-AGX", "cuda")])
+def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware, device):
+    profile = base_profile(hardware)
+    factors = random.Random(3)
+    truth = {name: c.prior * math.exp(factors.gauss(0, c.prior_sigma / 2)) for name, c in profile.constants.items()}
+    truth = {
+        name: min(max(x, profile.constants[name].lower), profile.constants[name].upper) for name, x in truth.items()
+    }
+    found = Fitter(profile, measured_on(profile, truth, device, 0.4, noise=0.05)).fit().constants
+    errors = [abs(math.log(found[name] / truth[name])) for name in truth]
+    before = [abs(math.log(c.prior / truth[name])) for name, c in profile.constants.items()]
+    assert np.median(errors) < 0.05 < np.median(before)
+
+
+def test_a_gpu_calibrated_by_patterns_alone_prices_models_it_has_not_seen():
+    from estimator.configuration import Configuration
+    from estimator.lower import lower
+    from estimator.zoo import MODELS, op_stream
+
+    profile = load_profile("Jetson-Orin-AGX")
+    truth = {name: constant.value for name, constant in profile.constants.items()}
+    fit = Fitter(profile, measured_on(profile, truth, "cuda", 0.5, noise=0.05)).fit()
+    constants = {name: replace(profile.constants[name], value=value) for name, value in fit.constants.items()}
+    case = Configuration("Jetson-Orin-AGX", "50W")
+    for model in MODELS:
+        lowered = lower(op_stream(model))
+        true_ms = estimate_lowered(lowered, profile, case).latency_ms
+        assert estimate_lowered(lowered, replace(profile, constants=constants), case).latency_ms == pytest.approx(
+            true_ms, rel=0.1
+        ), model.name
+
+
+def test_the_report_names_every_constant_and_what_each_group_decides(tmp_path):
+    found = unmeasured("cpu", SHARE)
+    evidence = as_evidence(found)
+    us = iter(Fitter(base_profile("local-cpu"), evidence).latencies_us(base_profile("local-cpu").values()))
+    blocks = [replace(b, layers_us={"in chain": tuple(float(next(us)) for _ in b.block.layers)}) for b in found.blocks]
+    steps = []
+    made = calibrate(base_profile("local-cpu"), replace(found, blocks=tuple(blocks)), "default", steps.append)
+    text = "\n".join(made.lines)
+    for name in (*base_profile("local-cpu").constants, *GROUPS):
+        assert name in text
+    assert "whole chains that the fit has not seen" in text
+    assert f"without {GROUPS[0]}" in steps
+    path = tmp_path / "local-cpu.toml"
+    path.write_text(made.text, encoding="utf-8")
+    profile = read_profile(path)
+    assert (profile.processor, profile.mode().threads, profile.board["description"]) == ("cpu", 2, "made up")
+    assert read_toml(path)["calibration"]["sources"] == "patterns"
+
+
+def test_measured_micro_benchmarks_are_kept_and_read_again(tmp_path):
+    path, found = tmp_path / FILE_NAME, unmeasured("cuda", SHARE)
+    write_microbenchmarks(path, found)
+    assert load_microbenchmarks(path) == found
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: data.pop("queue"), "KeyError: 'queue'"),
+        (lambda data: data["blocks"][0].pop("group"), "KeyError: 'group'"),
+        (lambda data: data["blocks"][0]["layers_us"].update({"in chain": [1.0]}), "finite us above 0 for each"),
+        (lambda data: data["blocks"][0]["layers_us"]["in chain"].__setitem__(0, -1.0), "finite us above 0"),
+    ],
+)
+def test_damaged_micro_benchmarks_are_one_line_that_says_what_to_do(tmp_path, damage, reason):
+    path = tmp_path / FILE_NAME
+    write_microbenchmarks(path, unmeasured("cpu", SHARE))
+    data = json.loads(path.read_text(encoding="utf-8"))
+    damage(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(
+        RecordError, match=f"{FILE_NAME}: no micro-benchmarks .*{reason}.*; delete it and calibrate again"
+    ):
+        load_microbenchmarks(path)
+
+
+LIVE = ("--hardware", "local-cpu", "--device", "cpu")
+CALIBRATE = ("test_patterns", *LIVE, "--calibrate", "--calibration-share", "0.05")
+
+
+def test_one_command_calibrates_and_the_next_run_has_estimates(live):
+    before = live.suite.files()
+    run = live.run(*CALIBRATE)
+    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(
+        [
+            "CALIBRATION: micro-benchmarks are measured, the profile is written",
+            "  calibrated from patterns: * micro-benchmarks in * chains",
+            "  dispatch_us *+-*%  us per op*",
+            "  MLP *%*%*",
+            "  whole chains that the fit has not seen: *",
+            "  * s of measuring; written: *local-cpu.toml",
+            "  Next: pytest --hardware local-cpu --device cpu",
+        ]
+    )
+    assert live.suite.files() == before  # it is this machine's profile, not the repository's
+    refit = live.refit("--check")
+    assert (refit.returncode, refit.stderr) == (0, "")
+
+    run = live.run("test_models", *LIVE, "--models", "mobilenet_v3_small,vgg11", "--rounds", "3", "--warmup", "1")
+    estimates = [line for line in run.outlines if line.startswith(("    mobilenet_v3_small", "    vgg11"))]
+    assert any(rating in estimates[0] for rating in ("EXCELLENT", "GOOD", "FAIR", "POOR"))
+    assert not any("is not calibrated" in line for line in run.outlines)
+
+    run = live.run("test_patterns", *LIVE, "--rounds", "3", "--warmup", "1", "-k", "tiny_chain or bottleneck")
+    assert (
+        sum(line.startswith(("    tiny_chain", "    bottleneck")) for line in run.outlines) == 4
+    )  # estimates, medians
+
+
+def test_a_calibration_that_fails_writes_nothing(live):
+    chains = live.suite.path / "estimator" / "measure" / "chains.py"
+    text = chains.read_text(encoding="utf-8")
+    chains.write_text(
+        text.replace('    """Passes over all', '    raise MemoryError("no room")\n    """Passes over all')
+    )
+    run = live.run(*CALIBRATE)
+    run.assert_outcomes(failed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(["not calibrated: calibration: MemoryError: no room"])
+    assert not list(live.suite.path.joinpath("cache").rglob("*.toml"))
+    assert not list(live.suite.path.joinpath("cache").rglob("*.json"))
+
+
+REFUSED = {
+    "replay": (("--calibrate",), "--calibrate needs a live device, and this run replays (*): add --device cuda"),
+    "record": ((*LIVE, "--calibrate", "--record"), "--calibrate cannot be combined with --record: *"),
+    "precision": ((*LIVE, "--calibrate", "--precision", "fp16"), "--calibrate measures at --precision fp32: *"),
+    "batch": ((*LIVE, "--calibrate", "--batch-size", "2"), "--calibrate measures at --batch-size 1: *"),
+    "share": ((*LIVE, "--calibrate", "--calibration-share", "2"), "--calibration-share 2: must be a number above 0, *"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_calibrated_is_refused(suite, options, message, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
+    run = suite.run(*options, models="")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_without_micro_benchmarks_a_refit_from_patterns_is_one_line(request):
+    command = [sys.executable, "-m", "estimator.calibration", "--evidence", "patterns", "--check"]
+    run = subprocess.run(command, cwd=request.config.rootpath, capture_output=True, text=True)
+    assert run.returncode == 4
+    assert run.stderr.startswith("error: ")
+    assert "no micro-benchmarks to calibrate Jetson-Orin-AGX from: pytest --calibrate" in run.stderr

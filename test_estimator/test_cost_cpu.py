@@ -1,0 +1,120 @@
+"""The CPU as a device: one clock, and the kinds of op that need a rule of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from estimator.capture import capture
+from estimator.chains import Block, lower_layers
+from estimator.cost.columns import kernel_columns, op_columns
+from estimator.cost.cpu import device_us, host_us
+from estimator.errors import ProfileError
+from estimator.hardware.profile import CPU_CONSTANTS, TEMPLATES, read_profile
+from estimator.lower import lower
+from estimator.schedule import schedule
+
+PROFILE = read_profile(TEMPLATES / "local-cpu.toml")
+CONSTANTS = PROFILE.values()
+
+
+def priced(layer, *shape, **changes):
+    lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
+    constants = {**CONSTANTS, **changes}
+    return host_us(op_columns(lowered), constants), device_us(kernel_columns(lowered), constants)
+
+
+def total_us(layer, *shape, **changes):
+    host, device = priced(layer, *shape, **changes)
+    return host.sum() + device.sum()
+
+
+def convolution(inputs, outputs, kernel=3, groups=1, bias=False):
+    return torch.nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=bias, device="meta")
+
+
+def test_at_most_twenty_constants_describe_a_cpu():
+    assert set(PROFILE.constants) == set(CPU_CONSTANTS)
+    assert len(CPU_CONSTANTS) <= 20
+
+
+def test_host_and_device_take_turns():
+    timeline = schedule(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0]), np.array([0, 2]), one_clock=True)
+    assert timeline.end_us == 36
+    assert list(timeline.issue_end_us) == [1, 13, 16]
+    assert list(timeline.kernel_start_us) == [1, 16]
+    assert list(timeline.kernel_end_us) == [11, 36]
+
+
+def test_a_bias_costs_a_cpu_nothing():
+    assert total_us(convolution(64, 64, bias=True), 1, 64, 28, 28) == total_us(convolution(64, 64), 1, 64, 28, 28)
+
+
+def test_a_small_convolution_is_pytorchs_own_and_needs_no_reordering():
+    assert priced(convolution(16, 16), 1, 16, 28, 28, reorder_us=1e6)[1].sum() < 1e6
+    assert priced(convolution(32, 32), 1, 32, 28, 28, reorder_us=1e6)[1].sum() > 1e6
+    assert priced(convolution(16, 16, groups=16), 1, 16, 28, 28, reorder_us=1e6)[1].sum() > 1e6
+
+
+def test_depthwise_and_grouped_convolutions_have_rates_of_their_own():
+    for groups, constant in ((64, "depthwise_gflop_s"), (4, "grouped_gflop_s"), (1, "convolution_gflop_s")):
+        usual, slow = (
+            total_us(convolution(64, 64, groups=groups), 1, 64, 56, 56, **{constant: rate}) for rate in (50, 1)
+        )
+        assert slow > 5 * usual
+
+
+def test_one_row_streams_its_weights_and_more_rows_pack_them():
+    linear = torch.nn.Linear(4096, 4096, device="meta")
+    assert total_us(linear, 1, 4096, packing_gb_s=0.001) == total_us(linear, 1, 4096)
+    assert total_us(linear, 8, 4096, packing_gb_s=0.001) > 10 * total_us(linear, 8, 4096)
+
+
+def test_functions_windows_and_gathers_are_worked_on_one_by_one():
+    for layer, shape in (
+        (torch.nn.GELU(), (1, 64, 56, 56)),
+        (torch.nn.SiLU(), (1, 64, 56, 56)),
+        (torch.nn.MaxPool2d(3, 2), (1, 64, 56, 56)),
+        (torch.nn.Upsample(scale_factor=2, mode="bilinear"), (1, 64, 56, 56)),
+    ):
+        assert total_us(layer, *shape, scalar_melements_s=1.0) > 10 * total_us(layer, *shape)
+    relu = torch.nn.ReLU(), 1, 64, 56, 56
+    assert total_us(*relu, scalar_melements_s=1.0) == total_us(*relu)
+
+
+IMAGE, TOKENS = (1, 64, 28, 28), (1, 20, 64)
+BLOCKS = (
+    Block("convolution", IMAGE, (("Conv2d", 64, 64, 3), ("BatchNorm2d", 64), ("GELU",), ("Views", 4))),
+    Block("depthwise", IMAGE, (("Conv2d", 64, 64, 3, 1, 1, 1, 64),)),
+    Block("grouped", IMAGE, (("Conv2d", 64, 64, 3, 1, 1, 1, 4),)),
+    Block("attention", TOKENS, (("SelfAttention", 64, 4), ("Linear", 64, 64))),
+    Block("head", (1, 512), (("Linear", 512, 512),)),
+)
+
+
+def block_us(block, constants):
+    lowered = [op for layer in lower_layers(block) for op in layer]
+    ops_us, kernels_us = host_us(op_columns(lowered), constants), device_us(kernel_columns(lowered), constants)
+    return ops_us.sum() + kernels_us.sum()
+
+
+@pytest.mark.parametrize("name", CPU_CONSTANTS)
+def test_every_constant_moves_something_in_the_direction_of_its_name(name):
+    more = {**CONSTANTS, name: 1.5 * CONSTANTS[name]}
+    moved = [block_us(block, more) - block_us(block, CONSTANTS) for block in BLOCKS]
+    if name.endswith(("gflop_s", "gb_s", "melements_s")):
+        moved = [-us for us in moved]
+    assert min(moved) >= 0
+    assert max(moved) > 0
+
+
+def test_a_profile_of_another_kind_of_processor_is_refused(tmp_path):
+    path = tmp_path / "board.toml"
+    text = (TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace('processor = "cpu"', 'processor = "tpu"'), encoding="utf-8")
+    with pytest.raises(ProfileError, match=r"board\.processor: unknown 'tpu'; known: gpu, cpu"):
+        read_profile(path)
+    path.write_text(text.replace("threads = 1", "threads = 1.5"), encoding="utf-8")
+    with pytest.raises(ProfileError, match="whole number of threads"):
+        read_profile(path)
