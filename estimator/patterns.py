@@ -32,10 +32,15 @@ class Pattern:
 
     def example_input(self, batch_size: int = 1, device: str = "meta") -> torch.Tensor:
         """Returns an input of this batch: random, or without data on "meta"."""
-        import torch
+        return example_tensor((batch_size, *self.input_shape[1:]), device)
 
-        make = torch.empty if device == "meta" else torch.rand
-        return make(batch_size, *self.input_shape[1:], device=device)
+
+def example_tensor(shape: Tuple[int, ...], device: str) -> torch.Tensor:
+    """Returns a random tensor on `device`, or one without data on "meta"."""
+    import torch
+
+    make = torch.empty if device == "meta" else torch.rand
+    return make(shape, device=device)
 
 
 def find_patterns(names: Iterable[str]) -> Tuple[Pattern, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple, Union
 
 from .errors import UsageError
-from .patterns import PATTERNS, Pattern
+from .patterns import PATTERNS, Pattern, example_tensor
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +38,7 @@ class ZooModel:
 
     def example_input(self, batch_size: int = 1, device: str = "meta") -> torch.Tensor:
         """Returns an input of shape (batch_size, 3, input_px, input_px): random, or without data on "meta"."""
-        import torch
-
-        make = torch.empty if device == "meta" else torch.rand
-        return make(batch_size, 3, self.input_px, self.input_px, device=device)
+        return example_tensor((batch_size, 3, self.input_px, self.input_px), device)
 
 
 Subject = Union[ZooModel, Pattern]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from estimator.measure.allocator import keep_memory
 
-CHAINS_S, MODEL_S, LEAST_ROUNDS, MOST_ROUNDS = 20.0, 1.2, 3, 25
+CHAINS_S, MODEL_S, LEAST_ROUNDS, MOST_ROUNDS = 6.0, 0.5, 3, 25
 
 
 def main(folder, turns, share, *names):

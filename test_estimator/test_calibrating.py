@@ -54,14 +54,14 @@ def measured_on(profile, truth, device, share, noise=0.0):
 def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware, device):
     profile = base_profile(hardware)
     factors = random.Random(3)
-    truth = {name: c.prior * math.exp(factors.gauss(0, c.prior_sigma / 2)) for name, c in profile.constants.items()}
+    truth = {name: c.prior * math.exp(factors.gauss(0, c.prior_sigma)) for name, c in profile.constants.items()}
     truth = {
         name: min(max(x, profile.constants[name].lower), profile.constants[name].upper) for name, x in truth.items()
     }
     found = Fitter(profile, measured_on(profile, truth, device, 0.4, noise=0.05)).fit().constants
     errors = [abs(math.log(found[name] / truth[name])) for name in truth]
     before = [abs(math.log(c.prior / truth[name])) for name, c in profile.constants.items()]
-    assert np.median(errors) < 0.05 < np.median(before)
+    assert np.median(errors) < 0.1 < 0.2 < np.median(before)
 
 
 def test_a_gpu_calibrated_by_patterns_alone_prices_models_it_has_not_seen():
@@ -71,7 +71,7 @@ def test_a_gpu_calibrated_by_patterns_alone_prices_models_it_has_not_seen():
 
     profile = load_profile("Jetson-Orin-AGX")
     truth = {name: constant.value for name, constant in profile.constants.items()}
-    fit = Fitter(profile, measured_on(profile, truth, "cuda", 0.5, noise=0.05)).fit()
+    fit = Fitter(profile, measured_on(profile, truth, "cuda", 0.3, noise=0.05)).fit()
     constants = {name: replace(profile.constants[name], value=value) for name, value in fit.constants.items()}
     case = Configuration("Jetson-Orin-AGX", "50W")
     for model in MODELS:
@@ -190,6 +190,16 @@ def test_what_cannot_be_calibrated_is_refused(suite, options, message, monkeypat
     run = suite.run(*options, models="")
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_what_calibrating_needs_is_asked_for_before_anything_is_measured(suite, monkeypatch):
+    hidden = "import importlib.util as u\nfind = u.find_spec\n"
+    hidden += 'u.find_spec = lambda name, *rest: None if name == "scipy" else find(name, *rest)\n'
+    suite.path.joinpath("sitecustomize.py").write_text(hidden, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(suite.path))
+    run = suite.run(*LIVE, "--calibrate", models="")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["ERROR: --calibrate needs scipy: pip install scipy"])
 
 
 def test_without_micro_benchmarks_a_refit_from_patterns_is_one_line(request):

@@ -92,3 +92,54 @@ def test_a_chain_uses_weights_of_its_own_each_time():
     assert len(addresses) == 3
     assert torch.isfinite(copies[0][2].weight).all()
     assert copies[0][2].weight.std() > 0
+
+
+class FakeCuda:
+    """A GPU whose calls take a microsecond for each element, and which counts what is between two events."""
+
+    def __init__(self):
+        self.now_ms = 0.0
+
+    def event(self, enable_timing):
+        cuda = self
+
+        class Event:
+            def record(self):
+                self.at_ms = cuda.now_ms
+
+            def elapsed_time(self, end):
+                return end.at_ms - self.at_ms
+
+        return Event()
+
+
+def test_on_a_gpu_each_layer_is_timed_alone_and_queued(monkeypatch):
+    from estimator.measure import chains
+
+    if torch.cuda.is_available():
+        pytest.skip("a real GPU is here")
+    cuda = FakeCuda()
+    monkeypatch.setattr(torch.cuda, "Event", cuda.event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    block = chains.build_block
+
+    class Timed(torch.nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            cuda.now_ms += x.numel() / 1e3
+            return self.layer(x)
+
+    def on_cpu(found, device, copies):
+        assert device == "cuda"
+        x, copied = block(found, "cpu", copies)
+        return x, [[Timed(layer) for layer in layers] for layers in copied]
+
+    monkeypatch.setattr(chains, "build_block", on_cpu)
+    times = measure_chains([TINY], "cuda", 1.0, lambda *_: None)
+    (((alone_us, queued_us),),) = times.layers_us
+    assert alone_us == pytest.approx((8.0, 8.0, 8.0))
+    assert queued_us == pytest.approx((128.0, 128.0, 128.0))
+    assert times.passes_us == pytest.approx((408.0,) * 7)

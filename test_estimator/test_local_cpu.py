@@ -36,7 +36,7 @@ OUTSIDE = (
     "inception_v3:299",
     "googlenet",
 )
-TURNS = 4
+TURNS = 8
 BAR_MEAN_PCT, BAR_MAX_PCT = 7, 25
 
 

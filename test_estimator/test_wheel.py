@@ -12,6 +12,8 @@ import torch
 from estimator import estimate
 from estimator.hardware.profile import known_hardware
 assert len(known_hardware()) == 7, known_hardware()
+from estimator.hardware.profile import TEMPLATES, read_profile
+assert read_profile(TEMPLATES / "local-cpu.toml").processor == "cpu"
 print(estimate(torch.nn.Linear(4, 4), torch.rand(1, 4)).bound)
 """
 

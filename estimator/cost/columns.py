@@ -17,11 +17,15 @@ DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
 
 @dataclass(frozen=True)
 class OpColumns:
-    """One row per op: kind on the host (index into HOST_KINDS), nested calls, number of kernels."""
+    """One row per op: kind on the host (index into HOST_KINDS), nested calls, number of kernels.
+
+    `elements` are those of its first input or output, whichever has more.
+    """
 
     kind: Column
     calls: Column
     kernels: Column
+    elements: Column
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
         kind=np.array([HOST_KINDS.index(op.host_kind) for op in lowered], dtype=int),
         calls=np.array([op.calls for op in lowered], dtype=float),
         kernels=np.array([len(op.kernels) for op in lowered], dtype=int),
+        elements=np.array([_elements(op) for op in lowered], dtype=float),
     )
 
 
@@ -85,6 +90,10 @@ def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
         by_library=column((k.by_library for _, k in rows), bool),
         fused=column((k.fused for _, k in rows), bool),
     )
+
+
+def _elements(lowered: Lowered) -> int:
+    return max((t.numel for t in (*lowered.op.inputs[:1], *lowered.op.outputs[:1])), default=0)
 
 
 def _item_bytes(kernel: Kernel) -> int:

@@ -12,19 +12,24 @@ import numpy as np
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
 
 Constants = Mapping[str, float]
+_TINY = 2048  # elements: 8 KiB, a part of any first-level cache
 _KFLOP_PER_US = 1e3  # in a GFLOP/s
 _KB_PER_US = 1e3  # in a GB/s
 
 
 def host_us(ops: OpColumns, constants: Constants) -> Column:
-    """Returns what each op costs before and after its kernels, in microseconds; a convolution adds its bias itself."""
+    """Returns what each op costs before and after its kernels, in microseconds; a convolution adds its bias itself.
+
+    Between tiny tensors code and data stay in the first-level caches; an op on larger ones has to fetch them again.
+    """
     c = constants
     extra = {"norm": c["norm_extra_us"], "product": c["product_extra_us"]}
     each = np.array(
         [c["view_us"] if kind == "view" else c["dispatch_us"] + extra.get(kind, 0.0) for kind in HOST_KINDS]
     )
     nested = np.where(ops.kind == HOST_KINDS.index("convolution"), 0.0, ops.calls)
-    return each[ops.kind] + nested * c["nested_dispatch_us"]
+    refill = np.where((ops.elements > _TINY) & (ops.kind != HOST_KINDS.index("view")), c["refill_us"], 0.0)
+    return each[ops.kind] + refill + nested * c["nested_dispatch_us"]
 
 
 def device_us(kernels: KernelColumns, constants: Constants) -> Column:
@@ -54,7 +59,7 @@ def _warm_us(kernels: KernelColumns, c: Constants) -> Column:
 def _convolution_us(kernels: KernelColumns, c: Constants) -> Column:
     """Blocks of channels and pixels: short sides leave part of a block's registers idle."""
     channels = _waste(kernels.n, c["block_half_channels"])
-    sides = channels * _waste(kernels.m, c["block_half_rows"]) * _waste(kernels.k, c["block_half_depth"])
+    sides = channels * _waste(kernels.m, c["block_half_rows"])
     dense_us = _arithmetic_us(kernels, c["convolution_gflop_s"]) * sides
     grouped_us = _arithmetic_us(kernels, c["grouped_gflop_s"]) * channels
     return np.where(kernels.batch > 1, grouped_us, dense_us) + _layouts_us(kernels, c)

@@ -41,6 +41,7 @@ CONSTANTS: Tuple[str, ...] = (
 )
 CPU_CONSTANTS: Tuple[str, ...] = (
     "dispatch_us",
+    "refill_us",
     "view_us",
     "nested_dispatch_us",
     "norm_extra_us",
@@ -53,7 +54,6 @@ CPU_CONSTANTS: Tuple[str, ...] = (
     "product_gflop_s",
     "block_half_channels",
     "block_half_rows",
-    "block_half_depth",
     "product_half_elements",
     "warm_gb_s",
     "cold_gb_s",

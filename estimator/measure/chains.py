@@ -26,7 +26,7 @@ QUEUE = 16
 COPIES = 3
 _LEAST_PASSES = 3
 _OUTLIER = 4.0  # times the median
-_WARMUP, _ROUNDS = 3, 7
+_WARMUP, _ROUNDS = 2, 7
 Report = Callable[[str, int, int], None]
 
 
@@ -108,26 +108,29 @@ def _on_cuda(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainT
     """Block after block, each alone in memory; the budget is not needed: rounds are few and counted."""
     start_s, done, total = time.perf_counter(), 0, sum(map(len, chains))
     layers_us: List[Tuple[Any, ...]] = []
+    rounds_us = [0.0] * _ROUNDS
     for chain in chains:
         blocks = []
         for block in chain:
-            blocks.append(tuple(zip(*_cuda_layers(block))))
+            layers = list(_cuda_layers(block))
+            blocks.append(tuple(tuple(map(statistics.median, way)) for way in zip(*layers)))
+            rounds_us = [sum(parts) for parts in zip(rounds_us, *(way for layer in layers for way in layer))]
             done += 1
             report("calibration", done, total)
         layers_us.append(tuple(blocks))
-    passes_us = (sum(us for chain in layers_us for block in chain for way in block for us in way),)
-    return ChainTimes(tuple(layers_us), passes_us, time.perf_counter() - start_s)
+    return ChainTimes(tuple(layers_us), tuple(rounds_us), time.perf_counter() - start_s)
 
 
-def _cuda_layers(block: Block) -> Iterator[Tuple[float, float]]:
+def _cuda_layers(block: Block) -> Iterator[Tuple[List[float], List[float]]]:
+    """Yields the rounds of each layer in us: alone, and queued."""
     x, (layers,) = build_block(block, "cuda", 1)
     for layer in layers:
-        yield _cuda_us(layer, x, 1), _cuda_us(layer, x, QUEUE)
+        yield _cuda_rounds_us(layer, x, 1), _cuda_rounds_us(layer, x, QUEUE)
         x = layer(x.clone())
 
 
-def _cuda_us(layer: Any, x: torch.Tensor, calls: int) -> float:
-    """The median us of so many calls between two events, after a synchronise."""
+def _cuda_rounds_us(layer: Any, x: torch.Tensor, calls: int) -> List[float]:
+    """The us of so many calls between two events, after a synchronise, in each round."""
     import torch
 
     from .timers import cuda_once
@@ -136,10 +139,9 @@ def _cuda_us(layer: Any, x: torch.Tensor, calls: int) -> float:
         for fresh in inputs:
             layer(fresh)
 
-    samples_ms = []
-    once_ms = cuda_once(forward)
+    rounds_us, once_ms = [], cuda_once(forward)
     for _ in range(_WARMUP + _ROUNDS):
         inputs = [x.clone() for _ in range(calls)]  # in-place layers must not work on what they have made
         torch.cuda.synchronize()
-        samples_ms.append(once_ms())
-    return 1e3 * statistics.median(samples_ms[_WARMUP:])
+        rounds_us.append(1e3 * once_ms())
+    return rounds_us[_WARMUP:]

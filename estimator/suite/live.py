@@ -10,6 +10,7 @@ import pytest
 from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
 from ..hardware.local import CALIBRATE_LOCAL_CPU, LOCAL_CPU, is_calibrated
+from ..hardware.profile import load_profile
 from ..measure.jetson import is_jetson
 from ..measure.progress import Progress
 from ..measure.timers import PRECISION_S
@@ -200,11 +201,19 @@ class Live:
         yield cost_line(self.session.measuring_s)
         yield from repeat_lines(self.session)
         faults = max(run.page_faults for m in self.session.measured.values() for run in m.runs)
-        yield f"  {self.session.environment()['threads']} threads; at most {faults} page faults a forward"
-        if not self._has_estimates:
-            yield f"  {_UNCALIBRATED_NOTE}"
+        threads = int(self.session.environment()["threads"])
+        yield f"  {threads} threads; at most {faults} page faults a forward"
+        yield from self._calibration_notes(threads)
         if self._recorded_line:
             yield f"  {self._recorded_line}"
+
+    def _calibration_notes(self, threads: int) -> Iterator[str]:
+        if not self._has_estimates:
+            yield f"  {_UNCALIBRATED_NOTE}"
+        elif self._settings.configuration.hardware == LOCAL_CPU:
+            calibrated = load_profile(LOCAL_CPU).mode().threads
+            if calibrated != threads:
+                yield f"  calibrated with {calibrated} threads, {threads} are used now: {CALIBRATE_LOCAL_CPU}"
 
 
 class _Replay:

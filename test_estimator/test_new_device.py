@@ -1,0 +1,105 @@
+"""A new board: ten lines of facts, written by hand or read from the device."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from estimator.errors import ProfileError, UsageError
+from estimator.hardware import __main__ as command
+from estimator.hardware.profile import CAPABILITIES, TEMPLATES, load_profile, read_profile
+
+H100 = SimpleNamespace(
+    name="NVIDIA H100 80GB HBM3",
+    major=9,
+    minor=0,
+    multi_processor_count=132,
+    clock_rate=1980000,
+    L2_cache_size=50 * 2**20,
+)
+
+
+@pytest.fixture
+def template(tmp_path):
+    return shutil.copy(TEMPLATES / "gpu.toml", tmp_path / "NVIDIA-GeForce-RTX-4090.toml")
+
+
+def test_ten_lines_are_a_profile_with_borrowed_constants(template):
+    profile = read_profile(template)
+    lines = [line for line in template.read_text(encoding="utf-8").splitlines() if " = " in line]
+    assert len(lines) == 10
+    assert (profile.transferred_from, profile.default_mode, profile.mode().sms) == ("Jetson-Orin-AGX", "default", 128)
+    assert profile.fact("fp32_flops_per_clock_per_sm") == 256
+    assert profile.facts["l2_mib"].source == "data sheet; torch.cuda.get_device_properties"
+    assert profile.constants == load_profile("Jetson-Orin-AGX").constants
+
+
+def test_the_guide_shows_the_template(request):
+    guide = (request.config.rootpath / "docs" / "new-device.md").read_text(encoding="utf-8")
+    template = (TEMPLATES / "gpu.toml").read_text(encoding="utf-8")
+    body = template[template.index("[board]") :]
+    assert body in "\n".join(line[3:] if line.startswith("   ") else line for line in guide.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"8.9"', '"1.0"', r"board\.compute_capability: unknown '1\.0'; known: 7\.0, "),
+        ("l2_mib = 72", "l2_mib = 0", r"facts\.l2_mib\.value: must be above 0"),
+        ("l2_mib = 72", 'l2_mib = "72"', r"facts\.l2_mib: must be a finite number"),
+        ("l2_mib = 72\n", "", r"facts\.l2_mib: is missing"),
+        ("900.0", "1900.0", r"bandwidth_gb_s: is above the memory's peak of 1008 GB/s"),
+    ],
+)
+def test_ten_lines_that_cannot_be_true_are_refused(template, old, new, message):
+    text = template.read_text(encoding="utf-8")
+    assert old in text
+    template.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ProfileError, match=message):
+        read_profile(template)
+
+
+def test_known_boards_have_what_their_capability_implies():
+    for name, capability in (("Jetson-Orin-AGX", "8.7"), ("Jetson-AGX-Xavier", "7.2"), ("NVIDIA-H100", "9.0")):
+        facts = [load_profile(name).fact(f"{kind}_flops_per_clock_per_sm") for kind in ("fp32", "tf32", "fp16")]
+        assert facts == list(CAPABILITIES[capability])
+
+
+def test_a_device_writes_its_own_ten_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_properties", lambda: H100)
+    monkeypatch.setattr(command, "_memory_gb_s", lambda: 3352.0)
+    profile = read_profile(command.write_profile("NVIDIA-H100-80GB-HBM3", tmp_path))
+    assert profile.board["description"] == "NVIDIA H100 80GB HBM3"
+    assert (profile.mode().sms, profile.mode().gpu_mhz, profile.fact("l2_mib")) == (132, 1980, 50)
+    assert profile.mode().bandwidth_gb_s == pytest.approx(0.85 * 3352, rel=1e-3)
+    with pytest.raises(UsageError, match="is there already"):
+        command.write_profile("NVIDIA-H100-80GB-HBM3", tmp_path)
+
+
+def test_what_a_device_does_not_tell_is_marked_as_a_guess():
+    text = command.profile_of(SimpleNamespace(name="Orin", major=8, minor=7, multi_processor_count=16), None, 2200.0)
+    assert "To check by hand" in text
+    assert "dram_peak_gb_s = 200.0" in text
+    newer = SimpleNamespace(**vars(H100), memory_clock_rate=2619000, memory_bus_width=5120)
+    assert "dram_peak_gb_s = 3352.3" in command.profile_of(newer, None, 3800.0)
+    with pytest.raises(UsageError, match=r"compute capability 3\.0 is not known"):
+        command.profile_of(SimpleNamespace(name="old", major=3, minor=0, multi_processor_count=1), None, 2000.0)
+
+
+def test_the_hosts_clock_is_the_one_the_kernel_states(tmp_path):
+    path = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"
+    assert command.cpu_mhz(tmp_path) == 3000
+    path.parent.mkdir(parents=True)
+    path.write_text("2201600\n", encoding="utf-8")
+    assert command.cpu_mhz(tmp_path) == 2201.6
+
+
+def test_without_a_gpu_it_is_one_line(capsys):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("a real GPU is here")
+    assert command.main(["NVIDIA-Nothing"]) == 4
+    assert capsys.readouterr().err.endswith("sees no GPU to describe\n")
