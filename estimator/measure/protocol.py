@@ -14,7 +14,7 @@ WARMUP = 50
 ROUNDS = 100
 MIN_WARMUP = 1
 MIN_ROUNDS = 5
-BUDGETS_S: Mapping[str, float] = {"cpu": 6.0, "cuda": 120.0}
+BUDGETS_S: Mapping[str, float] = {"cpu": 8.0, "cuda": 120.0}
 """Seconds of warm-ups and rounds a model gets by default; a third of it for warm-ups, as 50 of 150 are."""
 _PROGRESS_S = 0.5
 

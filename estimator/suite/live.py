@@ -35,6 +35,9 @@ _UNCALIBRATED_NOTE = (
     f"{LOCAL_CPU} is not calibrated on this machine: measured, without an estimate to hold it against; "
     f"to calibrate: {CALIBRATE_LOCAL_CPU}"
 )
+_HOT_PATTERNS_NOTE = (
+    "a pattern alone runs hot in a CPU's caches; its estimate is for a model around it, and is not asserted"
+)
 _STORAGE = "file://./.benchmarks"
 
 
@@ -211,6 +214,8 @@ class Live:
         if not self._has_estimates:
             yield f"  {_UNCALIBRATED_NOTE}"
         elif self._settings.configuration.hardware == LOCAL_CPU:
+            if self._settings.kind is PATTERN_KIND:
+                yield f"  {_HOT_PATTERNS_NOTE}"
             calibrated = load_profile(LOCAL_CPU).mode().threads
             if calibrated != threads:
                 yield f"  calibrated with {calibrated} threads, {threads} are used now: {CALIBRATE_LOCAL_CPU}"
