@@ -49,8 +49,17 @@ def test_the_evidence_is_models_patterns_and_long_kernels(evidence):
     groups = [item.group for item in evidence]
     assert groups.count("model") == 22
     assert groups.count("pattern") == 8
-    assert groups.count("convolution") + groups.count("product") == 60
+    assert groups.count("convolution") + groups.count("product") == 82
     assert all(item.latency_us > 1000 for item in evidence if item.synchronised)
+
+
+def test_a_product_in_fp16_is_priced_in_fp16(evidence):
+    (fp32,) = [item for item in evidence if item.name == "product 4096x4096x4096 b1"]
+    (fp16,) = [item for item in evidence if item.name == "product 4096x4096x4096 b1 fp16"]
+    profile = load_profile()
+    estimated_us = Fitter(profile, [fp16, fp32]).latencies_us(profile.values(), 550.0)
+    assert estimated_us == pytest.approx([fp16.latency_us, fp32.latency_us], rel=0.25)
+    assert fp32.latency_us > 8 * fp16.latency_us
 
 
 def test_a_family_is_left_out_whole(evidence):

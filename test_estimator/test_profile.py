@@ -53,7 +53,7 @@ VALUE = r"(\[constants\.%s\]\nvalue = )[0-9.]+"
         (VALUE % "dispatch_kcycles", r"\g<1>inf", "constants.dispatch_kcycles.value", "finite"),
         (VALUE % "dispatch_kcycles", r'\g<1>"fast"', "constants.dispatch_kcycles.value", "finite number"),
         (VALUE % "dispatch_kcycles", r"\g<1>true", "constants.dispatch_kcycles.value", "finite number"),
-        (VALUE % "tensor_core_efficiency", r"\g<1>1.2", "constants.tensor_core_efficiency.value", "within"),
+        (VALUE % "layout_passes", r"\g<1>7", "constants.layout_passes.value", "within"),
         (r"(\[constants\.stream_efficiency\][^[]*upper = )1", r"\g<1>2", "stream_efficiency.upper", "physical"),
         (r"\[constants\.view_kcycles\]", "[constants.vue_kcycles]", "constants.view_kcycles", "missing"),
         (r"\[constants\.view_kcycles\]", "[constants.surplus]\n[constants.view_kcycles]", "surplus", "missing"),

@@ -11,6 +11,7 @@ from ..errors import CalibrationError, RecordError
 from ..files import read_toml
 from ..lower import Lowered, lower
 from ..patterns import PATTERNS
+from ..precision import tensor_dtype
 from ..records.measurements import Measurements
 from ..zoo import MODELS, op_stream
 
@@ -19,6 +20,7 @@ MODEL_SPREAD_FLOOR = 0.04
 """Relative: three complete runs differ by 4 to 9 % on average, so a model is not known better than this."""
 PATTERN_SPREAD = 0.12
 """Relative: one published figure each, for a shape that is partly assumed."""
+_PRODUCTS = {"products": "fp32", "fp16_products": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Evidence:
     lowered: Tuple[Lowered, ...]
     synchronised: bool = False
     source: str = "models"
+    precision: str = "fp32"
 
 
 def load_evidence(hardware: str, measurements: Measurements, patterns: Measurements) -> Tuple[Evidence, ...]:
@@ -116,13 +119,19 @@ def lower_product(batch: int, m: int, n: int, k: int, dtype: Any = None) -> Tupl
 
 
 def _products(tables: Dict[str, Any]) -> List[Evidence]:
-    kernels, found = tables.get("kernels", {}), []
-    for batch, m, n, k, mean_ms in kernels.get("products", ()):
-        ops = lower_product(batch, m, n, k)
-        spread = float(kernels["product_spread"])
-        name = f"product {m}x{n}x{k} b{batch}"
-        found.append(Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True))
-    return found
+    kernels = tables.get("kernels", {})
+    return [
+        _product(row, float(kernels["product_spread"]), precision)
+        for table, precision in _PRODUCTS.items()
+        for row in kernels.get(table, ())
+    ]
+
+
+def _product(row: Sequence[float], spread: float, precision: str) -> Evidence:
+    batch, m, n, k, mean_ms = row
+    name = f"product {m}x{n}x{k} b{batch}" + ("" if precision == "fp32" else f" {precision}")
+    ops = lower_product(int(batch), int(m), int(n), int(k), dtype=tensor_dtype(precision))
+    return Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True, precision=precision)
 
 
 def _meta(*shape: int, dtype: Any = None) -> Any:

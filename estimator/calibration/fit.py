@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..cost.columns import Column, kernel_columns, op_columns
+from ..cost.columns import Column, KernelColumns, kernel_columns, op_columns
 from ..cost.price import Costs, price
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
-from ..precision import find_precision
+from ..precision import Precision, find_precision
 from ..schedule import schedule
 from .evidence import Evidence
 
@@ -46,6 +46,7 @@ class Fitter:
         self._ops, self._kernels = op_columns(lowered), kernel_columns(lowered)
         self._op_bounds = np.cumsum([0] + [len(item.lowered) for item in evidence])
         self._kernel_bounds = np.searchsorted(self._kernels.op, self._op_bounds)
+        self._by_precision = self._split_by_precision()
         self._measured_us = np.array([item.latency_us for item in evidence])
         self._spread = np.array([item.spread for item in evidence])
         self._mode = profile.mode(profile.calibrated_mode)
@@ -54,7 +55,7 @@ class Fitter:
 
     def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
         """Returns the estimated latency of each piece of evidence, in us."""
-        costs = price(self._ops, self._kernels, self.profile, self._mode, find_precision("fp32"), constants)
+        costs = self._costs(constants)
         if costs.one_clock:
             return self._sums(costs)
         return np.array([self._latency_us(i, costs, synchronised_call_us or 0.0) for i in range(len(self.evidence))])
@@ -96,6 +97,21 @@ class Fitter:
                 raise CalibrationError(f"the fit did not converge: {solution.message}")
             x = solution.x
         return self._as_fit(x, solution.jac, lower, upper)
+
+    def _split_by_precision(self) -> List[Tuple[Precision, Column, KernelColumns]]:
+        """Each precision of the evidence, the rows of its kernels, and those kernels."""
+        names = np.array([item.precision for item in self.evidence])
+        of_kernel = np.repeat(names, np.diff(self._kernel_bounds))
+        rows = {name: of_kernel == name for name in dict.fromkeys(names.tolist())}
+        return [(find_precision(name), mask, self._kernels.select(mask)) for name, mask in rows.items()]
+
+    def _costs(self, constants: Mapping[str, float]) -> Costs:
+        """Each kernel at the precision it was measured at; the host costs the same at all of them."""
+        device_us = np.zeros(len(self._kernels.op))
+        for precision, rows, kernels in self._by_precision:
+            costs = price(self._ops, kernels, self.profile, self._mode, precision, constants)
+            device_us[rows] = costs.device_us
+        return replace(costs, device_us=device_us)
 
     def _sums(self, costs: Costs) -> Column:
         """One clock: a latency is the sum of its ops and kernels."""

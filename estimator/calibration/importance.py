@@ -74,9 +74,10 @@ def _rows_by(fitter: Fitter, key: str) -> Dict[str, List[int]]:
 
 def constant_lines(fit: Fit, units: Mapping[str, str]) -> Iterator[str]:
     """Yields each constant with its uncertainty and unit; those that ended on a bound say so."""
+    width = max(map(len, fit.constants))
     for name, value in fit.constants.items():
         note = "  at its bound" if name in fit.at_bound else ""
-        yield f"  {name:28} {value:>9g} +- {fit.uncertainty_pct[name]:>3g} %  {units[name]}{note}"
+        yield f"  {name:{width}} {value:>9g} +- {fit.uncertainty_pct[name]:>3g} %  {units[name]}{note}"
 
 
 def importance_lines(rows: Sequence[GroupImportance]) -> Iterator[str]:

@@ -96,7 +96,8 @@ def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Colu
     """
     tiled = _tiled_on_fp32_cores(kernels, rates.fp32_flops_per_us_per_sm, rates)
     if rates.products_on_tensor_cores:
-        tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, rates.product_flops_per_us_per_sm, rates))
+        peak = rates.product_flops_per_us_per_sm * rates.constants["tensor_core_product_efficiency"]
+        tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, peak, rates))
     skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
     untiled = kernels.flops / (rates.sms * rates.fp32_flops_per_us_per_sm * rates.constants["fp32_core_efficiency"])
     return np.maximum(memory_us, np.where(skinny, untiled, tiled))
@@ -110,7 +111,8 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     """
     c = rates.constants
     passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
-    arithmetic = _tiled_on_tensor_cores(kernels, rates.convolution_flops_per_us_per_sm, rates)
+    peak = rates.convolution_flops_per_us_per_sm * c["tensor_core_convolution_efficiency"]
+    arithmetic = _tiled_on_tensor_cores(kernels, peak, rates)
     fast = np.maximum(memory_us, arithmetic) + np.where(kernels.changes_layout, passes_us, 0.0)
     starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
     fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
@@ -143,11 +145,11 @@ def _tiled_on_fp32_cores(kernels: KernelColumns, peak: float, rates: Rates) -> C
     return _tiled_us(kernels, kernels.k, peak * c["fp32_core_efficiency"], fill, _SQUARE_AND_SLIM, rates)
 
 
-def _tiled_on_tensor_cores(kernels: KernelColumns, peak: float, rates: Rates) -> Column:
+def _tiled_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rates) -> Column:
     """A deep pipeline: it must fill along the reduction, too."""
     c = rates.constants
     depth, fill = kernels.k + c["reduction_fill_elements"], c["tensor_core_fill_waves"]
-    return _tiled_us(kernels, depth, peak * c["tensor_core_efficiency"], fill, _TENSOR_CORE_TILES, rates)
+    return _tiled_us(kernels, depth, rate, fill, _TENSOR_CORE_TILES, rates)
 
 
 def _tiled_us(
