@@ -193,6 +193,19 @@ def test_what_cannot_be_calibrated_is_refused(suite, options, message, monkeypat
     run.stderr.fnmatch_lines([f"ERROR: {message}"])
 
 
+def test_a_damaged_profile_of_this_machine_is_refused_before_anything_is_measured(suite, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
+    path = suite.path / "cache/golden-latency/local-cpu/local-cpu.toml"
+    path.parent.mkdir(parents=True)
+    text = suite.path.joinpath("estimator/hardware/templates/local-cpu.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace("[constants.dispatch_us]", "[constants.dispatch_ms]"), encoding="utf-8")
+    run = suite.run(*LIVE, models="resnet18")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(
+        ["ERROR: *local-cpu.toml: constants.dispatch_us: is missing; *; to write it anew: *--calibrate"]
+    )
+
+
 def test_what_calibrating_needs_is_asked_for_before_anything_is_measured(suite, monkeypatch):
     hidden = "import importlib.util as u\nfind = u.find_spec\n"
     hidden += 'u.find_spec = lambda name, *rest: None if name == "scipy" else find(name, *rest)\n'

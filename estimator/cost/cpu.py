@@ -57,12 +57,9 @@ def _warm_us(kernels: KernelColumns, c: Constants) -> Column:
 
 
 def _convolution_us(kernels: KernelColumns, c: Constants) -> Column:
-    """Blocks of channels and pixels: short sides leave part of a block's registers idle."""
-    channels = _waste(kernels.n, c["block_half_channels"])
-    sides = channels * _waste(kernels.m, c["block_half_rows"])
-    dense_us = _arithmetic_us(kernels, c["convolution_gflop_s"]) * sides
-    grouped_us = _arithmetic_us(kernels, c["grouped_gflop_s"]) * channels
-    return np.where(kernels.batch > 1, grouped_us, dense_us) + _layouts_us(kernels, c)
+    """Blocks of channels (of a group, if there are groups) and pixels: short sides leave a block's registers idle."""
+    waste = _waste(kernels.n, c["block_half_channels"]) * _waste(kernels.m, c["block_half_rows"])
+    return _arithmetic_us(kernels, c["convolution_gflop_s"]) * waste + _layouts_us(kernels, c)
 
 
 def _arithmetic_us(kernels: KernelColumns, gflop_s: float) -> Column:

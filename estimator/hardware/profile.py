@@ -51,7 +51,6 @@ CPU_CONSTANTS: Tuple[str, ...] = (
     "product_extra_us",
     "convolution_gflop_s",
     "depthwise_gflop_s",
-    "grouped_gflop_s",
     "product_gflop_s",
     "block_half_channels",
     "block_half_rows",
@@ -184,10 +183,18 @@ def load_profile(name: str = DEFAULT_HARDWARE) -> Profile:
     if name == LOCAL_CPU:
         if not is_calibrated():
             raise UsageError(f"{LOCAL_CPU} is not calibrated on this machine: {CALIBRATE_LOCAL_CPU}")
-        return _read_once(local_profile_path(), local_profile_path().stat().st_mtime_ns)
+        return _read_local()
     if name not in known_hardware():
         raise UsageError(f"unknown hardware {name!r}; known hardware: {', '.join((*known_hardware(), LOCAL_CPU))}")
     return _read_once(_FOLDER / f"{name}.toml")
+
+
+def _read_local() -> Profile:
+    path = local_profile_path()
+    try:
+        return _read_once(path, path.stat().st_mtime_ns)
+    except ProfileError as error:
+        raise ProfileError(f"{error}; to write it anew: {CALIBRATE_LOCAL_CPU}") from error
 
 
 @functools.lru_cache(maxsize=None)

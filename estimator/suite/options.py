@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 import pytest
 
 from ..errors import UsageError
-from ..hardware.local import LOCAL_CPU
+from ..hardware.local import LOCAL_CPU, is_calibrated
 from ..hardware.profile import DEFAULT_HARDWARE, load_profile
 from ..records.kinds import MODEL_KIND, Kind
 from ..records.measurements import Measurements, load_measurements
@@ -148,7 +148,12 @@ def _configuration(config: pytest.Config) -> Configuration:
 
     hardware, batch_size = config.getoption("hardware"), config.getoption("batch_size")
     mode_name, precision = config.getoption("thermal_profile"), config.getoption("precision")
-    mode = local_mode(mode_name) if hardware == LOCAL_CPU else load_profile(hardware).mode(mode_name).name
+    if hardware != LOCAL_CPU:
+        mode = load_profile(hardware).mode(mode_name).name
+    else:
+        mode = local_mode(mode_name)
+        if is_calibrated() and not config.getoption("calibrate"):
+            load_profile(hardware)
     if not batch_size.isdecimal() or int(batch_size) < 1:
         raise UsageError(f"--batch-size {batch_size}: must be a whole number from 1")
     return Configuration(hardware, mode, find_precision(precision).name, int(batch_size))
