@@ -71,6 +71,13 @@ def test_one_row_streams_its_weights_and_more_rows_pack_them():
     assert total_us(linear, 8, 4096, packing_gb_s=0.001) > 10 * total_us(linear, 8, 4096)
 
 
+def test_the_same_work_takes_longer_the_wider_its_output():
+    wide, narrow = torch.nn.Linear(512, 8192, device="meta"), torch.nn.Linear(8192, 512, device="meta")
+    assert total_us(wide, 200, 512) > 1.1 * total_us(narrow, 200, 8192)
+    same = {"product_double_columns": 1e9}
+    assert total_us(wide, 200, 512, **same) < 1.05 * total_us(narrow, 200, 8192, **same)
+
+
 def test_functions_windows_and_gathers_are_worked_on_one_by_one():
     for layer, shape in (
         (torch.nn.GELU(), (1, 64, 56, 56)),
@@ -103,7 +110,7 @@ def block_us(block, constants):
 def test_every_constant_moves_something_in_the_direction_of_its_name(name):
     more = {**CONSTANTS, name: 1.5 * CONSTANTS[name]}
     moved = [block_us(block, more) - block_us(block, CONSTANTS) for block in BLOCKS]
-    if name.endswith(("gflop_s", "gb_s", "melements_s")):
+    if name.endswith(("gflop_s", "gb_s", "melements_s", "double_columns")):
         moved = [-us for us in moved]
     assert min(moved) >= 0
     assert max(moved) > 0

@@ -134,7 +134,7 @@ def _gate(draw: _Draw, group: str) -> Block:
 
 def _mlp(draw: _Draw, group: str) -> Block:
     while True:
-        width, tokens, ratio = draw.count(64, 1800, 32), draw.count(20, 3200), draw.choice((2, 3, 4))
+        width, tokens, ratio = draw.count(96, 2400, 32), draw.count(20, 3200), draw.choice((2, 3, 4))
         if draw.fits(tokens * width**2 * ratio, tokens * width * ratio, width**2 * ratio / 5):
             break
     layers = (("LayerNorm", width), ("Linear", width, ratio * width), ("GELU",), ("Linear", ratio * width, width))
@@ -209,7 +209,7 @@ _GROUPS: Dict[str, Tuple[Callable[[_Draw, str], Block], int]] = {
     "grouped convolution": (_grouped, 15),
     "stem": (_stem, 12),
     "gate": (_gate, 14),
-    "MLP": (_mlp, 20),
+    "MLP": (_mlp, 24),
     "head": (_head, 10),
     "attention": (_attention, 12),
     "window attention": (_window, 10),

@@ -23,10 +23,8 @@ def host_us(ops: OpColumns, constants: Constants) -> Column:
     Between tiny tensors code and data stay in the first-level caches; an op on larger ones has to fetch them again.
     """
     c = constants
-    extra = {"norm": c["norm_extra_us"], "product": c["product_extra_us"]}
-    each = np.array(
-        [c["view_us"] if kind == "view" else c["dispatch_us"] + extra.get(kind, 0.0) for kind in HOST_KINDS]
-    )
+    special = {"view": c["view_us"], "norm": c["dispatch_us"] + c["norm_extra_us"]}
+    each = np.array([special.get(kind, c["dispatch_us"]) for kind in HOST_KINDS])
     nested = np.where(ops.kind == HOST_KINDS.index("convolution"), 0.0, ops.calls)
     refill = np.where((ops.elements > _TINY) & (ops.kind != HOST_KINDS.index("view")), c["refill_us"], 0.0)
     return each[ops.kind] + refill + nested * c["nested_dispatch_us"]
@@ -78,9 +76,13 @@ def _layouts_us(kernels: KernelColumns, c: Constants) -> Column:
 
 
 def _product_us(kernels: KernelColumns, c: Constants) -> Column:
-    """A BLAS packs the weights before it multiplies; with one row it streams them instead."""
+    """A BLAS packs the weights before it multiplies; with one row it streams them instead.
+
+    The wider its output, the further apart are the tiles it works on, and the longer the same work takes.
+    """
     half = c["product_half_elements"]
     waste = _waste(kernels.m, half) * _waste(kernels.n, half) * _waste(kernels.k, half)
+    waste *= 1 + kernels.n / c["product_double_columns"]
     packed_us = kernels.cold_bytes / (c["packing_gb_s"] * _KB_PER_US)
     blocked_us = kernels.flops / (c["product_gflop_s"] * _KFLOP_PER_US) * waste + packed_us
     streamed_us = kernels.cold_bytes / (c["cold_gb_s"] * _KB_PER_US)
