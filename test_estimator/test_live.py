@@ -63,6 +63,28 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
     slow.stdout.fnmatch_lines(["*Against the last run here: mean |difference| of medians * %, *, 1 models"])
 
 
+SEVERAL = f"{MODEL},mobilenet_v2,mobilenet_v3_large,efficientnet_b0,resnet18"
+
+
+def test_models_with_a_baseline_are_judged_together(live):
+    live("--record", "--runs", "2", models=SEVERAL)
+    path = live.folder / "measurements.toml"
+    lines = [f"{MODEL} = [0.001, 0.0011]" if MODEL in line else line for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    run = live("--runs", "2", models=SEVERAL)
+    assert not any("test_model[" in line and "FAILED" in line for line in run.outlines)
+    run.stdout.fnmatch_lines(
+        [
+            "*test_baseline*",
+            f"{MODEL}: REGRESSION (+* %, margin * %)",
+            "  baseline 0.001, 0.0011 ms, *",
+            "  If the change is meant: pytest --hardware local-cpu * --record *",
+            f"    {MODEL}  *: REGRESSION *",
+            "    common to models  * (*%, margin * %)",
+        ]
+    )
+
+
 def test_a_model_that_fails_or_dies_fails_alone(live):
     build = live.suite.path / "estimator" / "measure" / "build.py"
     text = build.read_text(encoding="utf-8")

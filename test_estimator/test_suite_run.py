@@ -62,7 +62,7 @@ def outputs_hold_one_row_per_model(run):
 def test_what_is_skipped_or_deselected_is_not_in_the_table(suite):
     run = suite.run("--skip", "vgg11", "-k", "not mobilenet_v2")
     run.suite = suite
-    run.assert_outcomes(passed=1, deselected=22)
+    run.assert_outcomes(passed=1, deselected=23)
     table_and_summary_are_those_of_the_goldens(run, ["resnet18"])
     assert not any("unused" in line for line in run.outlines)
 
@@ -70,7 +70,7 @@ def test_what_is_skipped_or_deselected_is_not_in_the_table(suite):
 def test_a_test_can_be_deselected_by_its_id(suite):
     run = suite.run("--deselect", "test_models/test_models.py::test_model[resnet18]", models="resnet18,vgg11")
     run.suite = suite
-    run.assert_outcomes(passed=1, deselected=22)
+    run.assert_outcomes(passed=1, deselected=23)
     table_and_summary_are_those_of_the_goldens(run, ["vgg11"])
 
 

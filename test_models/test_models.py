@@ -10,6 +10,11 @@ def test_model(model, validated, golden):
     golden.check(validated(model))
 
 
+@pytest.mark.against_baseline
+def test_baseline(golden):
+    golden.check_baseline()
+
+
 @pytest.mark.whole_zoo
 def test_validation_table(validated_zoo, validation_report):
     validation_report.check(validated_zoo)

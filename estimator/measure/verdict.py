@@ -17,7 +17,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
-ALPHA = 0.0025
+ALPHA = 0.002
 """Level of the interval: with the recorded runs resampled, which are no normal distribution, below 1 % false alarms."""
 FLOOR_PCT = 3.0
 """No difference smaller than this is ever a verdict."""
@@ -56,7 +56,11 @@ def judge(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> Verdict:
     """Returns the verdict on live runs, given the baseline's; latencies in ms, one per run."""
     if not baseline_ms:
         return Verdict(NO_BASELINE)
-    before, now = _logs(baseline_ms), _logs(live_ms)
+    return judge_logs(logs(baseline_ms), logs(live_ms))
+
+
+def judge_logs(before: Sequence[float], now: Sequence[float]) -> Verdict:
+    """Returns the verdict on logarithms of latencies, one per run; neither side may be empty."""
     change = statistics.fmean(now) - statistics.fmean(before)
     margin = log_margin(spread(before, now), len(before), len(now))
     if margin is None:
@@ -65,7 +69,8 @@ def judge(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> Verdict:
     return Verdict(word, _percent(change), _percent(margin))
 
 
-def _logs(values: Sequence[float]) -> Tuple[float, ...]:
+def logs(values: Sequence[float]) -> Tuple[float, ...]:
+    """Returns the natural logarithms."""
     return tuple(map(math.log, values))
 
 
@@ -78,13 +83,14 @@ def spread(*groups: Sequence[float]) -> Optional[float]:
     freedom = sum(len(group) - 1 for group in groups)
     if freedom == 0:
         return None
-    squares = sum((x - statistics.fmean(group)) ** 2 for group in groups for x in group)
+    means = [statistics.fmean(group) for group in groups]
+    squares = sum((x - mean) ** 2 for group, mean in zip(groups, means) for x in group)
     return math.sqrt(squares / freedom)
 
 
 def spread_pct(*runs_ms: Sequence[float]) -> Optional[float]:
     """Returns the spread between runs in percent."""
-    found = spread(*(_logs(group) for group in runs_ms if group))
+    found = spread(*(logs(group) for group in runs_ms if group))
     return None if found is None else 100 * found
 
 

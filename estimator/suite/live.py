@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Union
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import pytest
 
@@ -14,13 +15,23 @@ from ..hardware.profile import load_profile
 from ..measure.jetson import is_jetson
 from ..measure.progress import Progress
 from ..measure.timers import PRECISION_S
+from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.verdict import judge
 from ..patterns import Pattern
 from ..records.kinds import PATTERN_KIND
 from .calibrating import Calibration
 from .checks import Golden
 from .live_options import LiveOptions
-from .live_report import LiveResult, band_problem, cost_line, extra_info, live_lines, verdict_problem
+from .live_report import (
+    COMMON,
+    LiveResult,
+    band_problem,
+    common_problem,
+    cost_line,
+    extra_info,
+    live_lines,
+    verdict_problem,
+)
 from .measuring import LiveSession
 from .options import settings_of
 from .recording import record, refuse_mixing, repeat_lines
@@ -52,6 +63,7 @@ class Live:
         self._results: Dict[str, LiveResult] = {}
         self._recorded_line: Optional[str] = None
         self._calibration: Optional[Calibration] = None
+        self._judges_together = False
         if getattr(config.option, "benchmark_storage", None) == _STORAGE:
             config.option.benchmark_storage = f"{_STORAGE}/{configuration.hardware}/{configuration.label}"
 
@@ -69,8 +81,15 @@ class Live:
 
         return write
 
-    def start(self, subjects: List[Subject]) -> None:
+    @property
+    def has_baseline(self) -> bool:
+        """Whether enough of the models to be measured have a baseline to judge them together."""
+        recorded = self._settings.measurements.runs_ms
+        return not self._options.record and sum(m.name in recorded for m in self._settings.models) >= LEAST_SHARING
+
+    def start(self, subjects: List[Subject], judges_together: bool = False) -> None:
         """Starts the processes that will measure these subjects, all models or all patterns."""
+        self._judges_together = judges_together
         if any(isinstance(subject, Pattern) for subject in subjects):
             self._settings = settings_of(self._config, self._settings.configuration, PATTERN_KIND)
         self.session.progress.models = len(subjects)
@@ -88,7 +107,7 @@ class Live:
         if options.calibrate:
             yield "CALIBRATION: micro-benchmarks are measured, the profile is written"
             return
-        each = "each model in 1 fresh process" if options.runs == 1 else f"each model in {options.runs} fresh processes"
+        each = "in 1 fresh process" if options.runs == 1 else f"each model in {options.runs} fresh processes"
         recording = ", RECORDING the baseline" if options.record else ""
         yield f"protocol: {options.protocol.text}; {each}{recording}"
         if not self._has_estimates:
@@ -162,16 +181,41 @@ class Live:
     def check(self, result: LiveResult) -> None:
         """Fails with what is wrong with the estimate, its band, or the latency since the baseline.
 
-        While recording, the old baseline and the golden that goes with it are only spoken of, not asserted.
+        While recording, the old baseline and the golden that goes with it are only spoken of, not asserted. Where all
+        models are judged together at the end, the baseline is left to that.
         """
         __tracebackhide__ = True
         problems = [
             *self._golden_problems(result),
             *band_problem(result, self._settings),
-            *verdict_problem(result, self._settings),
+            *([] if self._judges_together else verdict_problem(result, self._settings)),
         ]
         if problems and not self._options.record:
             pytest.fail("\n".join(problems), pytrace=False)
+
+    def check_baseline(self) -> None:
+        """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
+        __tracebackhide__ = True
+        results, together = self._judged()
+        problems = [] if together is None else list(common_problem(together.common))
+        problems += [line for result in results for line in verdict_problem(result, self._settings)]
+        if problems:
+            pytest.fail("\n".join(problems), pytrace=False)
+
+    def _judged(self) -> Tuple[List[LiveResult], Optional[Together]]:
+        """The results with the verdicts that hold: together where enough models share a speed, else each its own."""
+        results = list(self._results.values())
+        together = self._together(results) if self._judges_together else None
+        if together is None:
+            return results, None
+        return [replace(r, verdict=together.models.get(r.measured.model, r.verdict)) for r in results], together
+
+    def _together(self, results: Sequence[LiveResult]) -> Optional[Together]:
+        """On a CPU all models share its speed, on a GPU those that its host keeps waiting."""
+        everywhere = self._settings.configuration.hardware == LOCAL_CPU
+        sharing = {r.measured.model for r in results if everywhere or r.comparison.bound == "host"}
+        live_ms = {result.measured.model: result.measured.runs_ms for result in results}
+        return judge_together(self._settings.measurements.runs_ms, live_ms, sharing)
 
     def _golden_problems(self, result: LiveResult) -> List[str]:
         """A machine's own CPU has no goldens: its profile is its own."""
@@ -199,7 +243,10 @@ class Live:
             yield from self._calibration.lines
         if not self._results:
             return
-        yield from live_lines(list(self._results.values()))
+        results, together = self._judged()
+        yield from live_lines(results)
+        if together is not None:
+            yield f"    {COMMON:<22} {'':>30}  {together.common.text}"
         yield ""
         yield cost_line(self.session.measuring_s)
         yield from repeat_lines(self.session)

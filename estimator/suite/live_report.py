@@ -16,6 +16,8 @@ from .measuring import Measured
 from .options import Settings
 from .results import Result
 
+COMMON = "common to models"
+"""The row of what moved all models alike."""
 LOCAL_RATING = "FAIR"
 """What a calibrated local-cpu promises of every model: it has no goldens, and POOR would be no estimate."""
 
@@ -64,6 +66,13 @@ def verdict_problem(result: LiveResult, settings: Settings) -> Iterator[str]:
     yield f"  baseline {', '.join(map(str, record_of.runs_ms[result.comparison.model]))} ms, {record_of.path}"
     yield f"  recorded {record_of.provenance['date']} with {record_of.provenance['software']}"
     yield f"  If the change is meant: {settings.command} --device {device} --record --runs 3"
+
+
+def common_problem(verdict: Verdict) -> Iterator[str]:
+    """Yields the lines that say how the speed that models share left the baseline."""
+    if verdict.alarms:
+        yield f"{COMMON}: {verdict.text}"
+        yield "  every model that the host's speed moves changed alike; what is said of each model is beside that"
 
 
 def _measured_text(result: LiveResult) -> str:

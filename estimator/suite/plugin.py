@@ -39,6 +39,7 @@ _COLLECTOR = pytest.StashKey[ResultCollector]()
 _PATTERN_COLLECTOR = pytest.StashKey[ResultCollector]()
 _WHOLE_ZOO = "whole_zoo"
 _CALIBRATES = "calibrates"
+_AGAINST_BASELINE = "against_baseline"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Checks every option and record before anything runs; what is bad ends the run in one line, exit code 4."""
     config.addinivalue_line("markers", f"{_WHOLE_ZOO}: judges all models at once; left out when options select some")
     config.addinivalue_line("markers", f"{_CALIBRATES}: writes a profile; runs alone, and only with --calibrate")
+    config.addinivalue_line(
+        "markers", f"{_AGAINST_BASELINE}: judges all models of a live run together; left out where few have a baseline"
+    )
     if config.getoption("help"):
         return
     try:
@@ -142,6 +146,8 @@ def _is_selected(item: pytest.Item, config: pytest.Config, patterns: bool) -> bo
     live, calibrates = _LIVE in config.stash, item.get_closest_marker(_CALIBRATES) is not None
     if calibrates or config.stash[_DEVICE].calibrate:
         return calibrates and bool(config.stash[_DEVICE].calibrate)
+    if item.get_closest_marker(_AGAINST_BASELINE) is not None:
+        return live and config.stash[_LIVE].has_baseline
     if isinstance(subject, Pattern):
         recorded = bool(config.stash[_PATTERN_SETTINGS].measurements.runs_ms)
         return patterns and settings.whole_zoo and (live or recorded)
@@ -218,7 +224,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     subjects = [subject for subject in map(_subject_of, session.items) if subject is not None]
     calibrates = any(item.get_closest_marker(_CALIBRATES) for item in session.items)
     if live is not None and not session.config.option.collectonly and (subjects or calibrates):
-        live.start(subjects)
+        live.start(subjects, any(item.get_closest_marker(_AGAINST_BASELINE) for item in session.items))
 
 
 @pytest.hookimpl(optionalhook=True)

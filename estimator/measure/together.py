@@ -1,0 +1,65 @@
+"""All models of a run judged together: what its processes' own speed did to every one of them is taken out first.
+
+A process keeps a speed of its own (where its memory lies, how warm the board is). Host-bound models are slow or fast
+with it together, device-bound ones are not: of three recorded runs of a Jetson, the first was 7 % slower than the
+second for all host-bound models alike, and 0 % for the others. So each run's common speed is the median, over the
+models that share it, of their deviations from the baseline; what is left of a model varies half as much as the model.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from typing import Collection, Dict, List, Mapping, Optional, Sequence
+
+from .verdict import Verdict, judge_logs, logs
+
+LEAST_SHARING = 5
+"""Fewer models than this do not tell what is common to them."""
+Runs = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Together:
+    """The verdict on the speed that models share, and on what each model did beside it."""
+
+    common: Verdict
+    models: Mapping[str, Verdict]
+
+    @property
+    def alarms(self) -> List[str]:
+        """Returns the names of the models that left the baseline."""
+        return [name for name, verdict in self.models.items() if verdict.alarms]
+
+
+def judge_together(baseline_ms: Runs, live_ms: Runs, sharing: Collection[str]) -> Optional[Together]:
+    """Returns the verdicts on the models of `live_ms` that have a baseline; latencies in ms, one per run, same order.
+
+    `sharing` names the models that the speed of the host moves. None where too few of them have a baseline. A model
+    that was recorded by itself, with another number of runs, is left out.
+    """
+    names = _comparable(baseline_ms, live_ms)
+    shared = [name for name in names if name in sharing]
+    if len(shared) < LEAST_SHARING:
+        return None
+    deviations = {name: _deviations(baseline_ms[name], live_ms[name]) for name in names}
+    common = [statistics.median(column) for column in zip(*(deviations[name] for name in shared))]
+    nothing = [0.0] * len(common)
+    recorded = len(baseline_ms[names[0]])
+    models: Dict[str, Verdict] = {}
+    for name in names:
+        left = [x - y for x, y in zip(deviations[name], common if name in sharing else nothing)]
+        models[name] = judge_logs(left[:recorded], left[recorded:])
+    return Together(judge_logs(common[:recorded], common[recorded:]), models)
+
+
+def _comparable(baseline_ms: Runs, live_ms: Runs) -> List[str]:
+    counts = {name: (len(baseline_ms[name]), len(runs)) for name, runs in live_ms.items() if baseline_ms.get(name)}
+    usual = Counter(counts.values()).most_common(1)
+    return [name for name, count in counts.items() if count == usual[0][0]]
+
+
+def _deviations(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> List[float]:
+    before = logs(baseline_ms)
+    return [x - statistics.fmean(before) for x in (*before, *logs(live_ms))]

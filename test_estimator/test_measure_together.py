@@ -1,0 +1,128 @@
+"""All models judged together, on resampled real runs: what three runs find once the common speed is out."""
+
+import json
+import math
+import random
+import statistics
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from estimator.files import read_toml
+from estimator.measure.together import LEAST_SHARING, judge_together
+from estimator.measure.verdict import FASTER, REGRESSION, SAME
+
+FOLDER = Path(__file__).parents[1] / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1"
+RUNS_MS = read_toml(FOLDER / "measurements.toml")["runs_ms"]
+GOLDENS = {name: FOLDER / "test_models" / f"test_model[{name}].json" for name in RUNS_MS}
+HOST_BOUND = [name for name, path in GOLDENS.items() if json.loads(path.read_text("utf-8"))["bound"] == "host"]
+LOGS = {name: [math.log(ms) for ms in runs] for name, runs in RUNS_MS.items()}
+SMOOTHING, DRAWS = 0.5, 3000
+
+FOUND = (
+    *("resnet50", "resnet101", "efficientnet_b2", "vgg11", "vgg16", "vgg19"),
+    *("vit_b_16", "vit_l_16", "vit_l_32", "vit_h_14", "maxvit_t"),
+)
+"""A 10 % slowdown of one of these alone is found by three runs against the three recorded ones."""
+FOUND_AGAINST_TEN = (*FOUND, "resnet18", "resnet34", "resnet152", "mobilenet_v2", "mobilenet_v3_large", "vit_b_32")
+"""... against a baseline of ten. What is left of the others differs by 3 to 20 % between processes: not found."""
+
+
+def deviations(logs):
+    """Of three runs from their mean, widened for the lost degree of freedom."""
+    return [(x - statistics.fmean(logs)) * math.sqrt(len(logs) / (len(logs) - 1)) for x in logs]
+
+
+DEVIATIONS = {name: deviations(logs) for name, logs in LOGS.items()}
+COMMON = [statistics.median(DEVIATIONS[name][run] for name in HOST_BOUND) for run in range(3)]
+OWN = {name: [x - (y if name in HOST_BOUND else 0.0) for x, y in zip(DEVIATIONS[name], COMMON)] for name in DEVIATIONS}
+
+COMMON_SPREAD, OWN_SPREAD = statistics.pstdev(COMMON), {name: statistics.pstdev(OWN[name]) for name in OWN}
+MEAN = {name: statistics.fmean(logs) for name, logs in LOGS.items()}
+
+
+def draw(source, count):
+    """Draws whole runs like the recorded ones: of all models the same run, smoothed in common and one by one."""
+    drawn = {name: [] for name in LOGS}
+    for _ in range(count):
+        run, common = source.randrange(3), source.gauss(0, SMOOTHING * COMMON_SPREAD)
+        for name in LOGS:
+            noise = DEVIATIONS[name][run] + source.gauss(0, SMOOTHING * OWN_SPREAD[name])
+            noise += common if name in HOST_BOUND else 0.0
+            drawn[name].append(math.exp(MEAN[name] + noise / math.sqrt(1 + SMOOTHING**2)))
+    return drawn
+
+
+@lru_cache(maxsize=None)
+def false_alarms(baseline):
+    """How often each model alarms, and the common speed, when nothing changed."""
+    source, found, common = random.Random(baseline), dict.fromkeys(LOGS, 0), 0
+    for _ in range(DRAWS):
+        verdicts = judge_together(draw(source, baseline), draw(source, 3), HOST_BOUND)
+        common += verdicts.common.alarms
+        for name in verdicts.alarms:
+            found[name] += 1
+    return {name: count / DRAWS for name, count in found.items()}, common / DRAWS
+
+
+def found(model, baseline, slower=1.1, draws=200):
+    """How often three runs find that this model alone became slower."""
+    source, hits = random.Random(f"{model} {baseline}"), 0
+    for _ in range(draws):
+        before, now = draw(source, baseline), draw(source, 3)
+        now[model] = [slower * ms for ms in now[model]]
+        hits += judge_together(before, now, HOST_BOUND).models[model].word == REGRESSION
+    return hits / draws
+
+
+@pytest.mark.parametrize("model", RUNS_MS)
+def test_false_alarms_are_below_one_percent(model):
+    assert false_alarms(3)[0][model] < 0.01
+
+
+def test_the_common_speed_alarms_in_less_than_one_percent():
+    assert false_alarms(3)[1] < 0.01
+
+
+@pytest.mark.parametrize("model", FOUND)
+def test_three_runs_find_a_slowdown_of_ten_percent(model):
+    assert found(model, baseline=3) > 0.9
+
+
+@pytest.mark.parametrize("model", FOUND_AGAINST_TEN)
+def test_against_ten_runs_they_find_it_in_more_models(model):
+    assert found(model, baseline=10) > 0.9
+
+
+def test_half_of_what_differs_between_runs_is_common_to_the_host_bound_models():
+    ratios = [statistics.pstdev(OWN[name]) / statistics.pstdev(DEVIATIONS[name]) for name in HOST_BOUND]
+    assert statistics.median(ratios) < 0.6
+
+
+def test_what_slows_every_host_bound_model_alike_is_the_common_speed():
+    now = {name: [1.3 * ms if name in HOST_BOUND else ms for ms in runs] for name, runs in RUNS_MS.items()}
+    verdicts = judge_together(RUNS_MS, now, HOST_BOUND)
+    assert verdicts.common.word == REGRESSION
+    assert verdicts.common.change_pct == pytest.approx(30)
+    assert verdicts.alarms == []
+
+
+def test_one_model_does_not_move_the_common_speed():
+    now = {**RUNS_MS, "maxvit_t": [0.8 * ms for ms in RUNS_MS["maxvit_t"]]}
+    verdicts = judge_together(RUNS_MS, now, HOST_BOUND)
+    assert verdicts.alarms == ["maxvit_t"]
+    assert verdicts.models["maxvit_t"].word == FASTER
+    assert verdicts.common.word == SAME
+
+
+def test_a_model_recorded_by_itself_is_left_out():
+    before = {**RUNS_MS, "resnet18": RUNS_MS["resnet18"][:1]}
+    assert "resnet18" not in judge_together(before, RUNS_MS, HOST_BOUND).models
+    assert len(judge_together(before, RUNS_MS, HOST_BOUND).models) == 21
+
+
+def test_too_few_models_have_nothing_in_common():
+    few = {name: RUNS_MS[name] for name in HOST_BOUND[: LEAST_SHARING - 1]}
+    assert judge_together(RUNS_MS, few, HOST_BOUND) is None
+    assert judge_together({}, RUNS_MS, HOST_BOUND) is None
