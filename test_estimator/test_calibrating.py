@@ -82,6 +82,20 @@ def test_a_gpu_calibrated_by_patterns_alone_prices_models_it_has_not_seen():
         ), model.name
 
 
+@pytest.mark.parametrize(
+    ("hardware", "device", "seed", "noise", "left_out"),
+    [("local-cpu", "cpu", 5, 0.5, "gate"), ("Jetson-Orin-AGX", "cuda", 10, 1.2, None)],
+)
+def test_even_wild_measurements_are_fitted(hardware, device, seed, noise, left_out):
+    profile, source = base_profile(hardware), random.Random(seed)
+    truth = {name: source.choice([c.upper, c.prior, c.lower]) for name, c in profile.constants.items()}
+    evidence = measured_on(profile, truth, device, 0.05, noise)
+    fit = Fitter(profile, evidence).fit([i for i, item in enumerate(evidence) if item.group == left_out])
+    bounds = {name: (c.lower, c.upper) for name, c in profile.constants.items()}
+    assert all(bounds[name][0] <= value <= bounds[name][1] for name, value in fit.constants.items())
+    assert all(0 < uncertainty_pct < 1000 for uncertainty_pct in fit.uncertainty_pct.values())
+
+
 def test_the_report_names_every_constant_and_what_each_group_decides(tmp_path):
     found = unmeasured("cpu", SHARE)
     evidence = as_evidence(found)

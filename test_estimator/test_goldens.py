@@ -153,11 +153,12 @@ def test_one_percent_on_any_constant_moves_a_golden(one_model_per_family, consta
     moved = replace(profile.constants[constant], value=1.01 * profile.constants[constant].value)
     moved_profile = replace(profile, constants={**profile.constants, constant: moved})
     assert any(
-        golden_of(model, ops, profile) != golden_of(model, ops, moved_profile)
+        golden_of(model, ops, profile, precision) != golden_of(model, ops, moved_profile, precision)
+        for precision in ("fp32", "tf32")
         for model, ops in one_model_per_family.items()
     )
 
 
-def golden_of(model, ops, profile):
-    estimate = estimate_lowered(ops, profile, CONFIGURATION)
+def golden_of(model, ops, profile, precision):
+    estimate = estimate_lowered(ops, profile, replace(CONFIGURATION, precision=precision))
     return golden_data(Result(compare(model.name, model.family, estimate, None), estimate))

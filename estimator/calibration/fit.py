@@ -19,6 +19,10 @@ SYNCHRONISED_CALL_US = "synchronised_call_us"
 """Not a constant of the board: launch and sync of the loop that measured single kernels; fitted beside the others."""
 _NUISANCE_PRIOR, _NUISANCE_SIGMA = 450.0, 0.15
 _DIGITS = 4
+_STARTS, _STEPS = 4, 200
+"""The tiles' minimum has kinks: the solver starts again from where it stopped, and may step to and fro at one."""
+_SETTLED = 1e-3
+"""A start that lowers the cost by less than this part of it has found nothing new."""
 
 
 @dataclass(frozen=True)
@@ -76,26 +80,29 @@ class Fitter:
         kept = np.ones(len(self.evidence), dtype=bool)
         kept[list(without)] = False
         lower, upper, prior, sigma = self._prior()
+        shift = 1 - lower  # the solver's steps are relative: none near zero
 
-        def residuals(x: Column) -> Column:
+        def residuals(shifted: Column) -> Column:
+            x = shifted - shift
             errors = np.log(self.latencies_us(*self._unpack(x)) / self._measured_us) / self._spread
             return np.concatenate([(_softened(errors) if self._soft else errors)[kept], (x - prior) / sigma])
 
-        x = prior
-        for _ in range(4):  # the tiles' minimum has kinks: start again from where it stopped until it stays there
+        x, cost = prior, np.inf
+        for _ in range(_STARTS):
             solution = least_squares(
                 residuals,
-                x,
-                bounds=(lower, upper),
+                x + shift,
+                bounds=(lower + shift, upper + shift),
                 x_scale=0.05,
                 diff_step=1e-4,
                 xtol=1e-10,
                 ftol=1e-12,
                 gtol=1e-10,
+                max_nfev=_STEPS,
             )
-            if not solution.success:
-                raise CalibrationError(f"the fit did not converge: {solution.message}")
-            x = solution.x
+            x, before, cost = solution.x - shift, cost, solution.cost
+        if not solution.success and before - cost > _SETTLED * cost:
+            raise CalibrationError(f"the fit did not converge: {solution.message}")
         return self._as_fit(x, solution.jac, lower, upper)
 
     def _split_by_precision(self) -> List[Tuple[Precision, Column, KernelColumns]]:
