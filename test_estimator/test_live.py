@@ -63,23 +63,50 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
     slow.stdout.fnmatch_lines(["*Against the last run here: mean |difference| of medians * %, *, 1 models"])
 
 
+def test_a_subset_however_selected_is_not_mixed_into_the_record_of_another_software(live):
+    live("--record", models=f"{MODEL},resnet18")
+    path = live.folder / "measurements.toml"
+    text = path.read_text(encoding="utf-8").replace("torch ", "torch 1.0 and not ")
+    path.write_text(text, encoding="utf-8")
+    tiny = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
+    run = live.run("test_models", *tiny, "--record", "-k", MODEL)
+    assert run.ret == pytest.ExitCode.TESTS_FAILED
+    run.stdout.fnmatch_lines(["  NOT RECORDED: --record of some models would mix records: software was *"])
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_record_that_cannot_be_written_is_one_line_and_a_failure(live):
+    live.folder.parent.parent.mkdir(parents=True)
+    live.folder.parent.write_text("a file where a folder should be", encoding="utf-8")
+    run = live("--record")
+    assert run.ret == pytest.ExitCode.TESTS_FAILED
+    run.stdout.fnmatch_lines(["  NOT RECORDED: *local-cpu*"])
+    assert not any("Traceback" in line or "INTERNALERROR" in line for line in (*run.outlines, *run.errlines))
+
+
+def test_a_benchmark_can_be_compared_with_the_last_one(live):
+    live("--benchmark-autosave")
+    run = live("--benchmark-compare")
+    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(["*0001_*"])
+
+
 SEVERAL = f"{MODEL},mobilenet_v2,mobilenet_v3_large,efficientnet_b0,resnet18"
 
 
 def test_models_with_a_baseline_are_judged_together(live):
     live("--record", "--runs", "2", models=SEVERAL)
     path = live.folder / "measurements.toml"
-    lines = [f"{MODEL} = [0.001, 0.0011]" if MODEL in line else line for line in path.read_text().splitlines()]
+    lines = [f"{MODEL} = [1e-30, 1.1e-30]" if MODEL in line else line for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines), encoding="utf-8")
     run = live("--runs", "2", models=SEVERAL)
-    assert not any("test_model[" in line and "FAILED" in line for line in run.outlines)
     run.stdout.fnmatch_lines(
         [
-            "*test_baseline*",
+            "*_ test_baseline _*",
             f"{MODEL}: REGRESSION (+* %, margin * %)",
-            "  baseline 0.001, 0.0011 ms, *",
+            "  baseline 1e-30, 1.1e-30 ms, *",
             "  If the change is meant: pytest --hardware local-cpu * --record *",
-            f"    {MODEL}  *: REGRESSION *",
+            f"    {MODEL}  *: REGRESSION *; together REGRESSION *",
             "    common to models  * (*%, margin * %)",
         ]
     )

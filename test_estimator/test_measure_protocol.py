@@ -100,6 +100,23 @@ def test_a_process_that_is_killed_takes_only_its_model_with_it(process):
     assert len(ask(process).samples_ms) == 2
 
 
+def test_an_interrupted_answer_is_not_taken_for_the_next_model_s(process):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process.measure("vgg11", 1, make_protocol("cpu", 1, 50), interrupt, interrupt)
+    assert process.pid is None
+    assert len(ask(process).samples_ms) == 2
+
+
+def test_what_a_process_was_is_known_once_it_is_closed(process):
+    known = process.environment()
+    process.close()
+    assert process.environment() == known
+    assert process.pid is None
+
+
 def test_a_process_that_does_not_start_says_why(process):
     process._command = [sys.executable, "-c", "import sys; sys.exit('no torch here')"]
     with pytest.raises(MeasurementError, match="ended with exit code 1: no torch here"):

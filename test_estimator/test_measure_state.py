@@ -11,7 +11,7 @@ from estimator.errors import UsageError
 from estimator.measure.choice import Choice, choose_device
 from estimator.measure.cpu import CpuReader
 from estimator.measure.desktop import NvmlReader, TorchReader, desktop_reader
-from estimator.measure.jetson import JetsonReader, mode_in_answer
+from estimator.measure.jetson import JetsonReader, is_jetson, mode_in_answer
 from estimator.measure.state import DeviceState, is_named, refusals_after, refusals_before
 
 DATA = Path(__file__).parent / "data" / "jetson"
@@ -93,15 +93,30 @@ def test_a_clock_below_95_percent_of_its_cap_under_load_is_refused(root):
     assert after(first, read(root)) == ""
 
 
-def test_a_gpu_that_waits_for_the_host_is_judged_by_its_highest_clock(root):
+def test_a_gpu_that_only_waits_for_the_host_may_keep_its_clock_down(root):
     full = read(root)
     for pattern in ("sys/devices/gpu.0/load", "sys/devices/platform/gpu.0/load"):
         for path in root.glob(pattern):
             path.write_text("300\n")
-    fast = read(root)
     replace(root, "sys/class/devfreq/*/cur_freq", "306000000\n")
-    assert after(full, fast, read(root)) == ""
-    assert "the gpu clock was 306 MHz" in after(full, read(root))
+    assert after(full, read(root)) == ""
+    for path in root.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"):
+        path.write_text("729600\n")
+    assert "the cpu clock was 730 MHz" in after(full, read(root))
+
+
+@pytest.mark.parametrize("name", ["NVIDIA Orin Nano Developer Kit", "NVIDIA Orin NX Developer Kit"])
+def test_a_jetson_that_does_not_say_so_by_name_is_one(root, name):
+    (root / "proc/device-tree/model").write_text(name + "\0")
+    assert not is_jetson(root)
+    (root / "proc/device-tree/compatible").write_text("nvidia,p3768-0000+p3767-0003\0nvidia,tegra234\0")
+    assert is_jetson(root)
+    assert is_named("Jetson-" + "-".join(name.split()[1:3]), read(root).name)
+
+
+def test_a_slice_of_a_gpu_is_not_that_gpu():
+    assert is_named("NVIDIA-H100", "NVIDIA H100 80GB HBM3")
+    assert not is_named("NVIDIA-H100", "NVIDIA H100 80GB HBM3 MIG 1g.10gb")
 
 
 def test_another_process_on_the_gpu_is_refused(root):

@@ -9,23 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from estimator.files import read_toml
 from estimator.measure.together import LEAST_SHARING, judge_together
-from estimator.measure.verdict import FASTER, REGRESSION, SAME
+from estimator.measure.verdict import FASTER, REGRESSION, SAME, judge
 
-FOLDER = Path(__file__).parents[1] / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1"
-RUNS_MS = read_toml(FOLDER / "measurements.toml")["runs_ms"]
-GOLDENS = {name: FOLDER / "test_models" / f"test_model[{name}].json" for name in RUNS_MS}
-HOST_BOUND = [name for name, path in GOLDENS.items() if json.loads(path.read_text("utf-8"))["bound"] == "host"]
+RECORD = json.loads((Path(__file__).parent / "data" / "three-runs.json").read_text("utf-8"))
+RUNS_MS = {name: row["runs_ms"] for name, row in RECORD.items()}
+HOST_BOUND = [name for name, row in RECORD.items() if row["bound"] == "host"]
 LOGS = {name: [math.log(ms) for ms in runs] for name, runs in RUNS_MS.items()}
-SMOOTHING, DRAWS = 0.5, 3000
+SMOOTHING, DRAWS = 0.5, 8000
 
 FOUND = (
     *("resnet50", "resnet101", "efficientnet_b2", "vgg11", "vgg16", "vgg19"),
-    *("vit_b_16", "vit_l_16", "vit_l_32", "vit_h_14", "maxvit_t"),
+    *("vit_l_16", "vit_l_32", "vit_h_14", "maxvit_t"),
 )
 """A 10 % slowdown of one of these alone is found by three runs against the three recorded ones."""
-FOUND_AGAINST_TEN = (*FOUND, "resnet18", "resnet34", "resnet152", "mobilenet_v2", "mobilenet_v3_large", "vit_b_32")
+FOUND_AGAINST_TEN = (
+    *FOUND,
+    "vit_b_16",
+    "resnet18",
+    "resnet34",
+    "resnet152",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "vit_b_32",
+)
 """... against a baseline of ten. What is left of the others differs by 3 to 20 % between processes: not found."""
 
 
@@ -56,13 +63,14 @@ def draw(source, count):
 
 @lru_cache(maxsize=None)
 def false_alarms(baseline):
-    """How often each model alarms, and the common speed, when nothing changed."""
+    """How often each model alarms, alone or together, and the common speed, when nothing changed."""
     source, found, common = random.Random(baseline), dict.fromkeys(LOGS, 0), 0
     for _ in range(DRAWS):
-        verdicts = judge_together(draw(source, baseline), draw(source, 3), HOST_BOUND)
+        before, now = draw(source, baseline), draw(source, 3)
+        verdicts = judge_together(before, now, HOST_BOUND)
         common += verdicts.common.alarms
-        for name in verdicts.alarms:
-            found[name] += 1
+        for name in LOGS:
+            found[name] += verdicts.models[name].alarms or judge(before[name], now[name]).alarms
     return {name: count / DRAWS for name, count in found.items()}, common / DRAWS
 
 
@@ -106,6 +114,18 @@ def test_what_slows_every_host_bound_model_alike_is_the_common_speed():
     assert verdicts.common.word == REGRESSION
     assert verdicts.common.change_pct == pytest.approx(30)
     assert verdicts.alarms == []
+
+
+@pytest.mark.parametrize(("baseline", "least"), [(3, 0.6), (10, 0.99)])
+def test_a_fifth_more_in_all_host_bound_models_alarms_somewhere(baseline, least):
+    source, hits = random.Random(baseline), 0
+    for _ in range(200):
+        before, now = draw(source, baseline), draw(source, 3)
+        now = {name: [1.2 * ms for ms in runs] if name in HOST_BOUND else runs for name, runs in now.items()}
+        verdicts = judge_together(before, now, HOST_BOUND)
+        alone = any(judge(before[name], now[name]).alarms for name in LOGS)
+        hits += alone or verdicts.common.alarms or bool(verdicts.alarms)
+    assert hits / 200 > least
 
 
 def test_one_model_does_not_move_the_common_speed():

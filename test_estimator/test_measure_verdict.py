@@ -1,5 +1,6 @@
 """Verdicts on resampled real runs: few false alarms, slower and faster alike, and honest about what they miss."""
 
+import json
 import math
 import random
 import statistics
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from estimator.files import read_toml
 from estimator.measure.verdict import (
     FASTER,
     FLOOR_PCT,
@@ -19,13 +19,14 @@ from estimator.measure.verdict import (
     student_t,
 )
 
-RECORD = Path(__file__).parents[1] / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1" / "measurements.toml"
-RUNS_MS = read_toml(RECORD)["runs_ms"]
+RECORD = Path(__file__).parent / "data" / "three-runs.json"
+"""The first record of the Jetson, kept as it is: what is said here of a model must not move with a new baseline."""
+RUNS_MS = {name: row["runs_ms"] for name, row in json.loads(RECORD.read_text("utf-8")).items()}
 SMOOTHING = 0.5
 
-STEADY = ("vgg11", "vgg16", "vgg19", "vit_b_16", "vit_l_16", "vit_h_14")
+STEADY = ("vgg11", "vgg16", "vgg19", "vit_l_16", "vit_h_14")
 """A 10 % slowdown is found by three runs against the three recorded ones."""
-STEADY_AGAINST_TEN = (*STEADY, "resnet18", "resnet34", "resnet152")
+STEADY_AGAINST_TEN = (*STEADY, "vit_b_16", "resnet18", "resnet34", "resnet152")
 """... against a baseline of ten. The others' processes differ by 3 to 20 % of themselves: there it is not found."""
 
 

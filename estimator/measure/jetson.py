@@ -42,7 +42,8 @@ class JetsonReader(StateReader):
         )
 
     def _name(self) -> str:
-        return (_text(self._root / "proc/device-tree/model") or "no Jetson").rstrip("\0\n ")
+        name = (_text(self._root / "proc/device-tree/model") or "no Jetson").rstrip("\0\n ")
+        return name if "jetson" in name.lower() else name.replace("NVIDIA", "NVIDIA Jetson", 1)
 
     def _mode_id(self) -> Optional[int]:
         found = re.search(r"pmode:0*(\d+)", _text(self._root / "var/lib/nvpmodel/status") or "")
@@ -104,8 +105,9 @@ class JetsonReader(StateReader):
 
 
 def is_jetson(root: Path = Path("/")) -> bool:
-    """Whether the machine below `root` is a Jetson."""
-    return "jetson" in (_text(root / "proc/device-tree/model") or "").lower()
+    """Whether the machine below `root` is a Jetson; under JetPack 5, Orin Nano and Orin NX do not say so by name."""
+    named = "jetson" in (_text(root / "proc/device-tree/model") or "").lower()
+    return named or "nvidia,tegra" in (_text(root / "proc/device-tree/compatible") or "")
 
 
 def _is_soctherm(path: Path) -> bool:

@@ -44,6 +44,7 @@ class MeasuringProcess:
         self._command = [sys.executable, "-m", "estimator.measure", "--device", device, "--precision", precision]
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._environment: Mapping[str, Any] = {}
+        self._greeted = False
         self._errors: Any = None
         self._unread = b""
 
@@ -55,7 +56,7 @@ class MeasuringProcess:
     def start(self) -> None:
         """Starts the process, which loads torch meanwhile, unless it runs."""
         if self._process is None:
-            self._errors, self._unread, self._environment = tempfile.TemporaryFile(), b"", {}  # noqa: SIM115  closed by close()
+            self._errors, self._unread, self._greeted = tempfile.TemporaryFile(), b"", False  # noqa: SIM115  closed by close()
             root = str(Path(__file__).parents[2])
             path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
             self._process = subprocess.Popen(
@@ -67,10 +68,19 @@ class MeasuringProcess:
             )
 
     def environment(self) -> Mapping[str, Any]:
-        """Returns versions, switches and device as the process sees them; MeasurementError if it does not start."""
+        """Returns versions, switches and device as the process sees them, also once it is closed.
+
+        MeasurementError if it does not start.
+        """
+        if self._process is None and self._environment:
+            return self._environment
+        return self._greeting()
+
+    def _greeting(self) -> Mapping[str, Any]:
         self.start()
-        if not self._environment:
+        if not self._greeted:
             self._environment = self._answer("hello", "start", lambda *_: None, lambda: None)
+            self._greeted = True
         return self._environment
 
     def measure(
@@ -95,7 +105,7 @@ class MeasuringProcess:
     def _ask(
         self, request: Mapping[str, Any], what: str, progress: Progress, tick: Callable[[], None]
     ) -> Dict[str, Any]:
-        self.environment()
+        self._greeting()
         assert self._process is not None
         assert self._process.stdin is not None
         try:
@@ -114,12 +124,21 @@ class MeasuringProcess:
             self._process = None
 
     def _answer(self, kind: str, what: str, progress: Progress, tick: Callable[[], None]) -> Dict[str, Any]:
+        try:
+            return self._next(kind, what, progress, tick)
+        except MeasurementError:
+            raise
+        except BaseException:
+            self.close()  # what it would still answer must not be taken for the next model's
+            raise
+
+    def _next(self, kind: str, what: str, progress: Progress, tick: Callable[[], None]) -> Dict[str, Any]:
         for message in self._messages(what, tick):
             found = message.pop("kind")
             if found == "progress":
                 progress(message["phase"], message["done"], message["of"])
             elif found == "error":
-                if kind == "hello":
+                if kind == "hello" or message.get("fatal"):
                     self.close()
                 raise MeasurementError(f"{what}: {message['message']}")
             elif found == kind:

@@ -46,6 +46,8 @@ def is_named(hardware: str, name: str, memory_gib: Optional[float] = None) -> bo
     A size of memory ("32GB") may be missing from the name, where the device has about that much.
     """
     words = set(_words(name))
+    if "mig" in words:  # a slice of a GPU is not that GPU
+        return False
     return all(word in words or _is_size(word, memory_gib) for word in _words(hardware) if word != "nvidia")
 
 
@@ -100,7 +102,7 @@ def refusals_after(before: DeviceState, during: Sequence[DeviceState], after: De
 def _slow_clocks(during: Sequence[DeviceState]) -> Iterator[str]:
     for name in sorted({name for state in during for name in state.caps_mhz}):
         seen = [s for s in during if name in s.clocks_mhz and name in s.caps_mhz]
-        if not seen:
+        if not seen or _never_busy(seen, name):
             continue
         cap_mhz, clock_mhz = seen[-1].caps_mhz[name], _under_load_mhz(seen, name)
         if clock_mhz < LEAST_CLOCK_SHARE * cap_mhz:
@@ -110,7 +112,12 @@ def _slow_clocks(during: Sequence[DeviceState]) -> Iterator[str]:
             )
 
 
+def _never_busy(seen: Sequence[DeviceState], name: str) -> bool:
+    """Whether a device only waited for its host: a governor that left its clock down then slowed nothing."""
+    return name != "cpu" and all(s.load is not None and s.load < _BUSY for s in seen)
+
+
 def _under_load_mhz(seen: Sequence[DeviceState], name: str) -> float:
-    """The median while the device was busy; where it never was (the host is the slower one), the highest."""
-    busy = [s.clocks_mhz[name] for s in seen if s.load is not None and s.load >= _BUSY]
+    """Of a device the median while it was busy; of the host, or where nothing says how busy it was, the highest."""
+    busy = [s.clocks_mhz[name] for s in seen if name != "cpu" and s.load is not None and s.load >= _BUSY]
     return statistics.median(busy) if busy else max(s.clocks_mhz[name] for s in seen)

@@ -17,6 +17,8 @@ from .verdict import Verdict, judge_logs, logs
 
 LEAST_SHARING = 5
 """Fewer models than this do not tell what is common to them."""
+ALPHA = 0.0015
+"""Level of the intervals beside the common speed, see `verdict.ALPHA`."""
 Runs = Mapping[str, Sequence[float]]
 
 
@@ -50,8 +52,8 @@ def judge_together(baseline_ms: Runs, live_ms: Runs, sharing: Collection[str]) -
     models: Dict[str, Verdict] = {}
     for name in names:
         left = [x - y for x, y in zip(deviations[name], common if name in sharing else nothing)]
-        models[name] = judge_logs(left[:recorded], left[recorded:])
-    return Together(judge_logs(common[:recorded], common[recorded:]), models)
+        models[name] = judge_logs(left[:recorded], left[recorded:], ALPHA)
+    return Together(judge_logs(common[:recorded], common[recorded:], ALPHA), models)
 
 
 def _comparable(baseline_ms: Runs, live_ms: Runs) -> List[str]:

@@ -17,8 +17,9 @@ import statistics
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
-ALPHA = 0.002
-"""Level of the interval: with the recorded runs resampled, which are no normal distribution, below 1 % false alarms."""
+ALPHA = 0.0008
+"""Level of the interval: with the recorded runs resampled, which are no normal distribution, a model judged alone and
+together (`together.ALPHA`) alarms falsely in less than 1 %."""
 FLOOR_PCT = 3.0
 """No difference smaller than this is ever a verdict."""
 
@@ -59,10 +60,10 @@ def judge(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> Verdict:
     return judge_logs(logs(baseline_ms), logs(live_ms))
 
 
-def judge_logs(before: Sequence[float], now: Sequence[float]) -> Verdict:
+def judge_logs(before: Sequence[float], now: Sequence[float], alpha: float = ALPHA) -> Verdict:
     """Returns the verdict on logarithms of latencies, one per run; neither side may be empty."""
     change = statistics.fmean(now) - statistics.fmean(before)
-    margin = log_margin(spread(before, now), len(before), len(now))
+    margin = log_margin(spread(before, now), len(before), len(now), alpha)
     if margin is None:
         return Verdict(UNJUDGED, _percent(change))
     word = SAME if abs(change) <= margin else REGRESSION if change > 0 else FASTER
@@ -94,11 +95,13 @@ def spread_pct(*runs_ms: Sequence[float]) -> Optional[float]:
     return None if found is None else 100 * found
 
 
-def log_margin(spread_log: Optional[float], baseline_runs: int, live_runs: int) -> Optional[float]:
+def log_margin(
+    spread_log: Optional[float], baseline_runs: int, live_runs: int, alpha: float = ALPHA
+) -> Optional[float]:
     """Returns the logarithm beyond which a change is a verdict; None where the spread is not known."""
     if spread_log is None:
         return None
-    t = student_t(1 - ALPHA, baseline_runs + live_runs - 2)
+    t = student_t(1 - alpha, baseline_runs + live_runs - 2)
     return max(math.log1p(FLOOR_PCT / 100), t * spread_log * math.sqrt(1 / baseline_runs + 1 / live_runs))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import math
@@ -51,14 +52,20 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send) -> N
             send(_answer(device, precision, json.loads(line), send))
 
 
+def _is_fatal(error: Exception) -> bool:
+    """Whether the device is of no more use to this process: an error of CUDA itself stays until the process ends."""
+    return "CUDA error" in str(error) and "out of memory" not in str(error)
+
+
 def _answer(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
     try:
         work = _calibrate if "chains" in request else _measure
         return {"kind": "done", **work(device, precision, request, send)}
     except Exception as error:
-        return {"kind": "error", "message": _one_line(error)}
+        return {"kind": "error", "message": _one_line(error), "fatal": _is_fatal(error)}
     finally:
-        _release(device)
+        with contextlib.suppress(RuntimeError):
+            _release(device)
 
 
 def _one_line(error: Exception) -> str:

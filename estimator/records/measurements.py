@@ -15,6 +15,8 @@ from ..files import read_toml, write_atomically
 FILE_NAME = "measurements.toml"
 PROVENANCE_KEYS = ("board", "mode", "software", "protocol", "clocks", "date", "source")
 """What every record must say about itself; further keys are welcome."""
+PARTIAL = "partial_"
+"""What the key of a note begins with that names models recorded by themselves."""
 _TABLES = ("provenance", "runs_ms")
 
 
@@ -25,6 +27,12 @@ class Measurements:
     path: Path
     provenance: Mapping[str, str]
     runs_ms: Mapping[str, Tuple[float, ...]]
+
+    @property
+    def partial(self) -> Tuple[str, ...]:
+        """Returns the models that were recorded by themselves, after the others."""
+        notes = [text for key, text in self.provenance.items() if key.startswith(PARTIAL)]
+        return tuple(name for note in notes for name in note.split(":")[0].split(", "))
 
     def median_ms(self, model: str) -> Optional[float]:
         """Returns the median over the model's runs in ms, or None where it was not measured."""

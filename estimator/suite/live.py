@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Union
 
 import pytest
 
@@ -23,7 +23,6 @@ from .calibrating import Calibration
 from .checks import Golden
 from .live_options import LiveOptions
 from .live_report import (
-    COMMON,
     LiveResult,
     band_problem,
     common_problem,
@@ -58,12 +57,12 @@ class Live:
     def __init__(self, config: pytest.Config, settings: Settings, options: LiveOptions) -> None:
         self._config, self._settings, self._options = config, settings, options
         configuration = settings.configuration
-        power_mode = configuration.thermal_profile if is_jetson() else None
+        named = is_jetson() and configuration.hardware != LOCAL_CPU
+        power_mode = configuration.thermal_profile if named else None
         self.session = LiveSession(configuration, power_mode, options, Progress(self._progress_writer()))
         self._results: Dict[str, LiveResult] = {}
         self._recorded_line: Optional[str] = None
         self._calibration: Optional[Calibration] = None
-        self._judges_together = False
         if getattr(config.option, "benchmark_storage", None) == _STORAGE:
             config.option.benchmark_storage = f"{_STORAGE}/{configuration.hardware}/{configuration.label}"
 
@@ -87,13 +86,15 @@ class Live:
         recorded = self._settings.measurements.runs_ms
         return not self._options.record and sum(m.name in recorded for m in self._settings.models) >= LEAST_SHARING
 
-    def start(self, subjects: List[Subject], judges_together: bool = False) -> None:
+    def start(self, subjects: List[Subject]) -> None:
         """Starts the processes that will measure these subjects, all models or all patterns."""
-        self._judges_together = judges_together
         if any(isinstance(subject, Pattern) for subject in subjects):
             self._settings = settings_of(self._config, self._settings.configuration, PATTERN_KIND)
         self.session.progress.models = len(subjects)
-        self.session.start()
+        try:
+            self.session.start()
+        except MeasurementRefused as refused:
+            pytest.exit(f"not measured, refused: {refused}", returncode=int(pytest.ExitCode.TESTS_FAILED))
 
     @property
     def _has_estimates(self) -> bool:
@@ -181,14 +182,13 @@ class Live:
     def check(self, result: LiveResult) -> None:
         """Fails with what is wrong with the estimate, its band, or the latency since the baseline.
 
-        While recording, the old baseline and the golden that goes with it are only spoken of, not asserted. Where all
-        models are judged together at the end, the baseline is left to that.
+        While recording, the old baseline and the golden that goes with it are only spoken of, not asserted.
         """
         __tracebackhide__ = True
         problems = [
             *self._golden_problems(result),
             *band_problem(result, self._settings),
-            *([] if self._judges_together else verdict_problem(result, self._settings)),
+            *verdict_problem(result, self._settings),
         ]
         if problems and not self._options.record:
             pytest.fail("\n".join(problems), pytrace=False)
@@ -196,26 +196,22 @@ class Live:
     def check_baseline(self) -> None:
         """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
         __tracebackhide__ = True
-        results, together = self._judged()
+        together = self._together()
         problems = [] if together is None else list(common_problem(together.common))
-        problems += [line for result in results for line in verdict_problem(result, self._settings)]
+        for result in self._results.values():
+            if together is not None and result.measured.model in together.models:
+                beside = replace(result, verdict=together.models[result.measured.model])
+                problems += verdict_problem(beside, self._settings)
         if problems:
             pytest.fail("\n".join(problems), pytrace=False)
 
-    def _judged(self) -> Tuple[List[LiveResult], Optional[Together]]:
-        """The results with the verdicts that hold: together where enough models share a speed, else each its own."""
-        results = list(self._results.values())
-        together = self._together(results) if self._judges_together else None
-        if together is None:
-            return results, None
-        return [replace(r, verdict=together.models.get(r.measured.model, r.verdict)) for r in results], together
-
-    def _together(self, results: Sequence[LiveResult]) -> Optional[Together]:
+    def _together(self) -> Optional[Together]:
         """On a CPU all models share its speed, on a GPU those that its host keeps waiting."""
         everywhere = self._settings.configuration.hardware == LOCAL_CPU
+        results, recorded = self._results.values(), self._settings.measurements
         sharing = {r.measured.model for r in results if everywhere or r.comparison.bound == "host"}
-        live_ms = {result.measured.model: result.measured.runs_ms for result in results}
-        return judge_together(self._settings.measurements.runs_ms, live_ms, sharing)
+        baseline_ms = {name: runs for name, runs in recorded.runs_ms.items() if name not in recorded.partial}
+        return judge_together(baseline_ms, {r.measured.model: r.measured.runs_ms for r in results}, sharing)
 
     def _golden_problems(self, result: LiveResult) -> List[str]:
         """A machine's own CPU has no goldens: its profile is its own."""
@@ -225,17 +221,27 @@ class Live:
 
     def device_info(self) -> Dict[str, Any]:
         """Returns the device, its mode and its software, for pytest-benchmark's JSON."""
-        configuration, environment = self._settings.configuration, dict(self.session.environment())
+        configuration = self._settings.configuration
+        if not self.session.started:  # --benchmark-compare asks before anything runs
+            return {"hardware": configuration.hardware, "configuration": configuration.label}
+        environment = self.session.environment()
         known = {key: environment.get(key) for key in ("name", "torch", "torchvision", "cuda", "cudnn", "threads")}
         return {"hardware": configuration.hardware, "configuration": configuration.label, **known}
 
-    def finish(self, completed: bool) -> None:
-        """Ends the processes; writes the baseline if that was asked for and the run was not cut short."""
+    def finish(self, completed: bool) -> bool:
+        """Ends the processes; writes the baseline if that was asked for and the run was not cut short.
+
+        Returns False where it could not be written.
+        """
         try:
             if completed and self._options.record:
                 self._recorded_line = record(self.session, self._settings.measurements, self._config.rootpath)
+        except (OSError, GoldenLatencyError) as error:
+            self._recorded_line = f"NOT RECORDED: {error}"
+            return False
         finally:
             self.session.close()
+        return True
 
     def summary(self) -> Iterator[str]:
         """Yields the lines below the table: each model's runs and verdict, what the run cost, how it repeats."""
@@ -243,10 +249,8 @@ class Live:
             yield from self._calibration.lines
         if not self._results:
             return
-        results, together = self._judged()
-        yield from live_lines(results)
-        if together is not None:
-            yield f"    {COMMON:<22} {'':>30}  {together.common.text}"
+        together = None if self._options.record else self._together()
+        yield from live_lines(list(self._results.values()), together)
         yield ""
         yield cost_line(self.session.measuring_s)
         yield from repeat_lines(self.session)

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence
 
 from ..compare import BANDS_PCT, UNMEASURED, Comparison
 from ..hardware.local import LOCAL_CPU
+from ..measure.together import Together
 from ..measure.verdict import Verdict
 from ..records.kinds import MODEL_KIND
 from .measuring import Measured
@@ -81,15 +82,19 @@ def _measured_text(result: LiveResult) -> str:
     return f"{measured.median_ms} ms (median of {len(measured.runs)} runs: {runs}; {len(measured.samples_ms)} rounds)"
 
 
-def live_lines(results: Sequence[LiveResult]) -> Iterator[str]:
-    """Yields the table of medians, noise, runs and verdicts."""
+def live_lines(results: Sequence[LiveResult], together: Optional[Together] = None) -> Iterator[str]:
+    """Yields the table of medians, noise, runs and verdicts: each model's alone, and beside what models share."""
     yield f"  {'Live':<24} {'median':>10} {'p90':>10} {'noise':>8}  runs (ms), against the baseline"
     yield "  " + "-" * 82
     for result in results:
         measured = result.measured
         runs = ", ".join(f"{ms:.4g}" for ms in measured.runs_ms)
         figures = f"{measured.median_ms:>10.2f} {measured.p90_ms:>10.2f} {result.noise_pct:>6.1f} %"
-        yield f"    {measured.model:<22} {figures}  {runs}: {result.verdict.text}"
+        beside = together.models.get(measured.model) if together is not None else None
+        text = result.verdict.text + (f"; together {beside.text}" if beside is not None else "")
+        yield f"    {measured.model:<22} {figures}  {runs}: {text}"
+    if together is not None:
+        yield f"    {COMMON:<22} {'':>30}  {together.common.text}"
 
 
 def cost_line(measuring_s: float) -> str:

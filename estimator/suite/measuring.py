@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..compare import significant
-from ..errors import MeasurementRefused
+from ..errors import MeasurementError, MeasurementRefused
 from ..hardware.local import LOCAL_CPU
 from ..measure.cpu import CpuReader
 from ..measure.desktop import desktop_reader
@@ -98,18 +98,31 @@ class LiveSession:
     start_s: float = field(default_factory=time.time)
     _processes: List[MeasuringProcess] = field(default_factory=list)
     _reader: Optional[StateReader] = None
+    _lock: Any = None
 
     def start(self) -> None:
-        """Starts the processes, which load torch while pytest goes on."""
-        device, precision = self.options.choice.device, self.configuration.precision
+        """Starts the processes, which load torch while pytest goes on.
+
+        A GPU is locked from here on: processes that only wait hold a part of it. MeasurementRefused if it stays taken.
+        """
+        device, precision = self._device, self.configuration.precision
+        if device == "cuda":
+            self._lock = _acquired(device)
         self._processes = [MeasuringProcess(device, precision) for _ in range(self.options.runs)]
         for process in self._processes:
             process.start()
 
     def close(self) -> None:
-        """Ends the processes."""
+        """Ends the processes and lets go of the device."""
         for process in self._processes:
             process.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def started(self) -> bool:
+        """Whether there are processes to measure."""
+        return bool(self._processes)
 
     def environment(self) -> Mapping[str, Any]:
         """Returns versions, switches and device as the first process sees them."""
@@ -144,17 +157,14 @@ class LiveSession:
 
     @contextmanager
     def _device_alone(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(lock_path(self._device), timeout=_LOCK_WAIT_S)
+        lock = _acquired(self._device) if self._lock is None else None
         try:
-            with lock:
-                yield
-        except Timeout:
-            raise MeasurementRefused(f"another measurement has held {lock.lock_file} for {_LOCK_WAIT_S} s") from None
-        except OSError as error:
-            raise MeasurementRefused(f"the device's lock cannot be taken: {error}") from error
+            for process in self._processes:
+                process.environment()  # all have loaded torch before one measures
+            yield
         finally:
+            if lock is not None:
+                lock.release()
             self.progress.finish_model()
 
     def _watched(self, work: Callable[[Tick], _T]) -> Tuple[_T, DeviceState, Tuple[DeviceState, ...], DeviceState]:
@@ -174,6 +184,10 @@ class LiveSession:
             model, self.configuration.batch_size, self.options.protocol, self._show(model, run), tick
         )
         self.measuring_s += result.warmup_s + result.rounds_s
+        if not result.finite:
+            raise MeasurementError(
+                f"{model}: its output is not finite: what was timed is no forward pass to compare with"
+            )
         return result
 
     def _show(self, what: str, run: str) -> Callable[[str, int, int], None]:
@@ -210,6 +224,22 @@ class LiveSession:
 def lock_path(device: str) -> Path:
     """Returns the file that is locked around each measurement on this machine's "cpu" or "cuda"."""
     return Path(tempfile.gettempdir()) / f"golden-latency-{device}.lock"
+
+
+def _acquired(device: str) -> Any:
+    """Returns the lock of the device, taken; MeasurementRefused where another measurement keeps it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(
+        lock_path(device), timeout=_LOCK_WAIT_S, mode=0o666
+    )  # whoever measures here next may be another user
+    try:
+        lock.acquire()
+    except Timeout:
+        raise MeasurementRefused(f"another measurement has held {lock.lock_file} for {_LOCK_WAIT_S} s") from None
+    except OSError as error:
+        raise MeasurementRefused(f"the device's lock cannot be taken: {error}") from error
+    return lock
 
 
 def _refuse(reasons: Any) -> None:

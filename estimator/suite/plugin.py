@@ -224,7 +224,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     subjects = [subject for subject in map(_subject_of, session.items) if subject is not None]
     calibrates = any(item.get_closest_marker(_CALIBRATES) for item in session.items)
     if live is not None and not session.config.option.collectonly and (subjects or calibrates):
-        live.start(subjects, any(item.get_closest_marker(_AGAINST_BASELINE) for item in session.items))
+        live.start(subjects)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -237,8 +237,9 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: Di
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the files of `--output` and the baseline of `--record`, unless the run was cut short."""
     live = session.config.stash.get(_LIVE, None)
-    if live is not None:
-        live.finish(exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED))
+    ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
+    if live is not None and not live.finish(ended and not session.shouldstop):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     collector = session.config.stash.get(_COLLECTOR, None)
     if (
         collector is None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import statistics
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ..errors import MeasurementRefused
 from ..files import write_atomically
 from ..hardware.local import cache_folder
 from ..measure.environment import driver_version
-from ..records.measurements import Measurements, write_measurements
+from ..records.measurements import PARTIAL, Measurements, load_measurements, write_measurements
 
 if TYPE_CHECKING:
     from .measuring import LiveSession, Measured
@@ -40,32 +41,50 @@ def record(session: LiveSession, old: Measurements, root: Path) -> Optional[str]
 
     Rows that were not measured now stay if device and software are those of the record, else they go.
     """
+    from filelock import FileLock
+
+    from .measuring import lock_path
+
     if not session.measured:
         return None
-    merged = merge(old, provenance(session, root), {name: m.runs_ms for name, m in session.measured.items()})
-    merged.path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in merged.path.parent.glob(f".{merged.path.name}.*.tmp"):
-        left_over.unlink()  # of a recording that was killed
-    write_measurements(merged)
+    about, rows = provenance(session, root), {name: m.runs_ms for name, m in session.measured.items()}
+    old.path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock_path("recording"), mode=0o666):  # another recording may have written meanwhile
+        merged = _merged_with_what_is_there(session, old.path, about, rows)
+        for left_over in merged.path.parent.glob(f".{merged.path.name}.*.tmp"):
+            left_over.unlink()  # of a recording that was killed
+        write_measurements(merged)
     left_out = [f"{name} ({reason})" for name, reason in session.refused.items()]
     return f"Recorded {len(session.measured)} figures to {merged.path}" + (
         f"; left out: {'; '.join(left_out)}" if left_out else ""
     )
 
 
-def merge(old: Measurements, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Measurements:
-    """Returns the record with these rows replaced: of the same device and software, or of the new one alone."""
+def _merged_with_what_is_there(
+    session: LiveSession, path: Path, about: Mapping[str, str], rows: Mapping[str, Sequence[float]]
+) -> Measurements:
+    old = load_measurements(path, _known_names())
+    if not {*rows, *session.refused} >= {*old.runs_ms}:  # -k and node ids select, too
+        refuse_mixing(session, old)
+    return merge(old, about, rows)
+
+
+def _known_names() -> List[str]:
     from ..patterns import PATTERNS
     from ..zoo import MODELS
 
+    return [*(model.name for model in MODELS), *(pattern.name for pattern in PATTERNS)]
+
+
+def merge(old: Measurements, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Measurements:
+    """Returns the record with these rows replaced: of the same device and software, or of the new one alone."""
     same = bool(old.runs_ms) and all(old.provenance[key] == new[key] for key in _IDENTITY)
     merged = {**(old.runs_ms if same else {}), **{name: tuple(runs) for name, runs in rows.items()}}
-    names = [*(model.name for model in MODELS), *(pattern.name for pattern in PATTERNS)]
-    ordered = {name: merged[name] for name in names if name in merged}
+    ordered = {name: merged[name] for name in _known_names() if name in merged}
     if not same or set(rows) >= set(old.runs_ms):
         return Measurements(old.path, dict(new), ordered)
     changed = "; ".join(f"{key}: {value}" for key, value in new.items() if old.provenance.get(key) != value)
-    note = {f"partial_{_key(new['date'])}": f"{', '.join(rows)}: {changed}"}
+    note = {f"{PARTIAL}{_key(new['date'])}": f"{', '.join(rows)}: {changed}"}
     return Measurements(old.path, {**old.provenance, **note}, ordered)
 
 
@@ -81,7 +100,7 @@ def provenance(session: LiveSession, root: Path) -> Dict[str, str]:
         "protocol": "eager module, seeded random weights, eval(), no_grad(), "
         f"batch {session.configuration.batch_size}, {session.configuration.precision}; "
         f"{options.protocol.text}, median; {_timed_by(options.choice.device)}",
-        "runs": f"{options.runs}, each a fresh process; models take turns",
+        "runs": f"{options.runs}, each a fresh process for all models; the runs of a model follow each other",
         "clocks": _clocks(seen),
         "temperature": f"{_temperature(seen[0].before)} at the start, {_temperature(seen[-1].after)} at the end",
         "page_faults": f"at most {max(run.page_faults for m in seen for run in m.runs)} a forward",
@@ -162,8 +181,9 @@ def repeat_lines(session: LiveSession) -> Iterator[str]:
             f"  Against the last run here: mean |difference| of medians {mean_pct:.1f} %, "
             f"max {most_pct:.1f} %, {len(differences)} models"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps({**before, **now}, indent=1) + "\n")
+    with contextlib.suppress(OSError):  # it only serves the next run's comparison
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps({**before, **now}, indent=1) + "\n")
 
 
 def _last_run(path: Path) -> Dict[str, float]:
