@@ -142,6 +142,18 @@ def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded
     assert not live.folder.joinpath("measurements.toml").exists()
 
 
+def test_what_cannot_be_checked_of_a_device_is_said(live):
+    cpu = live.suite.path / "estimator" / "measure" / "cpu.py"
+    text = cpu.read_text(encoding="utf-8")
+    head = "class CpuReader(StateReader):\n"
+    blind = text.replace(head, f'{head}    unchecked = "it is blind"\n')
+    assert blind != text
+    cpu.write_text(blind, encoding="utf-8")
+    run = live()
+    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(["  it is blind"])
+
+
 REFUSED = {
     "workers": (("--device", "cpu", "-n2"), "--device cpu cannot be combined with -n: *; leave -n out, or replay *"),
     "update": (("--device", "cpu", "--snapshot-update"), "--snapshot-update cannot be combined with a live device: *"),

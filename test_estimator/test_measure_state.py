@@ -175,7 +175,9 @@ class FakeNvml:
 
 
 def test_a_desktop_gpu_says_how_it_is_through_nvml():
-    state = NvmlReader(FakeNvml(), visible="").read()
+    reader = NvmlReader(FakeNvml(), visible="")
+    state = reader.read()
+    assert reader.unchecked == ""
     assert (state.name, state.power_mode, state.temperature_c) == ("NVIDIA H100 80GB HBM3", "700W", 61.0)
     assert state.load is None  # what a driver does not support is not known
     reasons = "; ".join(refusals_before(state, "NVIDIA-H100", None))
@@ -187,6 +189,7 @@ def test_without_nvml_the_name_is_what_torch_says(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
     reader = desktop_reader({"name": "NVIDIA H100 80GB HBM3", "memory_gib": 79.1})
     assert isinstance(reader, TorchReader)
+    assert "throttling and other users were not checked: pip install nvidia-ml-py" in reader.unchecked
     assert reader.read() == DeviceState("NVIDIA H100 80GB HBM3", memory_gib=79.1)
 
 

@@ -78,6 +78,8 @@ def _decoded(text: Any) -> str:
 class TorchReader(StateReader):
     """What the measuring process's torch knows: the GPU's name and memory; neither clocks nor other users."""
 
+    unchecked = "the GPU's clocks, throttling and other users were not checked: pip install nvidia-ml-py"
+
     def __init__(self, environment: Mapping[str, Any]) -> None:
         self._environment = environment
 

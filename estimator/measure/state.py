@@ -33,7 +33,12 @@ class DeviceState:
 
 
 class StateReader:
-    """Reads the state of a device; one implementation per kind of device."""
+    """Reads the state of a device; one implementation per kind of device.
+
+    `unchecked` says what it can never see, and what to do about it; empty where it sees all that is asked for.
+    """
+
+    unchecked: str = ""
 
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now; `own_pids` do not count as other users."""

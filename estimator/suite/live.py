@@ -257,6 +257,8 @@ class Live:
         faults = max(run.page_faults for m in self.session.measured.values() for run in m.runs)
         threads = int(self.session.environment()["threads"])
         yield f"  {threads} threads; at most {faults} page faults a forward"
+        if self.session.unchecked:
+            yield f"  {self.session.unchecked}"
         yield from self._calibration_notes(threads)
         if self._recorded_line:
             yield f"  {self._recorded_line}"

@@ -207,6 +207,11 @@ class LiveSession:
         """Returns the state of the device now."""
         return self._state(self._state_reader())
 
+    @property
+    def unchecked(self) -> str:
+        """Returns what could not be checked of the device, empty if nothing."""
+        return self._state_reader().unchecked
+
     def _state(self, reader: StateReader) -> DeviceState:
         return reader.read([process.pid for process in self._processes if process.pid is not None])
 
