@@ -51,7 +51,7 @@ def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
     monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
     monkeypatch.delenv("CI", raising=False)
-    measuring = suite.path / "estimator" / "suite" / "measuring.py"
+    measuring = suite.path / "estimator" / "measure" / "session.py"
     text = measuring.read_text(encoding="utf-8")
     assert '"cpu": 30.0' in text
     measuring.write_text(text.replace('"cpu": 30.0', '"cpu": 1e9'), encoding="utf-8")

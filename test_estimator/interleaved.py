@@ -24,7 +24,7 @@ def main(folder, turns, share, *names):
 
     from estimator.calibration.design import design
     from estimator.measure.build import build_model, make_input
-    from estimator.measure.chains import build_block, mean_us
+    from estimator.measure.layers import build_block, mean_us
 
     chains = design("cpu", float(share))
     built = [[build_block(block, "cpu") for block in chain] for chain in chains]
@@ -46,8 +46,8 @@ def main(folder, turns, share, *names):
 
 def subject(name):
     """Returns the model of torchvision by "name" or "name:pixels", whether it is one of the suite or not."""
-    from estimator._torchvision import declare_missing_operators
-    from estimator.zoo import MODELS, ZooModel
+    from estimator.subjects._torchvision import declare_missing_operators
+    from estimator.subjects.zoo import MODELS, ZooModel
 
     declare_missing_operators()
     name, _, pixels = name.partition(":")
@@ -56,7 +56,7 @@ def subject(name):
 
 
 def time_chains(built, samples_us, budget_s):
-    from estimator.measure.chains import run_chain
+    from estimator.measure.layers import run_chain
 
     start_s, passes = time.perf_counter(), 0
     while passes == 0 or time.perf_counter() - start_s < budget_s:

@@ -14,6 +14,7 @@ import pytest
 
 from estimator.calibration.design import GROUPS, design
 from estimator.calibration.fit import Fitter
+from estimator.calibration.from_microbenchmarks import base_profile, calibrate
 from estimator.calibration.microbenchmarks import (
     FILE_NAME,
     Microbenchmarks,
@@ -22,11 +23,10 @@ from estimator.calibration.microbenchmarks import (
     timed_blocks,
     write_microbenchmarks,
 )
-from estimator.calibration.patterns import base_profile, calibrate
 from estimator.errors import RecordError
 from estimator.files import read_toml
 from estimator.hardware.profile import load_profile, read_profile
-from estimator.measure.chains import QUEUE, WAYS
+from estimator.measure.layers import QUEUE, WAYS
 from estimator.pipeline import estimate_lowered
 
 SHARE = 0.1
@@ -67,7 +67,7 @@ def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware, device
 def test_a_gpu_calibrated_by_patterns_alone_prices_models_it_has_not_seen():
     from estimator.configuration import Configuration
     from estimator.lower import lower
-    from estimator.zoo import MODELS, op_stream
+    from estimator.subjects.zoo import MODELS, op_stream
 
     profile = load_profile("Jetson-Orin-AGX")
     truth = {name: constant.value for name, constant in profile.constants.items()}
@@ -178,7 +178,7 @@ def test_one_command_calibrates_and_the_next_run_has_estimates(live):
 
 
 def test_a_calibration_that_fails_writes_nothing(live):
-    chains = live.suite.path / "estimator" / "measure" / "chains.py"
+    chains = live.suite.path / "estimator" / "measure" / "layers.py"
     text = chains.read_text(encoding="utf-8")
     chains.write_text(
         text.replace('    """Passes over all', '    raise MemoryError("no room")\n    """Passes over all')

@@ -13,9 +13,9 @@ from estimator.calibration.evidence import load_evidence
 from estimator.calibration.fit import Fitter, indices
 from estimator.errors import CalibrationError, RecordError
 from estimator.hardware.profile import load_profile
-from estimator.patterns import PATTERNS
-from estimator.records.measurements import Measurements, load_measurements
-from estimator.zoo import FAMILIES, MODELS
+from estimator.records.record import Measurements, load_measurements
+from estimator.subjects.patterns import PATTERNS
+from estimator.subjects.zoo import FAMILIES, MODELS
 
 FOLDER = "golden/Jetson-Orin-AGX/50W-fp32-b1"
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from estimator.capture import capture
 from estimator.errors import CaptureError
 from estimator.opstream import TensorSpec
-from estimator.zoo import find_models
+from estimator.subjects.zoo import find_models
 
 
 def names(ops):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from estimator.calibration.design import GROUPS, design
-from estimator.chains import Block, lower_layers, make_layers
-from estimator.measure.chains import measure_chains
-from estimator.zoo import MODELS, op_stream
+from estimator.measure.layers import measure_chains
+from estimator.subjects.chains import Block, lower_layers, make_layers
+from estimator.subjects.zoo import MODELS, op_stream
 
 SHARE = 0.07
 TINY = (Block("tiny", (1, 8), (("ReLU",), ("Add", 1, 8), ("Linear", 8, 4))),)
@@ -85,7 +85,7 @@ def test_every_layer_of_a_chain_gets_a_time_on_a_cpu():
 
 
 def test_a_chain_uses_weights_of_its_own_each_time():
-    from estimator.measure.chains import build_block
+    from estimator.measure.layers import build_block
 
     _, copies = build_block(TINY[0], "cpu")
     addresses = {layers[2].weight.data_ptr() for layers in copies}
@@ -114,14 +114,14 @@ class FakeCuda:
 
 
 def test_on_a_gpu_each_layer_is_timed_alone_and_queued(monkeypatch):
-    from estimator.measure import chains
+    from estimator.measure import layers as measuring
 
     if torch.cuda.is_available():
         pytest.skip("a real GPU is here")
     cuda = FakeCuda()
     monkeypatch.setattr(torch.cuda, "Event", cuda.event)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    block = chains.build_block
+    block = measuring.build_block
 
     class Timed(torch.nn.Module):
         def __init__(self, layer):
@@ -137,7 +137,7 @@ def test_on_a_gpu_each_layer_is_timed_alone_and_queued(monkeypatch):
         x, copied = block(found, "cpu", copies)
         return x, [[Timed(layer) for layer in layers] for layers in copied]
 
-    monkeypatch.setattr(chains, "build_block", on_cpu)
+    monkeypatch.setattr(measuring, "build_block", on_cpu)
     times = measure_chains([TINY], "cuda", 1.0, lambda *_: None)
     (((alone_us, queued_us),),) = times.layers_us
     assert alone_us == pytest.approx((8.0, 8.0, 8.0))

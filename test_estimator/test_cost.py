@@ -12,7 +12,7 @@ from estimator.cost.gpu import device_us, host_us, rates_of
 from estimator.hardware.profile import CONSTANTS, load_profile
 from estimator.lower import lower
 from estimator.precision import find_precision
-from estimator.zoo import MODELS, find_models, op_stream
+from estimator.subjects.zoo import MODELS, find_models, op_stream
 
 
 @pytest.fixture

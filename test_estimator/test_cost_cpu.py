@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.chains import Block, lower_layers
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.cpu import device_us, host_us
 from estimator.errors import ProfileError
 from estimator.hardware.profile import CPU_CONSTANTS, TEMPLATES, read_profile
 from estimator.lower import lower
 from estimator.schedule import schedule
+from estimator.subjects.chains import Block, lower_layers
 
 PROFILE = read_profile(TEMPLATES / "local-cpu.toml")
 CONSTANTS = PROFILE.values()

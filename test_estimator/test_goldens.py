@@ -9,6 +9,7 @@ from estimator.errors import RecordError
 from estimator.hardware.profile import CONSTANTS, load_profile
 from estimator.lower import lower
 from estimator.pipeline import Configuration, estimate_lowered
+from estimator.subjects.zoo import FAMILIES, MODELS, op_stream
 from estimator.suite.goldens import (
     MODEL_KIND,
     golden_data,
@@ -17,7 +18,6 @@ from estimator.suite.goldens import (
     moved_terms,
 )
 from estimator.suite.results import Result
-from estimator.zoo import FAMILIES, MODELS, op_stream
 
 CONFIGURATION = Configuration("Jetson-Orin-AGX", "50W")
 KNOWN = ("tiny", "huge")

@@ -130,7 +130,7 @@ def test_a_model_that_fails_or_dies_fails_alone(live):
 
 
 def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded(live):
-    cpu = live.suite.path / "estimator" / "measure" / "cpu.py"
+    cpu = live.suite.path / "estimator" / "measure" / "device" / "cpu.py"
     text = cpu.read_text(encoding="utf-8")
     load = "            load=self._load(),\n"
     hot = text.replace(load, load + '            throttled=("hot",),\n')
@@ -143,7 +143,7 @@ def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded
 
 
 def test_what_cannot_be_checked_of_a_device_is_said(live):
-    cpu = live.suite.path / "estimator" / "measure" / "cpu.py"
+    cpu = live.suite.path / "estimator" / "measure" / "device" / "cpu.py"
     text = cpu.read_text(encoding="utf-8")
     head = "class CpuReader(StateReader):\n"
     blind = text.replace(head, f'{head}    unchecked = "it is blind"\n')

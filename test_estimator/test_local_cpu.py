@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from estimator.calibration.design import design
+from estimator.calibration.from_microbenchmarks import base_profile, calibrate
 from estimator.calibration.microbenchmarks import Microbenchmarks, timed_blocks
-from estimator.calibration.patterns import base_profile, calibrate
 from estimator.capture import capture
 from estimator.configuration import Configuration
 from estimator.hardware.profile import read_profile
 from estimator.lower import lower
-from estimator.measure.environment import cpu_name
+from estimator.measure.device.environment import cpu_name
 from estimator.pipeline import estimate_lowered
-from estimator.zoo import MODELS
+from estimator.subjects.zoo import MODELS
 from test_estimator.interleaved import subject
 
 OUTSIDE = (

@@ -68,7 +68,7 @@ def test_weights_are_seeded_and_outputs_finite():
     import torch
 
     from estimator.measure.build import build_model, make_input
-    from estimator.zoo import find_models
+    from estimator.subjects.zoo import find_models
 
     (model,) = find_models(["mobilenet_v3_small"])
     with torch.no_grad():
@@ -199,7 +199,7 @@ def test_a_gpu_is_described_with_its_software(monkeypatch):
 
     import torch
 
-    from estimator.measure.environment import describe_environment
+    from estimator.measure.device.environment import describe_environment
 
     if torch.cuda.is_available():
         pytest.skip("a real GPU is here")

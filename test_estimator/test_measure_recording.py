@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from estimator.errors import MeasurementRefused
-from estimator.records.measurements import Measurements, load_measurements, measurements_text, write_measurements
-from estimator.suite.recording import merge, refuse_mixing
-from estimator.zoo import MODELS
+from estimator.measure.baseline import merge, refuse_mixing
+from estimator.records.record import Measurements, load_measurements, measurements_text, write_measurements
+from estimator.subjects.zoo import MODELS
 
 NAMES = [model.name for model in MODELS]
 PROVENANCE = {
@@ -56,7 +56,7 @@ def test_rows_of_another_software_do_not_stay(tmp_path):
 
 
 def test_some_models_of_another_software_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("estimator.suite.recording._identity", lambda _: {**PROVENANCE, "software": "torch 2.5.0"})
+    monkeypatch.setattr("estimator.measure.baseline._identity", lambda _: {**PROVENANCE, "software": "torch 2.5.0"})
     with pytest.raises(MeasurementRefused, match=r"software was 'torch 2.1.0', is 'torch 2.5.0'; record all models"):
         refuse_mixing(None, baseline(tmp_path, 1.0))
     refuse_mixing(None, Measurements(tmp_path, {}, {}))
@@ -66,7 +66,7 @@ RECORDER = """
 import sys
 from pathlib import Path
 from test_estimator.test_measure_recording import baseline
-from estimator.records.measurements import write_measurements
+from estimator.records.record import write_measurements
 print("ready", flush=True)
 for ms in range(2, 1000000):
     write_measurements(baseline(Path(sys.argv[1]), float(ms)))

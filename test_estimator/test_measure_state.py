@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from estimator.errors import UsageError
-from estimator.measure.choice import Choice, choose_device
-from estimator.measure.cpu import CpuReader
-from estimator.measure.desktop import NvmlReader, TorchReader, desktop_reader
-from estimator.measure.jetson import JetsonReader, is_jetson, mode_in_answer
-from estimator.measure.state import DeviceState, is_named, refusals_after, refusals_before
+from estimator.measure.device.choice import Choice, choose_device
+from estimator.measure.device.cpu import CpuReader
+from estimator.measure.device.jetson import JetsonReader, is_jetson, mode_in_answer
+from estimator.measure.device.nvidia import NvmlReader, TorchReader, nvidia_reader
+from estimator.measure.device.state import DeviceState, is_named, refusals_after, refusals_before
 
 DATA = Path(__file__).parent / "data" / "jetson"
 ORIN = "Jetson-Orin-AGX"
@@ -187,7 +187,7 @@ def test_a_desktop_gpu_says_how_it_is_through_nvml():
 
 def test_without_nvml_the_name_is_what_torch_says(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
-    reader = desktop_reader({"name": "NVIDIA H100 80GB HBM3", "memory_gib": 79.1})
+    reader = nvidia_reader({"name": "NVIDIA H100 80GB HBM3", "memory_gib": 79.1})
     assert isinstance(reader, TorchReader)
     assert "throttling and other users were not checked: pip install nvidia-ml-py" in reader.unchecked
     assert reader.read() == DeviceState("NVIDIA H100 80GB HBM3", memory_gib=79.1)

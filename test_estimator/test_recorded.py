@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from estimator.errors import RecordError
 from estimator.files import read_toml, write_atomically
-from estimator.records.measurements import (
+from estimator.records.record import (
     FILE_NAME,
     PROVENANCE_KEYS,
     Measurements,
@@ -14,7 +14,7 @@ from estimator.records.measurements import (
     measurements_text,
     write_measurements,
 )
-from estimator.zoo import MODELS
+from estimator.subjects.zoo import MODELS
 
 PROVENANCE = {key: f"the {key}" for key in PROVENANCE_KEYS}
 KNOWN = ("tiny", "huge")

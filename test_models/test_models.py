@@ -2,7 +2,7 @@
 
 import pytest
 
-from estimator.zoo import MODELS
+from estimator.subjects.zoo import MODELS
 
 
 @pytest.mark.parametrize("model", [pytest.param(model, id=model.name) for model in MODELS])

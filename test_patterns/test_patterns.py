@@ -2,7 +2,7 @@
 
 import pytest
 
-from estimator.patterns import PATTERNS
+from estimator.subjects.patterns import PATTERNS
 
 
 @pytest.mark.parametrize("pattern", [pytest.param(pattern, id=pattern.name) for pattern in PATTERNS])

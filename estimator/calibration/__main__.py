@@ -14,17 +14,17 @@ from ..errors import CalibrationError, GoldenLatencyError
 from ..files import write_atomically
 from ..hardware.local import LOCAL_CPU, local_profile_path
 from ..hardware.profile import DEFAULT_HARDWARE, Profile
-from ..patterns import PATTERNS
 from ..records.kinds import PATTERN_KIND
-from ..records.measurements import FILE_NAME, load_measurements
 from ..records.places import record_folder
-from ..zoo import MODELS
+from ..records.record import FILE_NAME, load_measurements
+from ..subjects.patterns import PATTERNS
+from ..subjects.zoo import MODELS
 from .evidence import Evidence, load_evidence
 from .fit import Fit, Fitter
+from .from_microbenchmarks import base_profile, calibrate
 from .importance import constant_lines
 from .microbenchmarks import FILE_NAME as MICROBENCHMARKS
 from .microbenchmarks import load_microbenchmarks
-from .patterns import base_profile, calibrate
 from .profile_text import profile_text, summary
 from .validation import as_golden, as_markdown, cross_validate, held_out_spread_pct
 

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Tuple
 
-from ..chains import Block, Chain, Layer
+from ..subjects.chains import Block, Chain, Layer
 
 SEED = 22
 _CHAIN = 15

@@ -10,10 +10,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from ..errors import CalibrationError, RecordError
 from ..files import read_toml
 from ..lower import Lowered, lower
-from ..patterns import PATTERNS
 from ..precision import tensor_dtype
-from ..records.measurements import Measurements
-from ..zoo import MODELS, op_stream
+from ..records.record import Measurements
+from ..subjects.patterns import PATTERNS
+from ..subjects.zoo import MODELS, op_stream
 
 _FOLDER = Path(__file__).parent / "evidence"
 MODEL_SPREAD_FLOOR = 0.04

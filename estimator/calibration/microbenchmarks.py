@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from ..chains import Block, Chain, lower_layers
 from ..errors import RecordError
 from ..files import read_text, write_atomically
+from ..subjects.chains import Block, Chain, lower_layers
 from .evidence import Evidence
 
 FILE_NAME = "microbenchmarks.json"

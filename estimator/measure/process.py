@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
-from ..chains import Chain
 from ..errors import MeasurementError
-from .chains import ChainTimes
+from ..subjects.chains import Chain
+from .layers import ChainTimes
 from .protocol import Protocol
 
 _TICK_S = 1.0

@@ -37,7 +37,7 @@ def main(arguments: List[str]) -> int:
 def serve(device: str, precision: str, requests: Iterable[str], send: Send) -> None:
     """Sends what there is to know about device and software, then an answer per request."""
     mallopt = keep_memory() if device == "cpu" else False
-    from .environment import describe_environment, set_arithmetic
+    from .device.environment import describe_environment, set_arithmetic
 
     try:
         set_arithmetic(precision)
@@ -76,7 +76,7 @@ def _measure(device: str, precision: str, request: Dict[str, Any], send: Send) -
     import torch
 
     from ..precision import tensor_dtype
-    from ..zoo import find_subject
+    from ..subjects.zoo import find_subject
     from .build import build_model, make_input
     from .timers import ONCE
 
@@ -97,8 +97,8 @@ def _measure(device: str, precision: str, request: Dict[str, Any], send: Send) -
 
 
 def _calibrate(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
-    from ..chains import Block
-    from .chains import measure_chains
+    from ..subjects.chains import Block
+    from .layers import measure_chains
 
     chains = [tuple(map(Block.from_data, chain)) for chain in request["chains"]]
     return vars(measure_chains(chains, device, request["budget_s"], _reporter(send)))

@@ -10,7 +10,7 @@ import pytest
 
 from ..configuration import Configuration
 from ..files import write_atomically
-from ..zoo import MODELS, ZooModel
+from ..subjects.zoo import MODELS, ZooModel
 from .checks import Golden, ValidationReport
 from .goldens import GoldenExtension, golden_data
 from .options import settings_of

@@ -12,14 +12,16 @@ from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
 from ..hardware.local import CALIBRATE_LOCAL_CPU, LOCAL_CPU, is_calibrated
 from ..hardware.profile import load_profile
-from ..measure.jetson import is_jetson
+from ..measure.baseline import record, refuse_mixing, repeat_lines
+from ..measure.device.jetson import is_jetson
 from ..measure.progress import Progress
+from ..measure.session import LiveSession
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.verdict import judge
-from ..patterns import Pattern
 from ..records.kinds import PATTERN_KIND
-from .calibrating import Calibration
+from ..subjects.patterns import Pattern
+from .calibrate import Calibration
 from .checks import Golden
 from .live_options import LiveOptions
 from .live_report import (
@@ -31,13 +33,11 @@ from .live_report import (
     live_lines,
     verdict_problem,
 )
-from .measuring import LiveSession
 from .options import settings_of
-from .recording import record, refuse_mixing, repeat_lines
 from .results import Result, as_properties, validate
 
 if TYPE_CHECKING:
-    from ..zoo import Subject
+    from ..subjects.zoo import Subject
     from .options import Settings
 
 UNCALIBRATED = "-"

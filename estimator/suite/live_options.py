@@ -10,7 +10,7 @@ import pytest
 
 from ..errors import UsageError
 from ..hardware.local import LOCAL_CPU
-from ..measure.choice import Choice, choose_device
+from ..measure.device.choice import Choice, choose_device
 from ..measure.protocol import Protocol, make_protocol
 
 _RUNS = {"cuda": 3, "cpu": 1}

@@ -10,10 +10,10 @@ from typing import Any, Dict, Iterator, Optional, Sequence
 
 from ..compare import BANDS_PCT, UNMEASURED, Comparison
 from ..hardware.local import LOCAL_CPU
+from ..measure.session import Measured
 from ..measure.together import Together
 from ..measure.verdict import Verdict
 from ..records.kinds import MODEL_KIND
-from .measuring import Measured
 from .options import Settings
 from .results import Result
 

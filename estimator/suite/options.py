@@ -12,14 +12,14 @@ from ..errors import UsageError
 from ..hardware.local import LOCAL_CPU, is_calibrated
 from ..hardware.profile import DEFAULT_HARDWARE, load_profile
 from ..records.kinds import MODEL_KIND, Kind
-from ..records.measurements import Measurements, load_measurements
 from ..records.places import local_mode, record_folder
+from ..records.record import Measurements, load_measurements
 from ..report import FORMATS, MODEL_BARS, PATTERN_BARS, Bars
 from .goldens import load_goldens, load_held_out_means_pct
 
 if TYPE_CHECKING:
     from ..configuration import Configuration
-    from ..zoo import ZooModel
+    from ..subjects.zoo import ZooModel
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -77,7 +77,7 @@ class Settings:
     @property
     def whole_zoo(self) -> bool:
         """Whether no model was left out by option."""
-        from ..zoo import MODELS
+        from ..subjects.zoo import MODELS
 
         return self.models == MODELS
 
@@ -115,8 +115,8 @@ def load_settings(config: pytest.Config) -> Settings:
 
 def settings_of(config: pytest.Config, configuration: Configuration, kind: Kind = MODEL_KIND) -> Settings:
     """Returns what the options ask for, but for this configuration, and for models or patterns."""
-    from ..patterns import PATTERNS
-    from ..zoo import MODELS
+    from ..subjects.patterns import PATTERNS
+    from ..subjects.zoo import MODELS
 
     folder = record_folder(config.rootpath, configuration.hardware, configuration.label)
     names = [subject.name for subject in (MODELS if kind is MODEL_KIND else PATTERNS)]
@@ -165,7 +165,7 @@ def _compared_modes(config: pytest.Config, hardware: str) -> Tuple[str, ...]:
 
 
 def _selected_models(models: Optional[str], skip: Optional[str]) -> Tuple[ZooModel, ...]:
-    from ..zoo import MODELS, find_models
+    from ..subjects.zoo import MODELS, find_models
 
     wanted = MODELS if models is None else find_models(_names(models))
     unwanted = () if skip is None else find_models(_names(skip))

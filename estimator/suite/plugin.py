@@ -12,10 +12,10 @@ import pytest
 from ..compare import Comparison
 from ..errors import GoldenLatencyError, UsageError
 from ..files import write_atomically
-from ..patterns import PATTERNS, Pattern
 from ..records.kinds import PATTERN_KIND
 from ..report import FORMATS, bar_lines, pattern_lines, summarise, summary_lines, terminal_table
-from ..zoo import ZooModel
+from ..subjects.patterns import PATTERNS, Pattern
+from ..subjects.zoo import ZooModel
 from .checks import Golden, ValidationReport, measured_from, relative
 from .goldens import GoldenExtension
 from .live import Live
@@ -27,8 +27,8 @@ from .results import Result, ResultCollector, as_properties, validate
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-    from ..zoo import Subject
-    from .calibrating import Calibration
+    from ..subjects.zoo import Subject
+    from .calibrate import Calibration
     from .configurations import ConfigurationGoldens
 
 _LIVE = pytest.StashKey[Live]()
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_LIVE] = Live(config, settings, config.stash[_DEVICE])
     GoldenExtension.folder = settings.folder
     if not hasattr(config, "workerinput"):
-        from ..zoo import MODELS
+        from ..subjects.zoo import MODELS
 
         for key, subjects, parameter in ((_COLLECTOR, MODELS, "model"), (_PATTERN_COLLECTOR, PATTERNS, "pattern")):
             config.stash[key] = ResultCollector(subjects, parameter)
@@ -185,7 +185,7 @@ def validated(request: pytest.FixtureRequest) -> Callable[[Subject], Union[Resul
 @pytest.fixture
 def validated_zoo(request: pytest.FixtureRequest) -> Sequence[Result]:
     """Returns the results of all models, in the order of the report."""
-    from ..zoo import MODELS
+    from ..subjects.zoo import MODELS
 
     return [_validate(model, request.config.stash[_SETTINGS]) for model in MODELS]
 
@@ -275,7 +275,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _report_lines(rows: Sequence[Comparison], failed_or_skipped: int, settings: Settings) -> Iterator[str]:
-    from ..zoo import MODELS
+    from ..subjects.zoo import MODELS
 
     summary = summarise(rows, failed_or_skipped)
     yield from (*terminal_table(rows), "", *summary_lines(summary))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..configuration import Configuration
     from ..pipeline import Estimate
-    from ..zoo import Subject
+    from ..subjects.zoo import Subject
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def validate(model: Subject, configuration: Configuration, meas_ms: Optional[flo
 @functools.lru_cache(maxsize=None)
 def _estimate(model: Subject, configuration: Configuration) -> Estimate:
     from ..pipeline import estimate_stream
-    from ..zoo import op_stream
+    from ..subjects.zoo import op_stream
 
     return estimate_stream(op_stream(model, configuration.batch_size, configuration.precision), configuration)
 

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 from ..compare import significant
 from ..errors import MeasurementError, MeasurementRefused
 from ..hardware.local import LOCAL_CPU
-from ..measure.cpu import CpuReader
-from ..measure.desktop import desktop_reader
-from ..measure.jetson import JetsonReader, is_jetson
-from ..measure.process import MeasuringProcess, Run
-from ..measure.progress import Progress
-from ..measure.protocol import median_noise_pct, percentile_ms
-from ..measure.state import DeviceState, StateReader, refusals_after, refusals_before
-from ..measure.verdict import spread_pct
-from .live_options import LiveOptions
+from ..suite.live_options import LiveOptions
+from .device.cpu import CpuReader
+from .device.jetson import JetsonReader, is_jetson
+from .device.nvidia import nvidia_reader
+from .device.state import DeviceState, StateReader, refusals_after, refusals_before
+from .process import MeasuringProcess, Run
+from .progress import Progress
+from .protocol import median_noise_pct, percentile_ms
+from .verdict import spread_pct
 
 if TYPE_CHECKING:
-    from ..chains import Chain
     from ..configuration import Configuration
-    from ..measure.chains import ChainTimes
+    from ..subjects.chains import Chain
+    from .layers import ChainTimes
 
 _T = TypeVar("_T")
 Tick = Callable[[], None]
@@ -223,7 +223,7 @@ class LiveSession:
     def _make_reader(self) -> StateReader:
         if self.configuration.hardware == LOCAL_CPU:
             return CpuReader()
-        return JetsonReader() if is_jetson() else desktop_reader(self.environment())
+        return JetsonReader() if is_jetson() else nvidia_reader(self.environment())
 
 
 def lock_path(device: str) -> Path:

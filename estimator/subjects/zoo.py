@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple, Union
 
-from .errors import UsageError
+from ..errors import UsageError
 from .patterns import PATTERNS, Pattern, example_tensor
 
 if TYPE_CHECKING:
     import torch
 
-    from .opstream import Op
+    from ..opstream import Op
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def find_subject(name: str) -> Subject:
 @functools.lru_cache(maxsize=None)
 def op_stream(model: Subject, batch_size: int = 1, precision: str = "fp32") -> Tuple[Op, ...]:
     """Returns the model's op stream at this batch and precision, captured once per session."""
-    from .capture import capture
-    from .precision import tensor_dtype
+    from ..capture import capture
+    from ..precision import tensor_dtype
 
     return capture(_without_weights(model), model.example_input(batch_size), dtype=tensor_dtype(precision))
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 from ..errors import MeasurementRefused
 from ..files import write_atomically
 from ..hardware.local import cache_folder
-from ..measure.environment import driver_version
-from ..records.measurements import PARTIAL, Measurements, load_measurements, write_measurements
+from ..records.record import PARTIAL, Measurements, load_measurements, write_measurements
+from .device.environment import driver_version
 
 if TYPE_CHECKING:
-    from .measuring import LiveSession, Measured
+    from .session import LiveSession, Measured
 
 _IDENTITY = ("board", "mode", "software")
 """Rows that differ in one of these do not belong in one file."""
@@ -43,7 +43,7 @@ def record(session: LiveSession, old: Measurements, root: Path) -> Optional[str]
     """
     from filelock import FileLock
 
-    from .measuring import lock_path
+    from .session import lock_path
 
     if not session.measured:
         return None
@@ -70,8 +70,8 @@ def _merged_with_what_is_there(
 
 
 def _known_names() -> List[str]:
-    from ..patterns import PATTERNS
-    from ..zoo import MODELS
+    from ..subjects.patterns import PATTERNS
+    from ..subjects.zoo import MODELS
 
     return [*(model.name for model in MODELS), *(pattern.name for pattern in PATTERNS)]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
 
-from ..errors import UsageError
-from ..hardware.local import LOCAL_CPU
+from ...errors import UsageError
+from ...hardware.local import LOCAL_CPU
 from .jetson import JetsonReader, is_jetson
 from .state import is_named
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
-from .lower import Lowered, lower
+from ..lower import Lowered, lower
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ def lower_layers(block: Block) -> Tuple[Tuple[Lowered, ...], ...]:
     """Returns the lowered ops of each layer, captured on the meta device."""
     import torch
 
-    from .capture import capture
+    from ..capture import capture
 
     with torch.device("meta"):
         x, layers, found = torch.empty(block.input_shape), make_layers(block), []

@@ -10,14 +10,14 @@ import pytest
 from ..errors import GoldenLatencyError
 from ..files import write_atomically
 from ..hardware.local import LOCAL_CPU, local_profile_path
-from ..measure.chains import QUEUE, WAYS
-from .recording import calibration_provenance
+from ..measure.baseline import calibration_provenance
+from ..measure.layers import QUEUE, WAYS
 
 if TYPE_CHECKING:
     from ..calibration.microbenchmarks import Microbenchmarks
-    from ..chains import Chain
-    from ..measure.chains import ChainTimes
-    from .measuring import LiveSession
+    from ..measure.layers import ChainTimes
+    from ..measure.session import LiveSession
+    from ..subjects.chains import Chain
     from .options import Settings
 
 CPU_BUDGET_S = 45.0
@@ -41,8 +41,8 @@ class Calibration:
 
     def _calibrate(self) -> Iterator[str]:
         from ..calibration.design import design
+        from ..calibration.from_microbenchmarks import base_profile, calibrate
         from ..calibration.microbenchmarks import FILE_NAME, write_microbenchmarks
-        from ..calibration.patterns import base_profile, calibrate
 
         device, case = self._session.options.choice.device, self._settings.configuration
         chains = design(device, self._share)
@@ -58,7 +58,7 @@ class Calibration:
         yield f"  Next: {self._settings.command.split(' --thermal')[0]} --device {device}"
 
     def _profile_path(self) -> Path:
-        from ..calibration.patterns import base_profile
+        from ..calibration.from_microbenchmarks import base_profile
 
         hardware = self._settings.configuration.hardware
         return local_profile_path() if hardware == LOCAL_CPU else base_profile(hardware).path

@@ -88,7 +88,7 @@ class TorchReader(StateReader):
         return DeviceState(name=self._environment["name"], memory_gib=self._environment.get("memory_gib"))
 
 
-def desktop_reader(environment: Mapping[str, Any]) -> StateReader:
+def nvidia_reader(environment: Mapping[str, Any]) -> StateReader:
     """Returns the reader through NVML if it can be used, else the one through torch."""
     try:
         import pynvml

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
-from ..chains import Block, Chain, make_layers
+from ..subjects.chains import Block, Chain, make_layers
 from .build import SEED, build_seeded
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What can be estimated: models, patterns, and the chains of a calibration."""
