@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 from .errors import CalibrationError, CaptureError, GoldenLatencyError, ProfileError, RecordError, UsageError
 
 if TYPE_CHECKING:
-    from .configuration import Configuration
     from .pipeline import Estimate, Span, estimate
+    from .target import Target, resolve
 
 __all__ = [
     "CalibrationError",
     "CaptureError",
-    "Configuration",
     "Estimate",
     "GoldenLatencyError",
     "ProfileError",
     "RecordError",
     "Span",
+    "Target",
     "UsageError",
     "estimate",
+    "resolve",
 ]
 
 
@@ -28,8 +29,8 @@ def __getattr__(name: str) -> Any:
     """The estimator itself imports torch, which takes seconds: only when it is asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import pipeline
+    from . import pipeline, target
     from .subjects._torchvision import declare_missing_operators
 
     declare_missing_operators()
-    return getattr(pipeline, name)
+    return getattr(target if name in ("Target", "resolve") else pipeline, name)

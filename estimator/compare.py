@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Mapping, Optional
 
+from .digits import significant
+
 if TYPE_CHECKING:
     from .pipeline import Estimate
 
@@ -59,8 +61,3 @@ def rate(error_pct: Optional[float]) -> str:
 def within_band(error_pct: float, rating: str) -> bool:
     """Whether an error in percent is as small as the rating promises (or smaller)."""
     return abs(error_pct) < BANDS_PCT[rating]
-
-
-def significant(value: float, digits: int = 4) -> float:
-    """Returns the value rounded to this many significant digits, so that goldens can be compared exactly."""
-    return float(f"{value:.{digits}g}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -50,3 +51,21 @@ def _tensors(value: Any) -> Iterator[TensorSpec]:
     elif isinstance(value, tuple):
         for part in value:
             yield from _tensors(part)
+
+
+def digest(ops: Sequence[Op]) -> str:
+    """Returns twelve hexadecimal digits that change with any name, shape, dtype or whole number of the stream.
+
+    Other numbers (momentum, eps, a probability) do not count: none decides a latency, and releases of torchvision differ
+    in them.
+    """
+    text = "\n".join(f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in ops)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, TensorSpec):
+        return f"{value.dtype}{list(value.shape)}{'' if value.contiguous else ' strided'}"
+    if isinstance(value, tuple):
+        return "(" + ",".join(map(_canonical, value)) + ")"
+    return "float" if isinstance(value, float) else str(value)

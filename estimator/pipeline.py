@@ -1,4 +1,4 @@
-"""The way through the house: capture, lower, cost, schedule, in that order."""
+"""The estimate end to end: capture, lower, cost, schedule, in that order."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .configuration import Configuration
 from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, kernel_columns, op_columns
 from .cost.price import price
-from .hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
+from .hardware.boards import DEFAULT_HARDWARE
 from .interval import interval_pct
 from .lower import Lowered, lower
-from .precision import find_precision, tensor_dtype
 from .schedule import Timeline, schedule
+from .target import Target, resolve, tensor_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -75,31 +74,31 @@ def estimate(
     """
     from .capture import capture
 
-    mode = load_profile(hardware).mode(thermal_profile)
-    ops = capture(model, example_inputs, dtype=tensor_dtype(precision))
-    return estimate_stream(ops, Configuration(hardware, mode.name, precision))
+    target = resolve(hardware, thermal_profile, precision)
+    return estimate_stream(capture(model, example_inputs, dtype=tensor_dtype(precision)), target)
 
 
-def estimate_stream(ops: Sequence[Op], configuration: Configuration) -> Estimate:
-    """Returns the estimate of an op stream that was captured at the configuration's precision and batch."""
-    return estimate_lowered(lower(ops), load_profile(configuration.hardware), configuration)
+def estimate_stream(ops: Sequence[Op], target: Target) -> Estimate:
+    """Returns the estimate of an op stream that was captured at the target's precision and batch."""
+    return estimate_lowered(lower(ops), target)
 
 
-def estimate_lowered(lowered: Sequence[Lowered], profile: Profile, configuration: Configuration) -> Estimate:
-    """Returns the estimate of lowered ops on the profile's board."""
-    mode, precision = profile.mode(configuration.thermal_profile), find_precision(configuration.precision)
-    ops, kernels = op_columns(lowered), kernel_columns(lowered)
+def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
+    """Returns the estimate of lowered ops on the target."""
+    ops = op_columns(lowered)
+    kernels = kernel_columns(lowered)
 
     def timeline_of(constants: Mapping[str, float]) -> Tuple[Column, Column, Timeline, float]:
-        costs = price(ops, kernels, profile, mode, precision, constants)
+        costs = price(ops, kernels, target, constants)
         timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
         return costs.host_us, costs.device_us, timeline, (timeline.end_us + costs.overhead_us) / 1e3
 
-    host, device, timeline, latency_ms = timeline_of(profile.values())
-    host_ms, device_ms = float(host.sum()) / 1e3, float(device.sum()) / 1e3
+    host, device, timeline, latency_ms = timeline_of(target.profile.values())
+    host_ms = float(host.sum()) / 1e3
+    device_ms = float(device.sum()) / 1e3
     return Estimate(
         latency_ms=latency_ms,
-        interval_pct=interval_pct(lambda constants: timeline_of(constants)[-1], profile, configuration),
+        interval_pct=interval_pct(lambda constants: timeline_of(constants)[-1], target),
         host_ms=host_ms,
         device_ms=device_ms,
         bound="host" if host_ms >= device_ms else "device",
@@ -110,7 +109,7 @@ def estimate_lowered(lowered: Sequence[Lowered], profile: Profile, configuration
         host_terms_ms=_terms(host, ops.kind, HOST_KINDS),
         device_terms_ms=_terms(device, kernels.kind, DEVICE_KINDS),
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
-        transferred_from=profile.transferred_from,
+        transferred_from=target.profile.transferred_from,
         spans=_spans(lowered, host, timeline),
     )
 

@@ -1,4 +1,4 @@
-"""Comparisons to something a person or a program reads: terminal table, Markdown, CSV, JSON, summary and bars."""
+"""Comparisons as a person or a program reads them: terminal table, Markdown, CSV, JSON, summary and bars."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bars:
 
 MODEL_BARS = Bars(2.5, 8.0, all=True)
 """In-sample: the constants were fitted to these models."""
-PATTERN_BARS: Mapping[str, Bars] = {"cpu": Bars(7.0, 25.0, all=False), "gpu": Bars(10.0, 25.0, all=False)}
+MICROBENCHMARK_BARS: Mapping[str, Bars] = {"cpu": Bars(7.0, 25.0, all=False), "gpu": Bars(10.0, 25.0, all=False)}
 """By kind of processor: the constants were fitted to micro-benchmarks alone, the models are all held out."""
 CROSS_VALIDATION_BARS_PCT: Mapping[str, float] = {"leave_one_model_out": 4.0, "leave_one_family_out": 7.0}
 """Mean |error| in percent of models that the fit has not seen, at most."""
@@ -138,9 +138,11 @@ def pattern_lines(rows: Sequence[Comparison]) -> List[str]:
 
 
 def _error_bars(summary: Summary, bars: Bars, mean_pct: float, max_pct: float) -> List[str]:
-    excellent, total = summary.per_rating.get("EXCELLENT", 0), summary.total
+    excellent = summary.per_rating.get("EXCELLENT", 0)
+    total = summary.total - summary.per_rating.get(UNMEASURED, 0)
+    all_bar = _bar("Models EXCELLENT:", f"{excellent} of {total}", f"{total} of {total}", excellent == total)
     return [
-        *([_bar("Models EXCELLENT:", f"{excellent} of {total}", f"{total} of {total}", excellent == total)] * bars.all),
+        *([all_bar] if bars.all else []),
         _bar("Mean |error|:", f"{mean_pct:.1f}%", f"<= {bars.mean_pct:g}%", mean_pct <= bars.mean_pct),
         _bar("Max |error|:", f"{max_pct:.1f}%", f"< {bars.max_pct:g}%", max_pct < bars.max_pct),
     ]

@@ -1,5 +1,8 @@
-"""Each configuration that has goldens, all its models at once: `pytest --every-configuration`."""
+"""Each configuration that has goldens, all its models and patterns at once: `pytest --every-configuration`."""
+
+import pytest
 
 
-def test_configuration(configuration, configuration_goldens):
-    configuration_goldens.check(configuration)
+@pytest.mark.every_configuration
+def test_configuration(configuration, latency):
+    latency.check_all()

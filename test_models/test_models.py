@@ -6,15 +6,20 @@ from estimator.subjects.zoo import MODELS
 
 
 @pytest.mark.parametrize("model", [pytest.param(model, id=model.name) for model in MODELS])
-def test_model(model, validated, golden):
-    golden.check(validated(model))
+def test_model(model, latency):
+    latency.check(model)
 
 
 @pytest.mark.against_baseline
-def test_baseline(golden):
-    golden.check_baseline()
+def test_baseline(latency):
+    latency.check_all()
 
 
 @pytest.mark.whole_zoo
-def test_validation_table(validated_zoo, validation_report):
-    validation_report.check(validated_zoo)
+def test_validation_table(latency):
+    latency.check_all()
+
+
+@pytest.mark.whole_zoo
+def test_inputs(hardware, latency):
+    latency.check_inputs(hardware)

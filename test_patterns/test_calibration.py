@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.calibrates
-def test_calibration(calibration):
-    calibration.check()
+def test_calibration(latency):
+    latency.check_all()

@@ -9,24 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ..configuration import Configuration
-from ..errors import CalibrationError, GoldenLatencyError
+from ..errors import CalibrationError, GoldenLatencyError, UsageError
 from ..files import write_atomically
-from ..hardware.local import LOCAL_CPU, local_profile_path
-from ..hardware.profile import DEFAULT_HARDWARE, Profile
-from ..records.kinds import PATTERN_KIND
-from ..records.places import record_folder
-from ..records.record import FILE_NAME, load_measurements
+from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
+from ..hardware.profile import Profile
+from ..records.kinds import MODEL_KIND, PATTERN_KIND
+from ..records.record import load_record
 from ..subjects.patterns import PATTERNS
 from ..subjects.zoo import MODELS
-from .evidence import Evidence, load_evidence
+from ..target import calibrated_target
+from .evidence import MICROBENCHMARKS, RECORDS, Evidence, load_evidence
 from .fit import Fit, Fitter
-from .from_microbenchmarks import base_profile, calibrate
+from .from_microbenchmarks import calibrate
 from .importance import constant_lines
-from .microbenchmarks import FILE_NAME as MICROBENCHMARKS
+from .microbenchmarks import FILE_NAME as MICROBENCHMARKS_FILE
 from .microbenchmarks import load_microbenchmarks
 from .profile_text import profile_text, summary
 from .validation import as_golden, as_markdown, cross_validate, held_out_spread_pct
+
+_BOTH = "both"
+_EVIDENCE = (RECORDS, MICROBENCHMARKS, _BOTH)
+_FORMER_EVIDENCE = {"models": RECORDS, "patterns": MICROBENCHMARKS}
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -45,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--golden", default="golden", type=Path, metavar="FOLDER", help="default: %(default)s")
     parser.add_argument(
         "--evidence",
-        choices=("models", "patterns", "both"),
-        help="recorded models, micro-benchmarks, or both (default: models where there are any)",
+        metavar="|".join(_EVIDENCE),
+        help="records of models and patterns, micro-benchmarks, or both (default: records where there are any)",
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a refit gives other files")
     parser.add_argument("--fit-only", action="store_true", help="leave the cross-validation (29 refits) out")
@@ -54,31 +57,45 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: Any) -> int:
-    profile = base_profile(options.hardware)
-    label = Configuration(profile.name, profile.calibrated_mode).label
-    folder = record_folder(options.golden.parent, profile.name, label, options.golden.name)
-    wanted = options.evidence or ("models" if (folder / FILE_NAME).exists() else "patterns")
-    files = _from_models(profile, folder, options) if wanted == "models" else _from_patterns(profile, folder, wanted)
+    wanted = _wanted_evidence(options.evidence)
+    board = find_board(options.hardware)
+    profile = board.base_profile()
+    folder = board.folder(options.golden) / calibrated_target(profile).label
+    has_record = (folder / MODEL_KIND.record).exists()
+    if wanted == RECORDS or (wanted is None and has_record):
+        files = _from_records(board, profile, folder, options)
+    else:
+        files = _from_microbenchmarks(board, profile, folder, wanted == _BOTH)
     return _compare(files) if options.check else _write(files)
 
 
+def _wanted_evidence(name: Optional[str]) -> Optional[str]:
+    if name in _FORMER_EVIDENCE:
+        raise UsageError(f"--evidence {name} is called --evidence {_FORMER_EVIDENCE[name]} now")
+    if name is not None and name not in _EVIDENCE:
+        raise UsageError(f"--evidence {name}: unknown; known: {', '.join(_EVIDENCE)}")
+    return name
+
+
 def _recorded(profile: Profile, folder: Path) -> Tuple[Evidence, ...]:
-    measurements = load_measurements(folder / FILE_NAME, [model.name for model in MODELS])
-    patterns = load_measurements(folder / PATTERN_KIND.record, [pattern.name for pattern in PATTERNS])
-    return load_evidence(profile.name, measurements, patterns)
+    models = load_record(folder / MODEL_KIND.record, [model.name for model in MODELS])
+    patterns = load_record(folder / PATTERN_KIND.record, [pattern.name for pattern in PATTERNS])
+    return load_evidence(profile.name, models, patterns)
 
 
-def _from_patterns(profile: Profile, folder: Path, wanted: str) -> Dict[Path, str]:
-    path = folder / MICROBENCHMARKS
+def _from_microbenchmarks(board: Board, profile: Profile, folder: Path, with_records: bool) -> Dict[Path, str]:
+    path = folder / MICROBENCHMARKS_FILE
     if not path.exists():
-        raise CalibrationError(f"{path}: no micro-benchmarks to calibrate {profile.name} from: pytest --calibrate")
-    recorded = _recorded(profile, folder) if wanted == "both" else ()
+        raise CalibrationError(
+            f"{path}: no micro-benchmarks to calibrate {profile.name} from; to measure them: {board.calibrate_command}"
+        )
+    recorded = _recorded(profile, folder) if with_records else ()
     made = calibrate(profile, load_microbenchmarks(path), profile.calibrated_mode, _say, recorded)
     print("\n".join(made.lines))
-    return {_written_to(profile): made.text}
+    return {board.profile_path: made.text}
 
 
-def _from_models(profile: Profile, folder: Path, options: Any) -> Dict[Path, str]:
+def _from_records(board: Board, profile: Profile, folder: Path, options: Any) -> Dict[Path, str]:
     fitter = Fitter(profile, _recorded(profile, folder))
     fit = fitter.fit()
     units = {name: constant.unit for name, constant in profile.constants.items()}
@@ -92,12 +109,8 @@ def _from_models(profile: Profile, folder: Path, options: Any) -> Dict[Path, str
         files[folder / "cross-validation.json"] = json.dumps(as_golden(rows), indent=2) + "\n"
         files[folder / "cross-validation.md"] = as_markdown(rows)
         print(as_markdown(rows))
-    files[_written_to(profile)] = profile_text(fitter, fit)
+    files[board.profile_path] = profile_text(fitter, fit)
     return files
-
-
-def _written_to(profile: Profile) -> Path:
-    return local_profile_path() if profile.name == LOCAL_CPU else profile.path
 
 
 def _say(step: str) -> None:

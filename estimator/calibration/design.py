@@ -10,7 +10,8 @@ import random
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Tuple
 
-from ..subjects.chains import Block, Chain, Layer
+from ..subjects.chains import Block, Chain
+from ..subjects.layers import Layer
 
 SEED = 22
 _CHAIN = 15

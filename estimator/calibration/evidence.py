@@ -1,4 +1,4 @@
-"""What a fit may look at: recorded models, patterns, and single kernels; each with its latency and spread."""
+"""What a fit may look at: recorded models and patterns, published kernels; each with its latency and spread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from ..errors import CalibrationError, RecordError
 from ..files import read_toml
 from ..lower import Lowered, lower
-from ..precision import tensor_dtype
-from ..records.record import Measurements
+from ..records.record import Record
+from ..subjects.all import op_stream
 from ..subjects.patterns import PATTERNS
-from ..subjects.zoo import MODELS, op_stream
+from ..subjects.zoo import MODELS
+from ..target import tensor_dtype
 
 _FOLDER = Path(__file__).parent / "evidence"
 MODEL_SPREAD_FLOOR = 0.04
@@ -23,12 +24,16 @@ PATTERN_SPREAD = 0.12
 _PRODUCTS = {"products": "fp32", "fp16_products": "fp16"}
 
 
+RECORDS = "records"
+MICROBENCHMARKS = "microbenchmarks"
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One measured figure: its latency in us, its relative spread, and the op stream it is the latency of.
 
     `synchronised` figures carry one launch and synchronisation of the measuring loop in place of host time. `source` is
-    "models" for what was recorded of models (and published of their parts), "patterns" for micro-benchmarks.
+    RECORDS for what was recorded of models and patterns or published of single kernels, else MICROBENCHMARKS.
     """
 
     name: str
@@ -38,29 +43,29 @@ class Evidence:
     spread: float
     lowered: Tuple[Lowered, ...]
     synchronised: bool = False
-    source: str = "models"
+    source: str = RECORDS
     precision: str = "fp32"
 
 
-def load_evidence(hardware: str, measurements: Measurements, patterns: Measurements) -> Tuple[Evidence, ...]:
+def load_evidence(hardware: str, models: Record, patterns: Record) -> Tuple[Evidence, ...]:
     """Returns models, patterns and kernels. CalibrationError without recorded models, RecordError for a bad file."""
-    if not measurements.runs_ms:
-        raise CalibrationError(f"{measurements.path}: no recorded models to calibrate {hardware} from")
+    if not models.runs_ms:
+        raise CalibrationError(f"{models.path}: no recorded models to calibrate {hardware} from")
     path = _FOLDER / f"{hardware}.toml"
     tables = read_toml(path) if path.exists() else {}
     try:
-        return (*_models(measurements), *_patterns(patterns), *_convolutions(tables), *_products(tables))
+        return (*_models(models), *_patterns(patterns), *_convolutions(tables), *_products(tables))
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path}: {type(error).__name__}: {error}; the comments in the file say what its rows hold"
         raise RecordError(message) from error
 
 
-def _models(measurements: Measurements) -> List[Evidence]:
+def _models(record: Record) -> List[Evidence]:
     found = []
     for model in MODELS:
-        median_ms = measurements.median_ms(model.name)
+        median_ms = record.median_ms(model.name)
         if median_ms is not None:
-            spread = _standard_error(measurements.runs_ms[model.name])
+            spread = _standard_error(record.runs_ms[model.name])
             found.append(Evidence(model.name, "model", model.family, 1e3 * median_ms, spread, lower(op_stream(model))))
     return found
 
@@ -73,10 +78,10 @@ def _standard_error(runs_ms: Sequence[float]) -> float:
     return max(MODEL_SPREAD_FLOOR, math.sqrt(variance / len(logs)))
 
 
-def _patterns(measurements: Measurements) -> List[Evidence]:
+def _patterns(record: Record) -> List[Evidence]:
     found = []
     for pattern in PATTERNS:
-        median_ms = measurements.median_ms(pattern.name)
+        median_ms = record.median_ms(pattern.name)
         if median_ms is not None:
             ops = lower(op_stream(pattern))
             found.append(Evidence(pattern.name, "pattern", None, 1e3 * median_ms, PATTERN_SPREAD, ops))

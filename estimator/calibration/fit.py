@@ -11,9 +11,9 @@ from ..cost.columns import Column, KernelColumns, kernel_columns, op_columns
 from ..cost.price import Costs, price
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
-from ..precision import Precision, find_precision
 from ..schedule import schedule
-from .evidence import Evidence
+from ..target import Target, calibrated_target
+from .evidence import MICROBENCHMARKS, Evidence
 
 SYNCHRONISED_CALL_US = "synchronised_call_us"
 """Not a constant of the board: launch and sync of the loop that measured single kernels; fitted beside the others."""
@@ -53,9 +53,8 @@ class Fitter:
         self._by_precision = self._split_by_precision()
         self._measured_us = np.array([item.latency_us for item in evidence])
         self._spread = np.array([item.spread for item in evidence])
-        self._mode = profile.mode(profile.calibrated_mode)
         self._has_nuisance = any(item.synchronised for item in evidence)
-        self._soft = any(item.source == "patterns" for item in evidence)
+        self._soft = any(item.source == MICROBENCHMARKS for item in evidence)
 
     def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
         """Returns the estimated latency of each piece of evidence, in us."""
@@ -105,18 +104,20 @@ class Fitter:
             raise CalibrationError(f"the fit did not converge: {solution.message}")
         return self._as_fit(x, solution.jac, lower, upper)
 
-    def _split_by_precision(self) -> List[Tuple[Precision, Column, KernelColumns]]:
+    def _split_by_precision(self) -> List[Tuple[Target, Column, KernelColumns]]:
         """Each precision of the evidence, the rows of its kernels, and those kernels."""
         names = np.array([item.precision for item in self.evidence])
         of_kernel = np.repeat(names, np.diff(self._kernel_bounds))
         rows = {name: of_kernel == name for name in dict.fromkeys(names.tolist())}
-        return [(find_precision(name), mask, self._kernels.select(mask)) for name, mask in rows.items()]
+        return [
+            (calibrated_target(self.profile, name), mask, self._kernels.select(mask)) for name, mask in rows.items()
+        ]
 
     def _costs(self, constants: Mapping[str, float]) -> Costs:
         """Each kernel at the precision it was measured at; the host costs the same at all of them."""
         device_us = np.zeros(len(self._kernels.op))
-        for precision, rows, kernels in self._by_precision:
-            costs = price(self._ops, kernels, self.profile, self._mode, precision, constants)
+        for target, rows, kernels in self._by_precision:
+            costs = price(self._ops, kernels, target, constants)
             device_us[rows] = costs.device_us
         return replace(costs, device_us=device_us)
 

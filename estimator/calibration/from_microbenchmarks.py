@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from ..errors import CalibrationError
-from ..hardware.local import LOCAL_CPU
-from ..hardware.profile import TEMPLATES, Profile, load_profile, read_profile
+from ..hardware.profile import Profile
 from .evidence import Evidence
 from .fit import Fit, Fitter
 from .importance import constant_lines, group_importances, held_out_chain_spread_pct, importance_lines
@@ -21,11 +20,6 @@ class Calibrated:
 
     text: str
     lines: Tuple[str, ...]
-
-
-def base_profile(hardware: str) -> Profile:
-    """Returns what a calibration starts from: the profile at hand; for this machine's CPU the template of one."""
-    return read_profile(TEMPLATES / f"{LOCAL_CPU}.toml") if hardware == LOCAL_CPU else load_profile(hardware)
 
 
 def calibrate(

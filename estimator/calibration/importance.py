@@ -9,6 +9,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Sequence
 
 import numpy as np
 
+from .evidence import MICROBENCHMARKS
 from .fit import Fit, Fitter
 
 _FOLDS = 5
@@ -67,7 +68,7 @@ def _log_error(fitter: Fitter, estimated_us: Sequence[float], rows: Sequence[int
 def _rows_by(fitter: Fitter, key: str) -> Dict[str, List[int]]:
     found: Dict[str, List[int]] = {}
     for index, item in enumerate(fitter.evidence):
-        if item.source == "patterns":
+        if item.source == MICROBENCHMARKS:
             found.setdefault(str(getattr(item, key)), []).append(index)
     return found
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from ..errors import RecordError
 from ..files import read_text, write_atomically
 from ..subjects.chains import Block, Chain, lower_layers
-from .evidence import Evidence
+from .evidence import MICROBENCHMARKS, Evidence
 
 FILE_NAME = "microbenchmarks.json"
 _SPREAD, _SPREAD_US = 0.12, 8.0
@@ -97,4 +97,4 @@ def as_evidence(found: Microbenchmarks) -> List[Evidence]:
 
 def _piece(name: str, timed: TimedBlock, us: float, lowered: Any) -> Evidence:
     spread = math.hypot(_SPREAD, _SPREAD_US / us)
-    return Evidence(name, timed.block.group, f"chain {timed.chain}", us, spread, lowered, source="patterns")
+    return Evidence(name, timed.block.group, f"chain {timed.chain}", us, spread, lowered, source=MICROBENCHMARKS)

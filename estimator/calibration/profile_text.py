@@ -6,10 +6,8 @@ from statistics import fmean
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..hardware.profile import Profile
-from .evidence import Evidence
+from .evidence import MICROBENCHMARKS, RECORDS, Evidence
 from .fit import SYNCHRONISED_CALL_US, Fit, Fitter
-
-BOTH = "models and patterns"
 
 
 def profile_text(fitter: Fitter, fit: Fit, board: Optional[Mapping[str, Any]] = None) -> str:
@@ -58,16 +56,16 @@ def _set_calibration(calibration: Any, fitter: Fitter, fit: Fit) -> None:
 
 
 def sources(evidence: Sequence[Evidence]) -> str:
-    """Returns what a fit looked at: "models", "patterns" (micro-benchmarks) or both."""
+    """Returns what a fit looked at: "records", "microbenchmarks" or both."""
     found = {item.source for item in evidence}
-    return BOTH if len(found) > 1 else found.pop()
+    return " and ".join(source for source in (RECORDS, MICROBENCHMARKS) if source in found)
 
 
 def summary(evidence: Sequence[Evidence]) -> str:
     """Returns how many pieces of which kind, "22 models, 8 patterns"."""
-    groups = [item.group for item in evidence if item.source == "models"]
+    groups = [item.group for item in evidence if item.source == RECORDS]
     parts = [f"{groups.count(group)} {group}s" for group in dict.fromkeys(groups)]
-    micro = [item for item in evidence if item.source == "patterns"]
+    micro = [item for item in evidence if item.source == MICROBENCHMARKS]
     chains = {item.family for item in micro}
     return ", ".join([*parts, *([f"{len(micro)} micro-benchmarks in {len(chains)} chains"] if micro else [])])
 
@@ -75,7 +73,7 @@ def summary(evidence: Sequence[Evidence]) -> str:
 def residuals_pct(fitter: Fitter, fit: Fit) -> Dict[str, float]:
     """Returns each recorded figure's error in percent; of micro-benchmarks the mean of each group."""
     errors = list(zip(fitter.evidence, map(float, fitter.errors_pct(fit))))
-    alone = {item.name: round(error, 1) for item, error in errors if item.source == "models"}
+    alone = {item.name: round(error, 1) for item, error in errors if item.source == RECORDS}
     return {**alone, **{group: round(fmean(found), 1) for group, found in group_errors_pct(errors).items()}}
 
 
@@ -83,6 +81,6 @@ def group_errors_pct(errors: Sequence[Tuple[Evidence, float]]) -> Dict[str, List
     """Returns the errors of the micro-benchmarks by group."""
     groups: Dict[str, List[float]] = {}
     for item, error in errors:
-        if item.source == "patterns":
+        if item.source == MICROBENCHMARKS:
             groups.setdefault(item.group, []).append(error)
     return groups

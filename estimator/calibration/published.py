@@ -20,9 +20,10 @@ import numpy as np
 from ..cost.columns import Column, kernel_columns, op_columns
 from ..cost.price import price
 from ..errors import GoldenLatencyError, RecordError
-from ..hardware.profile import DEFAULT_HARDWARE, Profile, load_profile
+from ..hardware.boards import DEFAULT_HARDWARE, load_profile
+from ..hardware.profile import Profile
 from ..lower import Lowered
-from ..precision import find_precision
+from ..target import calibrated_target
 from .evidence import lower_convolution, lower_product
 
 LEAST_MS = 1.2
@@ -118,9 +119,10 @@ def _mean_log_error(estimated_us: Column, measured_us: Column) -> float:
 
 
 def _device_us(row: PublishedKernel, profile: Profile) -> float:
-    mode, precision = profile.mode(profile.calibrated_mode), find_precision(row.precision)
-    ops, kernels = op_columns(row.lowered), kernel_columns(row.lowered)
-    return float(price(ops, kernels, profile, mode, precision, profile.values()).device_us.sum())
+    ops = op_columns(row.lowered)
+    kernels = kernel_columns(row.lowered)
+    target = calibrated_target(profile, row.precision)
+    return float(price(ops, kernels, target, profile.values()).device_us.sum())
 
 
 def _line(precision: str, kind: str, errors_pct: List[float]) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from ..configuration import Configuration
 from ..cost.gpu import rates_of
 from ..hardware.profile import Profile
 from ..interval import QUANTILE
 from ..pipeline import estimate_lowered
-from ..precision import find_precision
+from ..target import calibrated_target
 from .evidence import Evidence
 from .fit import Fit, Fitter, indices
 
@@ -56,10 +55,9 @@ def cross_validate(fitter: Fitter, fit: Fit, progress: Callable[[str], None] = l
 
 def held_out_spread_pct(fitter: Fitter, rows: Sequence[ModelErrors]) -> float:
     """Returns the spread of the errors without a model's family that the fit's covariance does not explain."""
-    case = Configuration(fitter.profile.name, fitter.profile.calibrated_mode)
-    bare = replace(fitter.profile, held_out_spread_pct=0.0)
+    target = calibrated_target(replace(fitter.profile, held_out_spread_pct=0.0))
     streams = {item.name: item.lowered for item in fitter.evidence if item.group == "model"}
-    explained = (estimate_lowered(streams[row.model], bare, case).interval_pct / QUANTILE for row in rows)
+    explained = (estimate_lowered(streams[row.model], target).interval_pct / QUANTILE for row in rows)
     excess = mean(row.without_family_pct**2 - pct**2 for row, pct in zip(rows, explained))
     return round(math.sqrt(max(excess, 0.0)), 1)
 
@@ -117,7 +115,7 @@ def _peaks(profile: Profile) -> _Peaks:
         c = profile.values()
         flops = {kind: 1e3 * c[f"{kind}_gflop_s"] for kind in ("product", "convolution")}
         return _Peaks(flops, 1e3 * c["depthwise_gflop_s"], 1e3 * c["warm_gb_s"])
-    rates = rates_of(profile, profile.mode(profile.calibrated_mode), find_precision("fp32"), profile.values())
+    rates = rates_of(calibrated_target(profile), profile.values())
     flops = {
         "product": rates.product_flops_per_us_per_sm * rates.sms,
         "convolution": rates.convolution_flops_per_us_per_sm * rates.sms,

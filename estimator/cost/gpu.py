@@ -10,8 +10,7 @@ from typing import Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ..hardware.profile import PowerMode, Profile
-from ..precision import Precision
+from ..target import Target
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
@@ -38,9 +37,12 @@ class Rates:
     event_pair_us: float
 
 
-def rates_of(profile: Profile, mode: PowerMode, precision: Precision, constants: Mapping[str, float]) -> Rates:
+def rates_of(target: Target, constants: Mapping[str, float]) -> Rates:
     """Returns the rates; arithmetic peaks are SMs x FLOP per clock and SM x clock (design facts of the profile)."""
-    cpu, gpu = mode.cpu_mhz / 1e3, mode.gpu_mhz / 1e3
+    profile = target.profile
+    mode = target.mode
+    precision = target.precision
+    cpu = mode.cpu_mhz / 1e3
 
     def peak(arithmetic: str) -> float:
         name = "fp16" if arithmetic == "bf16" else arithmetic
@@ -49,7 +51,7 @@ def rates_of(profile: Profile, mode: PowerMode, precision: Precision, constants:
     return Rates(
         constants=constants,
         cpu_kcycles_per_us=cpu,
-        gpu_kcycles_per_us=gpu,
+        gpu_kcycles_per_us=mode.gpu_mhz / 1e3,
         sms=mode.sms,
         bytes_per_us=mode.bandwidth_gb_s * 1e3,
         l2_bytes=profile.fact("l2_mib") * 2**20,

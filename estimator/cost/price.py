@@ -1,12 +1,11 @@
-"""The door of this room: what ops and kernels cost on a profile's processor, whichever kind it is."""
+"""Prices ops and kernels on a target's processor: a GPU with its host, or a CPU."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Mapping
 
-from ..hardware.profile import PowerMode, Profile
-from ..precision import Precision
+from ..target import Target
 from . import cpu, gpu
 from .columns import Column, KernelColumns, OpColumns
 
@@ -27,13 +26,11 @@ class Costs:
 def price(
     ops: OpColumns,
     kernels: KernelColumns,
-    profile: Profile,
-    mode: PowerMode,
-    precision: Precision,
+    target: Target,
     constants: Mapping[str, float],
 ) -> Costs:
     """Returns what each op and each kernel costs with these constants."""
-    if profile.processor == "cpu":
+    if target.profile.processor == "cpu":
         return Costs(cpu.host_us(ops, constants), cpu.device_us(kernels, constants), 0.0, one_clock=True)
-    rates = gpu.rates_of(profile, mode, precision, constants)
+    rates = gpu.rates_of(target, constants)
     return Costs(gpu.host_us(ops, rates), gpu.device_us(kernels, rates), rates.event_pair_us, one_clock=False)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, List, Optional
 
 from ..errors import GoldenLatencyError, UsageError
-from .profile import CAPABILITIES, DEFAULT_HARDWARE, read_profile
+from .boards import DEFAULT_HARDWARE
+from .quantities import CAPABILITIES
+from .reading import PROFILES, read_profile
 
-_FOLDER = Path(__file__).parent
 _REACHED = 0.85  # of the memory's peak, by the copies of most boards
 
 
@@ -24,7 +25,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(
-            f"written: {write_profile(options.name, _FOLDER)}; check it, then: pytest test_patterns "
+            f"written: {write_profile(options.name, PROFILES)}; check it, then: pytest test_patterns "
             f"--hardware {options.name} --device cuda --calibrate"
         )
     except GoldenLatencyError as error:

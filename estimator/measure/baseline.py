@@ -1,4 +1,4 @@
-"""What a live run leaves behind: the baseline with its provenance, and the medians that the next run looks at."""
+"""What a measuring session leaves behind: the record with its provenance, and the medians for the next session."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 from ..errors import MeasurementRefused
 from ..files import write_atomically
-from ..hardware.local import cache_folder
-from ..records.record import PARTIAL, Measurements, load_measurements, write_measurements
+from ..hardware.boards import cache_folder
+from ..records.record import PARTIAL, Record, load_record, write_record
 from .device.environment import driver_version
 
 if TYPE_CHECKING:
-    from .session import LiveSession, Measured
+    from .session import Measured, MeasuringSession
 
 _IDENTITY = ("board", "mode", "software")
 """Rows that differ in one of these do not belong in one file."""
 
 
-def refuse_mixing(session: LiveSession, old: Measurements) -> None:
+def refuse_mixing(session: MeasuringSession, old: Record) -> None:
     """Raises MeasurementRefused where a partial recording would put rows of two devices or softwares in one file."""
     if not old.runs_ms:
         return
@@ -36,7 +36,7 @@ def refuse_mixing(session: LiveSession, old: Measurements) -> None:
             )
 
 
-def record(session: LiveSession, old: Measurements, root: Path) -> Optional[str]:
+def record(session: MeasuringSession, old: Record, root: Path) -> Optional[str]:
     """Writes what was measured, atomically; returns the line that says so, None where nothing was measured.
 
     Rows that were not measured now stay if device and software are those of the record, else they go.
@@ -53,7 +53,7 @@ def record(session: LiveSession, old: Measurements, root: Path) -> Optional[str]
         merged = _merged_with_what_is_there(session, old.path, about, rows)
         for left_over in merged.path.parent.glob(f".{merged.path.name}.*.tmp"):
             left_over.unlink()  # of a recording that was killed
-        write_measurements(merged)
+        write_record(merged)
     left_out = [f"{name} ({reason})" for name, reason in session.refused.items()]
     return f"Recorded {len(session.measured)} figures to {merged.path}" + (
         f"; left out: {'; '.join(left_out)}" if left_out else ""
@@ -61,46 +61,46 @@ def record(session: LiveSession, old: Measurements, root: Path) -> Optional[str]
 
 
 def _merged_with_what_is_there(
-    session: LiveSession, path: Path, about: Mapping[str, str], rows: Mapping[str, Sequence[float]]
-) -> Measurements:
-    old = load_measurements(path, _known_names())
+    session: MeasuringSession, path: Path, about: Mapping[str, str], rows: Mapping[str, Sequence[float]]
+) -> Record:
+    old = load_record(path, _known_names())
     if not {*rows, *session.refused} >= {*old.runs_ms}:  # -k and node ids select, too
         refuse_mixing(session, old)
     return merge(old, about, rows)
 
 
 def _known_names() -> List[str]:
-    from ..subjects.patterns import PATTERNS
-    from ..subjects.zoo import MODELS
+    from ..subjects.all import subject_names
 
-    return [*(model.name for model in MODELS), *(pattern.name for pattern in PATTERNS)]
+    return list(subject_names())
 
 
-def merge(old: Measurements, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Measurements:
+def merge(old: Record, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Record:
     """Returns the record with these rows replaced: of the same device and software, or of the new one alone."""
     same = bool(old.runs_ms) and all(old.provenance[key] == new[key] for key in _IDENTITY)
     merged = {**(old.runs_ms if same else {}), **{name: tuple(runs) for name, runs in rows.items()}}
     ordered = {name: merged[name] for name in _known_names() if name in merged}
     if not same or set(rows) >= set(old.runs_ms):
-        return Measurements(old.path, dict(new), ordered)
+        return Record(old.path, dict(new), ordered)
     changed = "; ".join(f"{key}: {value}" for key, value in new.items() if old.provenance.get(key) != value)
     note = {f"{PARTIAL}{_key(new['date'])}": f"{', '.join(rows)}: {changed}"}
-    return Measurements(old.path, {**old.provenance, **note}, ordered)
+    return Record(old.path, {**old.provenance, **note}, ordered)
 
 
 def _key(text: str) -> str:
     return "".join(character if character.isalnum() else "_" for character in text)
 
 
-def provenance(session: LiveSession, root: Path) -> Dict[str, str]:
+def provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
     """Returns where the figures of this run come from, as the record keeps it."""
-    seen, options = list(session.measured.values()), session.options
+    seen = list(session.measured.values())
+    plan = session.plan
     return {
         **_identity(session),
         "protocol": "eager module, seeded random weights, eval(), no_grad(), "
-        f"batch {session.configuration.batch_size}, {session.configuration.precision}; "
-        f"{options.protocol.text}, median; {_timed_by(options.choice.device)}",
-        "runs": f"{options.runs}, each a fresh process for all models; the runs of a model follow each other",
+        f"batch {session.target.batch_size}, {session.target.precision.name}; "
+        f"{plan.protocol.text}, median; {_timed_by(plan.choice.device)}",
+        "runs": f"{plan.runs}, each a fresh process for all models; the runs of a model follow each other",
         "clocks": _clocks(seen),
         "temperature": f"{_temperature(seen[0].before)} at the start, {_temperature(seen[-1].after)} at the end",
         "page_faults": f"at most {max(run.page_faults for m in seen for run in m.runs)} a forward",
@@ -109,12 +109,12 @@ def provenance(session: LiveSession, root: Path) -> Dict[str, str]:
     }
 
 
-def calibration_provenance(session: LiveSession, root: Path) -> Dict[str, str]:
+def calibration_provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
     """Returns where micro-benchmarks come from, as their file keeps it."""
     return {**_identity(session), **_circumstances(session, root), "source": "pytest --calibrate"}
 
 
-def _circumstances(session: LiveSession, root: Path) -> Dict[str, str]:
+def _circumstances(session: MeasuringSession, root: Path) -> Dict[str, str]:
     environment = session.environment()
     return {
         "threads": str(environment["threads"]),
@@ -125,15 +125,15 @@ def _circumstances(session: LiveSession, root: Path) -> Dict[str, str]:
     }
 
 
-def _identity(session: LiveSession) -> Dict[str, str]:
+def _identity(session: MeasuringSession) -> Dict[str, str]:
     environment = session.environment()
     state = next(iter(session.measured.values())).before if session.measured else session.state()
     libraries = [name for name in ("torch", "torchvision", "cuda", "cudnn") if name in environment]
     versions = [f"{name} {environment[name]}" for name in libraries]
-    driver = driver_version(Path("/")) if session.options.choice.device == "cuda" else "none"
+    driver = driver_version(Path("/")) if session.plan.choice.device == "cuda" else "none"
     return {
         "board": state.name,
-        "mode": state.power_mode or session.configuration.thermal_profile,
+        "mode": state.power_mode or session.target.mode.name,
         "software": ", ".join([f"Python {environment['python']}", *versions, f"driver {driver}"]),
     }
 
@@ -169,9 +169,9 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.decode().strip()
 
 
-def repeat_lines(session: LiveSession) -> Iterator[str]:
+def repeat_lines(session: MeasuringSession) -> Iterator[str]:
     """Yields how far this run's medians are from those of the last run here, and keeps this run's for the next."""
-    path = cache_folder() / session.configuration.hardware / session.configuration.label / "last-run.json"
+    path = cache_folder() / session.target.hardware / session.target.label / "last-run.json"
     now = {name: measured.median_ms for name, measured in session.measured.items()}
     before = _last_run(path)
     differences = [100 * abs(ms / before[name] - 1) for name, ms in now.items() if name in before]

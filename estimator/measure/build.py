@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 if TYPE_CHECKING:
     import torch
 
-    from ..subjects.zoo import Subject
+    from ..subjects.all import Subject
 
 SEED = 22
 _POOL = 1_000_003  # prime: no layer's size is a multiple of it

@@ -1,4 +1,4 @@
-"""A live run: the fresh processes that measure, the device's state around them, and what came of it per model."""
+"""Measures subjects of one target: the fresh processes, the device's state around them, and what came of each."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
-from ..compare import significant
+from ..digits import significant
 from ..errors import MeasurementError, MeasurementRefused
-from ..hardware.local import LOCAL_CPU
-from ..suite.live_options import LiveOptions
 from .device.cpu import CpuReader
 from .device.jetson import JetsonReader, is_jetson
 from .device.nvidia import nvidia_reader
 from .device.state import DeviceState, StateReader, refusals_after, refusals_before
+from .plan import Plan
 from .process import MeasuringProcess, Run
 from .progress import Progress
 from .protocol import median_noise_pct, percentile_ms
 from .verdict import spread_pct
 
 if TYPE_CHECKING:
-    from ..configuration import Configuration
     from ..subjects.chains import Chain
+    from ..target import Target
     from .layers import ChainTimes
 
 _T = TypeVar("_T")
@@ -85,12 +84,12 @@ class Measured:
 
 
 @dataclass
-class LiveSession:
-    """Measures models of one configuration on one device, one at a time."""
+class MeasuringSession:
+    """Measures models or patterns of one target on its device, one at a time."""
 
-    configuration: Configuration
+    target: Target
     power_mode: Optional[str]
-    options: LiveOptions
+    plan: Plan
     progress: Progress
     measured: Dict[str, Measured] = field(default_factory=dict)
     refused: Dict[str, str] = field(default_factory=dict)
@@ -105,10 +104,10 @@ class LiveSession:
 
         A GPU is locked from here on: processes that only wait hold a part of it. MeasurementRefused if it stays taken.
         """
-        device, precision = self._device, self.configuration.precision
+        device = self._device
         if device == "cuda":
             self._lock = _acquired(device)
-        self._processes = [MeasuringProcess(device, precision) for _ in range(self.options.runs)]
+        self._processes = [MeasuringProcess(device, self.target.precision.name) for _ in range(self.plan.runs)]
         for process in self._processes:
             process.start()
 
@@ -171,7 +170,7 @@ class LiveSession:
         """Runs `work`, which calls its argument about once a second; looks at the device around it and meanwhile."""
         reader = self._state_reader()
         before = self._state(reader)
-        _refuse(refusals_before(before, self.configuration.hardware, self.power_mode))
+        _refuse(refusals_before(before, self.target.hardware, self.power_mode))
         during: List[DeviceState] = []
         done = work(lambda: during.append(self._state(reader)))
         after = self._state(reader)
@@ -179,9 +178,9 @@ class LiveSession:
         return done, before, tuple(during), after
 
     def _run(self, model: str, index: int, tick: Tick) -> Run:
-        run = f"run {index + 1}/{self.options.runs}, " if self.options.runs > 1 else ""
+        run = f"run {index + 1}/{self.plan.runs}, " if self.plan.runs > 1 else ""
         result = self._processes[index].measure(
-            model, self.configuration.batch_size, self.options.protocol, self._show(model, run), tick
+            model, self.target.batch_size, self.plan.protocol, self._show(model, run), tick
         )
         self.measuring_s += result.warmup_s + result.rounds_s
         if not result.finite:
@@ -201,7 +200,7 @@ class LiveSession:
 
     @property
     def _device(self) -> str:
-        return self.options.choice.device
+        return self.plan.choice.device
 
     def state(self) -> DeviceState:
         """Returns the state of the device now."""
@@ -221,7 +220,7 @@ class LiveSession:
         return self._reader
 
     def _make_reader(self) -> StateReader:
-        if self.configuration.hardware == LOCAL_CPU:
+        if self.target.profile.processor == "cpu":
             return CpuReader()
         return JetsonReader() if is_jetson() else nvidia_reader(self.environment())
 

@@ -75,8 +75,8 @@ def _one_line(error: Exception) -> str:
 def _measure(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
     import torch
 
-    from ..precision import tensor_dtype
-    from ..subjects.zoo import find_subject
+    from ..subjects.all import find_subject
+    from ..target import tensor_dtype
     from .build import build_model, make_input
     from .timers import ONCE
 

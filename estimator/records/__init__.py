@@ -1,1 +1,1 @@
-"""Files that outlive a run: where they are, what is in them, and how they are written whole or not at all."""
+"""Records: what was measured, kept on disk, written whole or not at all."""

@@ -19,5 +19,6 @@ class Kind:
         return folder / self.folder / f"test_{self.parameter}[{name}].json"
 
 
-MODEL_KIND = Kind("model", "test_models", "measurements.toml")
-PATTERN_KIND = Kind("pattern", "test_patterns", "patterns.toml")
+MODEL_KIND = Kind("model", "test_models", "record-models.toml")
+PATTERN_KIND = Kind("pattern", "test_patterns", "record-patterns.toml")
+KINDS = (MODEL_KIND, PATTERN_KIND)

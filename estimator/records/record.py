@@ -1,4 +1,4 @@
-"""Recorded measurements of a configuration in one TOML file: what was measured, how, and every run of it."""
+"""A record: what was measured of a configuration's models or patterns, how, and every run of it, in one TOML file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 from ..errors import RecordError
 from ..files import read_toml, write_atomically
 
-FILE_NAME = "measurements.toml"
+_FORMER_NAMES = {"record-models.toml": "measurements.toml", "record-patterns.toml": "patterns.toml"}
 PROVENANCE_KEYS = ("board", "mode", "software", "protocol", "clocks", "date", "source")
 """What every record must say about itself; further keys are welcome."""
 PARTIAL = "partial_"
@@ -21,8 +21,8 @@ _TABLES = ("provenance", "runs_ms")
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """A record: where the figures come from, and by model the latency of every run in ms (its own median of rounds)."""
+class Record:
+    """Where the figures come from, and by model the latency of every run in ms: the median of its rounds."""
 
     path: Path
     provenance: Mapping[str, str]
@@ -40,16 +40,23 @@ class Measurements:
         return statistics.median(runs_ms) if runs_ms else None
 
 
-def load_measurements(path: Path, known_models: Iterable[str]) -> Measurements:
+def load_record(path: Path, known_models: Iterable[str]) -> Record:
     """Returns the record at `path`; an empty one if there is no file. RecordError names file, key and known choices."""
+    _refuse_former_name(path)
     if not path.exists():
-        return Measurements(path, {}, {})
+        return Record(path, {}, {})
     tables = read_toml(path)
     _check_keys(path, "table", tables, required=_TABLES, known=_TABLES)
     for name in _TABLES:
         if not isinstance(tables[name], dict):
             raise RecordError(f"{path}: {name} must be a table")
-    return Measurements(path, _provenance(path, tables["provenance"]), _runs(path, tables["runs_ms"], known_models))
+    return Record(path, _provenance(path, tables["provenance"]), _runs(path, tables["runs_ms"], known_models))
+
+
+def _refuse_former_name(path: Path) -> None:
+    former = path.with_name(_FORMER_NAMES.get(path.name, path.name))
+    if former != path and former.exists():
+        raise RecordError(f"{former}: is called {path.name} now: rename it, or delete it")
 
 
 def _check_keys(
@@ -86,21 +93,21 @@ def _is_latency(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def write_measurements(measurements: Measurements) -> None:
+def write_record(record: Record) -> None:
     """Writes the record to its path, atomically: one line per provenance key and per model, every run kept."""
-    write_atomically(measurements.path, measurements_text(measurements))
+    write_atomically(record.path, record_text(record))
 
 
-def measurements_text(measurements: Measurements) -> str:
+def record_text(record: Record) -> str:
     """Returns the record as TOML."""
     lines = [
         "# Recorded measurements: one row per model, the latency of every run in ms.",
         "",
         "[provenance]",
     ]
-    lines += [f"{key} = {_toml_text(value)}" for key, value in measurements.provenance.items()]
+    lines += [f"{key} = {_toml_text(value)}" for key, value in record.provenance.items()]
     lines += ["", "[runs_ms]"]
-    lines += [f"{model} = [{', '.join(map(repr, runs))}]" for model, runs in measurements.runs_ms.items()]
+    lines += [f"{model} = [{', '.join(map(repr, runs))}]" for model, runs in record.runs_ms.items()]
     return "\n".join(lines) + "\n"
 
 

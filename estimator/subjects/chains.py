@@ -7,15 +7,13 @@ is freshly written before each run. Plain data, so that a chain can be sent to t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, Tuple
 
 from ..lower import Lowered, lower
+from .layers import Layer, make_layer
 
 if TYPE_CHECKING:
     import torch
-
-Layer = Tuple[Any, ...]
-"""A layer of torch.nn, or one of this module's, by name with its arguments: ("Conv2d", 64, 64, 3)."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,7 @@ def make_layers(block: Block) -> List[torch.nn.Module]:
 
 
 def _make_layer(name: str, *arguments: Any) -> torch.nn.Module:
-    import torch
-
-    if name in _COMBINING:
-        return _combining(_COMBINING[name], arguments)
-    if name in _OWN:
-        return _OWN[name](*arguments)  # type: ignore[no-any-return]
-    if name in _IN_PLACE:
-        return getattr(torch.nn, name)(inplace=True)  # type: ignore[no-any-return]
-    return getattr(torch.nn, name)(*arguments)  # type: ignore[no-any-return]
+    return make_layer(name, True) if name in _IN_PLACE else make_layer(name, *arguments)
 
 
 def lower_layers(block: Block) -> Tuple[Tuple[Lowered, ...], ...]:
@@ -72,72 +62,3 @@ def lower_layers(block: Block) -> Tuple[Tuple[Lowered, ...], ...]:
 
 
 _IN_PLACE = ("ReLU", "ReLU6", "SiLU", "Hardswish")
-
-
-def _combining(combine: Callable[[Any, Any], Any], shape: Sequence[int]) -> torch.nn.Module:
-    """A layer that combines its input with a tensor of its own."""
-    import torch
-
-    class Combining(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.other = torch.nn.Parameter(torch.empty(*shape), requires_grad=False)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return combine(x, self.other)  # type: ignore[no-any-return]
-
-    return Combining()
-
-
-def _concatenate(x: Any, other: Any) -> Any:
-    import torch
-
-    return torch.cat([x, other], 1)
-
-
-_COMBINING: Dict[str, Callable[[Any, Any], Any]] = {
-    "Add": lambda x, other: x + other,
-    "Scale": lambda x, other: other * x,
-    "Product": lambda x, other: x @ other,
-    "Concatenate": _concatenate,
-}
-
-
-def _function(forward: Callable[[Any], Any]) -> torch.nn.Module:
-    import torch
-
-    class Function(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return forward(x)  # type: ignore[no-any-return]
-
-    return Function()
-
-
-def _permute(*order: int) -> torch.nn.Module:
-    return _function(lambda x: x.permute(*order).contiguous())
-
-
-def _views(count: int) -> torch.nn.Module:
-    def forward(x: Any) -> Any:
-        for _ in range(count):
-            x = x.unsqueeze(0).transpose(0, 1).transpose(0, 1).squeeze(0)
-        return x
-
-    return _function(forward)
-
-
-def _self_attention(width: int, heads: int) -> torch.nn.Module:
-    import torch
-
-    class SelfAttention(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention = torch.nn.MultiheadAttention(width, heads, batch_first=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
-
-    return SelfAttention()
-
-
-_OWN: Dict[str, Callable[..., Any]] = {"Permute": _permute, "Views": _views, "SelfAttention": _self_attention}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Tuple
 
-from ..errors import UsageError
+from .layers import example_tensor, function, make_layer
 
 if TYPE_CHECKING:
     import torch
@@ -35,31 +35,13 @@ class Pattern:
         return example_tensor((batch_size, *self.input_shape[1:]), device)
 
 
-def example_tensor(shape: Tuple[int, ...], device: str) -> torch.Tensor:
-    """Returns a random tensor on `device`, or one without data on "meta"."""
-    import torch
-
-    make = torch.empty if device == "meta" else torch.rand
-    return make(shape, device=device)
-
-
-def find_patterns(names: Iterable[str]) -> Tuple[Pattern, ...]:
-    """Returns the named patterns in order; UsageError names what is not known."""
-    wanted = list(names)
-    known = {pattern.name for pattern in PATTERNS}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise UsageError(f"unknown pattern {', '.join(map(repr, unknown))}; known patterns: {', '.join(sorted(known))}")
-    return tuple(pattern for pattern in PATTERNS if pattern.name in wanted)
-
-
 def _sequence(*layers: Tuple[Any, ...]) -> Callable[[], torch.nn.Module]:
     """Layers by name or by builder, made only when the pattern is: ("Conv2d", 64, 64, 3), (_residual(...),)."""
 
     def build() -> torch.nn.Module:
         import torch
 
-        made = [getattr(torch.nn, first)(*rest) if isinstance(first, str) else first() for first, *rest in layers]
+        made = [make_layer(first, *rest) if isinstance(first, str) else first() for first, *rest in layers]
         return torch.nn.Sequential(*made)
 
     return build
@@ -86,21 +68,6 @@ def _combined(
     return build
 
 
-def _function(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], torch.nn.Module]:
-    """A module without weights."""
-
-    def build() -> torch.nn.Module:
-        import torch
-
-        class Function(torch.nn.Module):
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return forward(x)
-
-        return Function()
-
-    return build
-
-
 def _convolution(inputs: int, outputs: int, kernel: int, groups: int = 1, dilation: int = 1) -> Tuple[Any, ...]:
     stride, padding, bias = 1, dilation * (kernel // 2), False
     return "Conv2d", inputs, outputs, kernel, stride, padding, dilation, groups, bias
@@ -120,25 +87,6 @@ def _gate(channels: int, squeezed: int, gate: str = "Hardsigmoid", activation: s
 
 def _residual(*layers: Tuple[Any, ...]) -> Callable[[], torch.nn.Module]:
     return _combined(_sequence(*layers), lambda x, y: x + y)
-
-
-def _self_attention(width: int, heads: int) -> Callable[[], torch.nn.Module]:
-    """torch.nn.MultiheadAttention on its inference fast path."""
-
-    def build() -> torch.nn.Module:
-        import torch
-
-        class SelfAttention(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.attention = torch.nn.MultiheadAttention(width, heads, batch_first=True)
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
-
-        return SelfAttention()
-
-    return build
 
 
 def _window_attention(width: int, heads: int, window: int) -> Callable[[], torch.nn.Module]:
@@ -243,7 +191,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         "encoder_layer",
         (1, 197, 768),
         _sequence(
-            (_residual(("LayerNorm", 768), (_self_attention(768, 12),)),),
+            (_residual(("LayerNorm", 768), ("SelfAttention", 768, 12)),),
             (_residual(("LayerNorm", 768), ("Linear", 768, 3072), ("GELU",), ("Linear", 3072, 768)),),
         ),
     ),
@@ -253,6 +201,8 @@ PATTERNS: Tuple[Pattern, ...] = (
     Pattern("norm_mlp", (1, 197, 1024), _sequence(("LayerNorm", 1024), ("Linear", 1024, 4096), ("GELU",))),
     Pattern("upsample_bilinear", (1, 21, 28, 28), _sequence(("Upsample", (224, 224), None, "bilinear", False))),
     Pattern("tiny_chain", (1, 16), _sequence(*[("ReLU",)] * 64), "64 ops: the host's dispatch and nothing else"),
-    Pattern("view_chain", (1, 8, 4), _function(_views), "64 views: no kernel"),
-    Pattern("large_copy", (1, 64, 1024, 1024), _function(lambda x: x.clone()), "256 MiB read and written: bandwidth"),
+    Pattern("view_chain", (1, 8, 4), lambda: function(_views), "64 views: no kernel"),
+    Pattern(
+        "large_copy", (1, 64, 1024, 1024), lambda: function(lambda x: x.clone()), "256 MiB read and written: bandwidth"
+    ),
 )

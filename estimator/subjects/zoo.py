@@ -1,20 +1,17 @@
-"""The 22 torchvision models of the suite, families in the order of the report. The one room that knows names."""
+"""The 22 torchvision models of the suite, families in the order of the report. The only module that names models."""
 
 from __future__ import annotations
 
-import functools
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Tuple
 
 from ..errors import UsageError
-from .patterns import PATTERNS, Pattern, example_tensor
+from .layers import example_tensor
 
 if TYPE_CHECKING:
     import torch
-
-    from ..opstream import Op
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,6 @@ class ZooModel:
         return example_tensor((batch_size, 3, self.input_px, self.input_px), device)
 
 
-Subject = Union[ZooModel, Pattern]
-"""What can be estimated by name."""
-
 MODELS: Tuple[ZooModel, ...] = (
     *(ZooModel(name, "ResNet") for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")),
     *(ZooModel(name, "MobileNet") for name in ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")),
@@ -66,26 +60,6 @@ def find_models(names: Iterable[str]) -> Tuple[ZooModel, ...]:
     if unknown:
         raise UsageError(f"unknown model {', '.join(map(repr, unknown))}; known models: {', '.join(sorted(known))}")
     return tuple(model for model in MODELS if model.name in wanted)
-
-
-def find_subject(name: str) -> Subject:
-    """Returns the model or pattern of that name; UsageError names the known models."""
-    patterns = [pattern for pattern in PATTERNS if pattern.name == name]
-    return patterns[0] if patterns else find_models([name])[0]
-
-
-@functools.lru_cache(maxsize=None)
-def op_stream(model: Subject, batch_size: int = 1, precision: str = "fp32") -> Tuple[Op, ...]:
-    """Returns the model's op stream at this batch and precision, captured once per session."""
-    from ..capture import capture
-    from ..precision import tensor_dtype
-
-    return capture(_without_weights(model), model.example_input(batch_size), dtype=tensor_dtype(precision))
-
-
-@functools.lru_cache(maxsize=None)
-def _without_weights(model: Subject) -> torch.nn.Module:
-    return model.build()
 
 
 @contextmanager

@@ -1,71 +1,80 @@
-"""A run with `--calibrate`: micro-benchmarks on the device, the fit, and the profile written, or nothing at all."""
+"""A session with `--calibrate`: micro-benchmarks on the device, the fit, and the profile written, or nothing at all."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Sequence, Tuple
 
 import pytest
 
 from ..errors import GoldenLatencyError
 from ..files import write_atomically
-from ..hardware.local import LOCAL_CPU, local_profile_path
 from ..measure.baseline import calibration_provenance
 from ..measure.layers import QUEUE, WAYS
+from .measuring import Measuring
+from .session import CALIBRATES, Test
 
 if TYPE_CHECKING:
     from ..calibration.microbenchmarks import Microbenchmarks
     from ..measure.layers import ChainTimes
-    from ..measure.session import LiveSession
     from ..subjects.chains import Chain
-    from .options import Settings
 
 CPU_BUDGET_S = 45.0
 """Seconds of passes over the chains on a CPU; a GPU's rounds are counted instead."""
 
 
-class Calibration:
-    """Measures the designed chains once and turns them into the profile of the run's hardware."""
+class Calibrate(Measuring):
+    """Measures the designed chains once and turns them into the profile of the board."""
 
-    def __init__(self, session: LiveSession, settings: Settings, root: Path, share: float) -> None:
-        self._session, self._settings, self._root, self._share = session, settings, root, share
-        self.lines: Tuple[str, ...] = ()
+    _lines: Tuple[str, ...] = ()
 
-    def check(self) -> None:
+    def header(self) -> Iterator[str]:
+        """Yields what is measured and written."""
+        yield "CALIBRATION: micro-benchmarks are measured, the profile is written"
+
+    def select(self, tests: Sequence[Test]) -> List[Test]:
+        """Returns the test that calibrates, alone."""
+        return [test for test in tests if test.role == CALIBRATES]
+
+    def start(self, tests: Sequence[Test]) -> None:
+        """Starts the process that measures."""
+        if tests:
+            self.start_measuring(1)
+
+    def check_all(self, request: pytest.FixtureRequest) -> None:
         """Fails, with nothing written, where the device refuses, a chain fails or the fit does not converge."""
         __tracebackhide__ = True
         try:
-            self.lines = tuple(self._calibrate())
+            self._lines = tuple(self._calibrated())
         except GoldenLatencyError as error:
             pytest.fail(f"not calibrated: {error}", pytrace=False)
 
-    def _calibrate(self) -> Iterator[str]:
+    def _calibrated(self) -> Iterator[str]:
         from ..calibration.design import design
-        from ..calibration.from_microbenchmarks import base_profile, calibrate
+        from ..calibration.from_microbenchmarks import calibrate
         from ..calibration.microbenchmarks import FILE_NAME, write_microbenchmarks
 
-        device, case = self._session.options.choice.device, self._settings.configuration
-        chains = design(device, self._share)
-        times = self._session.measure_chains(chains, CPU_BUDGET_S * self._share)
+        device = self.plan.choice.device
+        share = self.plan.calibration_share
+        target = self.options.target
+        chains = design(device, share)
+        times = self.measuring.measure_chains(chains, CPU_BUDGET_S * share)
         found = self._found(chains, times)
-        made = calibrate(base_profile(case.hardware), found, case.thermal_profile, self._session.progress.say)
-        path = self._profile_path()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._settings.folder.mkdir(parents=True, exist_ok=True)
-        write_microbenchmarks(self._settings.folder / FILE_NAME, found)
+        made = calibrate(target.profile, found, target.mode.name, self.measuring.progress.say)
+        path = target.board.profile_path
+        for folder in (path.parent, self.configuration.folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_microbenchmarks(self.configuration.folder / FILE_NAME, found)
         write_atomically(path, made.text)
         yield from (*made.lines, "", f"  {times.measuring_s:.0f} s of measuring; written: {path}")
-        yield f"  Next: {self._settings.command.split(' --thermal')[0]} --device {device}"
-
-    def _profile_path(self) -> Path:
-        from ..calibration.from_microbenchmarks import base_profile
-
-        hardware = self._settings.configuration.hardware
-        return local_profile_path() if hardware == LOCAL_CPU else base_profile(hardware).path
+        yield f"  Next: {target.command.split(' --thermal')[0]} --device {device}"
 
     def _found(self, chains: Sequence[Chain], times: ChainTimes) -> Microbenchmarks:
         from ..calibration.microbenchmarks import Microbenchmarks, timed_blocks
 
-        ways = WAYS[self._session.options.choice.device]
-        about = calibration_provenance(self._session, self._root)
+        ways = WAYS[self.plan.choice.device]
+        about = calibration_provenance(self.measuring, self.configuration.root)
         return Microbenchmarks(about, QUEUE, timed_blocks(chains, ways, times.layers_us))
+
+    def summary(self) -> Iterator[str]:
+        """Yields the constants, what decides them, and what to do next."""
+        return iter(self._lines)

@@ -1,158 +1,210 @@
-"""Goldens: what each model's estimate was when somebody last looked, one JSON per model, compared through syrupy."""
+"""Holds an estimate against its golden through syrupy, and says what differs."""
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping
 
-from syrupy.data import SnapshotCollections
-from syrupy.extensions.json import JSONSnapshotExtension
-from syrupy.location import PyTestLocation
+from ..compare import BANDS_PCT, UNMEASURED, within_band
+from ..goldens.content import (
+    ESTIMATE_TITLES,
+    INPUT_TITLES,
+    INPUTS,
+    STREAM_TITLES,
+    estimate_row,
+    golden_data,
+    inputs_table,
+    moved_terms,
+    row_data,
+    stream_row,
+)
+from ..goldens.extensions import JsonGolden, TableGolden, TextGolden
+from ..goldens.files import (
+    ESTIMATES,
+    OP_STREAMS,
+    UPDATE_ALL,
+    VALIDATION,
+    drop_section,
+    estimates_path,
+    golden_root,
+    labels_of,
+)
+from ..goldens.tables import Row, Table, read_document
+from .configuration import Configuration, kind_of
 
-from ..compare import BANDS_PCT, UNMEASURED, significant
-from ..errors import RecordError
-from ..files import read_text
-from ..records.kinds import MODEL_KIND, Kind
-from ..report import CROSS_VALIDATION_BARS_PCT
-from .results import Result
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
 
-REPORT_NAME = "validation.md"
-CROSS_VALIDATION_NAME = "cross-validation.json"
-_RATINGS = (*BANDS_PCT, UNMEASURED)
-
-
-class GoldenExtension(JSONSnapshotExtension):
-    """Keeps the goldens of a test module under the folder of the configuration: the hardware stands above the module.
-
-    Discovery finds nothing, so that syrupy never takes a golden for unused: its older releases would report, and on
-    update delete, the goldens of models that `-k` left out. `load_goldens` finds goldens that belong to no model.
-    """
-
-    folder: ClassVar[Path] = Path("golden")
-
-    @classmethod
-    def dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Returns golden/<hardware>/<configuration>/<test module>."""
-        return str(cls.folder / test_location.basename)
-
-    def discover_snapshots(self, **_: Any) -> SnapshotCollections:
-        """Returns no snapshot: goldens are deleted by people."""
-        return SnapshotCollections()
-
-
-def golden_data(result: Result) -> Dict[str, Any]:
-    """Returns what the golden keeps of a result, in plain Python values; ms, GFLOP and MB to four digits."""
-    row, estimate = result.comparison, result.estimate
-    return {
-        "model": row.model,
-        "family": row.family,
-        "est_ms": row.est_ms,
-        "meas_ms": row.meas_ms,
-        "error_pct": row.error_pct,
-        "rating": row.rating,
-        "bound": row.bound,
-        "host_ms": row.host_ms,
-        "device_ms": row.device_ms,
-        "interval_pct": row.interval_pct,
-        "transferred_from": estimate.transferred_from or None,
-        "ops": int(estimate.ops),
-        "kernels": int(estimate.kernels),
-        "gflop": significant(estimate.flops / 1e9),
-        "mb": significant(estimate.bytes / 1e6),
-        "host_terms_ms": _terms(estimate.host_terms_ms),
-        "device_terms_ms": _terms(estimate.device_terms_ms),
-        "priced_by_default": sorted(set(estimate.defaulted)),
-    }
+    from ..hardware.profile import Profile
+    from ..results import Result
+    from ..subjects.all import Subject
 
 
-def _terms(terms_ms: Mapping[str, float]) -> Dict[str, float]:
-    return {kind: significant(value) for kind, value in terms_ms.items()}
+class Goldens:
+    """The goldens of one configuration; `updating` rewrites what differs instead of saying so."""
+
+    def __init__(self, configuration: Configuration, snapshot: SnapshotAssertion, updating: bool) -> None:
+        self._configuration = configuration
+        self._snapshot = snapshot
+        self._updating = updating
+
+    def problems(self, subject: Subject, result: Result) -> List[str]:
+        """Returns the lines that say what differs and where to look; none if all is well, or rewritten."""
+        is_estimate = self._is_estimate(subject, result)
+        is_stream = self._is_stream(result)
+        if self._updating:
+            return []
+        lines = [*self._difference(subject, result)] if not is_estimate else []
+        lines += self._stream_difference(result) if not is_stream else []
+        lines += self._band_problem(subject, result)
+        return [*lines, *self._sources(subject, result)] if lines else []
+
+    def _is_estimate(self, subject: Subject, result: Result) -> bool:
+        target = self._configuration.target
+        name = result.comparison.model
+        if self._configuration.is_measured:
+            place = kind_of(subject).golden_path(Path(target.hardware, target.label), name).with_suffix("")
+            if self._updating:
+                drop_section(self._configuration.root, target)
+            return bool(self._snapshot(name=place.as_posix(), extension_class=JsonGolden) == golden_data(result))
+        return self._is_row(f"{target.hardware}/{ESTIMATES} {target.label}", ESTIMATE_TITLES, estimate_row(result))
+
+    def _is_stream(self, result: Result) -> bool:
+        row = stream_row(result.comparison.model, result.ops, result)
+        return self._is_row(f"{OP_STREAMS} {self._configuration.target.stream_label}", STREAM_TITLES, row)
+
+    def _is_row(self, section: str, titles: Row, row: Row) -> bool:
+        snapshot = self._snapshot(name=f"{section} {row[0]}", extension_class=TableGolden)
+        return bool(snapshot == Table(titles, {row[0]: row}))
+
+    def _difference(self, subject: Subject, result: Result) -> Iterator[str]:
+        name = result.comparison.model
+        golden = self._configuration.golden(subject)
+        if not golden:
+            yield f"{name} on {self._configuration.name}: there is no golden to compare with"
+            return
+        moved = moved_terms(golden, self._data(result))
+        what = f"{len(moved)} terms differ" if moved else "only the text differs"
+        yield f"{name} on {self._configuration.name}: {what} from the golden"
+        yield f"  {'term':<32} {'golden':>12} {'now':>12} {'change':>10}"
+        yield from (
+            f"  {term:<32} {before!s:>12} {now!s:>12} {_change(term, before, now):>10}" for term, before, now in moved
+        )
+
+    def _data(self, result: Result) -> Dict[str, Any]:
+        if self._configuration.is_measured:
+            return golden_data(result)
+        return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
+
+    def _stream_difference(self, result: Result) -> List[str]:
+        name = result.comparison.model
+        path = golden_root(self._configuration.root) / f"{OP_STREAMS}.md"
+        table = read_document(path).sections.get(self._configuration.target.stream_label)
+        if table is None or name not in table.rows:
+            return [f"{name}: its op stream has no row in {relative(path, self._configuration.root)}"]
+        now = dict(zip(STREAM_TITLES, stream_row(name, result.ops, result)))
+        before = table.named(name)
+        lines = (f"  {title}: {before.get(title)} -> {now[title]}" for title in now if before.get(title) != now[title])
+        return [f"{name}: its op stream is another one than when the goldens were made", *lines]
+
+    def _band_problem(self, subject: Subject, result: Result) -> Iterator[str]:
+        row = result.comparison
+        rating = self._configuration.golden(subject).get("rating", UNMEASURED)
+        if rating in BANDS_PCT and row.error_pct is not None and not within_band(row.error_pct, rating):
+            yield f"{row.model}: the error left the band of its golden rating"
+            yield f"  expected |error| < {BANDS_PCT[rating]:.0f} % ({rating})"
+            yield f"  got {row.error_pct:+.2f} % ({row.rating})"
+            yield f"  estimated {row.est_ms} ms, measured {row.meas_ms} ms"
+
+    def _sources(self, subject: Subject, result: Result) -> Iterator[str]:
+        configuration = self._configuration
+        kind = kind_of(subject)
+        record = configuration.records[kind]
+        runs_ms = ", ".join(map(str, record.runs_ms.get(result.comparison.model, ()))) or "none"
+        golden = estimates_path(configuration.root, configuration.target.hardware)
+        if configuration.is_measured:
+            golden = kind.golden_path(configuration.folder, result.comparison.model)
+        yield f"  golden:   {relative(golden, configuration.root)} (compared exactly)"
+        yield f"  record:   {relative(record.path, configuration.root)} (median of {runs_ms} ms)"
+        yield f"  estimate: {relative(configuration.target.profile.path, configuration.root)}"
+        yield advice(configuration)
+
+    def validation_problems(self, text: str) -> List[str]:
+        """Returns the lines that say how the whole table differs from its golden, validation.md."""
+        target = self._configuration.target
+        place = f"{target.hardware}/{target.label}/{VALIDATION}"
+        path = golden_root(self._configuration.root) / f"{place}.md"
+        before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        if self._snapshot(name=place, extension_class=TextGolden) == text or self._updating:
+            return []
+        diff = unified_diff(before, text, str(relative(path, self._configuration.root)))
+        return ["the validation table differs from its golden", *diff, advice(self._configuration)]
 
 
-def moved_terms(golden: Mapping[str, Any], now: Mapping[str, Any]) -> List[Tuple[str, Any, Any]]:
-    """Returns (term, value in the golden, value now) for each term that differs, in the order of `golden_data`."""
-    before, after = dict(_flat(golden)), dict(_flat(now))
-    names = [*after, *(name for name in before if name not in after)]
-    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+def unified_diff(before: str, now: str, name: str) -> Iterator[str]:
+    """Yields the lines that differ, without their neighbours."""
+    import difflib
+
+    yield from difflib.unified_diff(before.splitlines(), now.splitlines(), name, "now", n=0, lineterm="")
 
 
-def _flat(data: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
-    for key, value in data.items():
-        if isinstance(value, dict):
-            yield from ((f"{key}.{inner}", number) for inner, number in value.items())
-        else:
-            yield key, value
-
-
-def load_goldens(folder: Path, known_names: Iterable[str], kind: Kind = MODEL_KIND) -> Dict[str, Dict[str, Any]]:
-    """Returns the goldens of a configuration by name. RecordError for a damaged one or one of no known model."""
-    known = tuple(known_names)
-    return dict(_load_golden(path, known, kind) for path in sorted(folder.glob(f"{kind.folder}/*.json")))
-
-
-def _load_golden(path: Path, known_names: Tuple[str, ...], kind: Kind) -> Tuple[str, Dict[str, Any]]:
-    name = path.name[len(f"test_{kind.parameter}[") : -len("].json")]
-    if path != kind.golden_path(path.parent.parent, name) or name not in known_names:
-        known = ", ".join(known_names)
-        raise RecordError(f"{path}: belongs to no {kind.parameter}, delete it; known {kind.parameter}s: {known}")
-    data = _read_json(path)
-    for key, (is_valid, expected) in _GOLDEN_KEYS.items():
-        if key not in data:
-            raise RecordError(f"{path}: missing key {key!r}; required: {', '.join(_GOLDEN_KEYS)}; {_REPAIR}")
-        if not is_valid(data[key]):
-            raise RecordError(f"{path}: {key} must be {expected}, got {data[key]!r}; {_REPAIR}")
-    return name, data
-
-
-_REPAIR = "restore it with git, or delete it and run pytest --snapshot-update"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_time(value: Any) -> bool:
-    return _is_number(value) and value >= 0
-
-
-_GOLDEN_KEYS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
-    "est_ms": (_is_time, "a finite number of ms"),
-    "host_ms": (_is_time, "a finite number of ms"),
-    "device_ms": (_is_time, "a finite number of ms"),
-    "meas_ms": (lambda value: value is None or _is_time(value), "a finite number of ms or null"),
-    "error_pct": (lambda value: value is None or _is_number(value), "a finite number or null"),
-    "rating": (lambda value: value in _RATINGS, f"one of {', '.join(_RATINGS)}"),
-    "bound": (lambda value: value in ("host", "device"), "one of host, device"),
-}
-"""The keys that the suite itself reads, with what they must be; all others are only compared."""
-
-
-def load_held_out_means_pct(folder: Path) -> Dict[str, float]:
-    """Returns mean |error| in percent by kind of cross-validation; empty where the configuration has none."""
-    path = folder / CROSS_VALIDATION_NAME
+def advice(configuration: Configuration) -> str:
+    """Returns the line that says how a change that is meant becomes golden."""
     return (
-        {kind: _mean_pct(path, _read_json(path), kind) for kind in CROSS_VALIDATION_BARS_PCT} if path.exists() else {}
+        f"  If the change is meant: {UPDATE_ALL} (this configuration alone: {configuration.target.command} "
+        "--snapshot-update), then review git diff golden"
     )
 
 
-def _mean_pct(path: Path, data: Mapping[str, Any], kind: str) -> float:
-    part = data.get(kind)
-    value = part.get("mean_abs_error_pct") if isinstance(part, dict) else None
-    if not _is_time(value):
-        kinds = ", ".join(CROSS_VALIDATION_BARS_PCT)
-        raise RecordError(
-            f"{path}: {kind}.mean_abs_error_pct must be a finite number, got {value!r}; required: {kinds}"
-        )
-    return float(value)  # type: ignore[arg-type]
+def relative(path: Path, root: Path) -> Path:
+    """Returns the path as seen from `root`, unless it is elsewhere."""
+    return path.relative_to(root) if root in path.parents else path
 
 
-def _read_json(path: Path) -> Dict[str, Any]:
-    try:
-        data = json.loads(read_text(path))
-    except ValueError as error:
-        raise RecordError(f"{path}: no valid JSON: {error}; {_REPAIR}") from error
-    if not isinstance(data, dict):
-        raise RecordError(f"{path}: must be a JSON object, got {type(data).__name__}; {_REPAIR}")
-    return data
+def _change(term: str, before: Any, now: Any) -> str:
+    if not all(isinstance(value, (int, float)) for value in (before, now)):
+        return ""
+    if term.endswith("_pct"):
+        return f"{now - before:+.2f} pts"
+    return f"{100 * (now / before - 1):+.2f} %" if before else ""
+
+
+class Inputs:
+    """What the goldens of a board were made from, held against its profile."""
+
+    def __init__(self, root: Path, hardware: str, profile: Profile) -> None:
+        self._root = root
+        self._hardware = hardware
+        self._now = inputs_table(profile)
+
+    def problems(self, snapshot: SnapshotAssertion, updating: bool, rewritten: Mapping[str, bool]) -> List[str]:
+        """Returns the lines that say which inputs moved; none where they are golden, or every golden is rewritten.
+
+        `rewritten` says of each configuration of the board whether this session rewrites it: inputs that are newer
+        than some golden would hide why that golden is stale.
+        """
+        moved = list(self._moved())
+        left = [label for label in labels_of(self._root, self._hardware) if not rewritten.get(label)]
+        if updating and left and moved:
+            return [*self._headline(moved), f"  not rewritten in this session: {', '.join(left)}; {UPDATE_ALL}"]
+        place = snapshot(name=f"{self._hardware}/{ESTIMATES} {INPUTS}", extension_class=TableGolden)
+        if updating and left:
+            return []
+        if place == self._now or updating:
+            return []
+        return [*self._headline(moved), f"  If the change is meant: {UPDATE_ALL}, then review git diff golden"]
+
+    def _headline(self, moved: List[str]) -> List[str]:
+        return [f"{self._hardware}: the goldens were made from other inputs", *moved]
+
+    def _moved(self) -> Iterator[str]:
+        golden = read_document(estimates_path(self._root, self._hardware)).sections.get(INPUTS, Table(INPUT_TITLES, {}))
+        for name in dict.fromkeys([*golden.rows, *self._now.rows]):
+            before = golden.rows.get(name)
+            now = self._now.rows.get(name)
+            if before != now:
+                yield f"  {name}: {_value(before)} -> {_value(now)}"
+
+
+def _value(row: Any) -> str:
+    return "none" if row is None else " ".join(row[1:])

@@ -1,280 +1,242 @@
-"""What a live test does instead of a replayed one: measures, then holds estimate and latency against what is known."""
+"""A session on the device: measures, then holds estimate and latency against golden and baseline."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import pytest
 
 from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
-from ..hardware.local import CALIBRATE_LOCAL_CPU, LOCAL_CPU, is_calibrated
-from ..hardware.profile import load_profile
 from ..measure.baseline import record, refuse_mixing, repeat_lines
-from ..measure.device.jetson import is_jetson
-from ..measure.progress import Progress
-from ..measure.session import LiveSession
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.verdict import judge
-from ..records.kinds import PATTERN_KIND
-from ..subjects.patterns import Pattern
-from .calibrate import Calibration
-from .checks import Golden
-from .live_options import LiveOptions
-from .live_report import (
-    LiveResult,
-    band_problem,
-    common_problem,
-    cost_line,
-    extra_info,
-    live_lines,
-    verdict_problem,
-)
-from .options import settings_of
-from .results import Result, as_properties, validate
+from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
+from .configuration import kind_of
+from .goldens import Goldens
+from .live_report import LiveResult, band_problem, common_problem, cost_line, extra_info, live_lines, verdict_problem
+from .measuring import Measuring
+from .replay import estimated, fail_with
+from .session import BASELINE, Test
 
 if TYPE_CHECKING:
-    from ..subjects.zoo import Subject
-    from .options import Settings
+    from ..records.record import Record
+    from ..results import Result
+    from ..subjects.all import Subject
 
 UNCALIBRATED = "-"
-_UNCALIBRATED_NOTE = (
-    f"{LOCAL_CPU} is not calibrated on this machine: measured, without an estimate to hold it against; "
-    f"to calibrate: {CALIBRATE_LOCAL_CPU}"
-)
 _HOT_PATTERNS_NOTE = (
     "a pattern alone runs hot in a CPU's caches; its estimate is for a model around it, and is not asserted"
 )
-_STORAGE = "file://./.benchmarks"
 
 
-class Live:
-    """What the hooks of the suite do in a live run, of models or of patterns."""
+class Live(Measuring):
+    """Measures models, or patterns where no model is asked for."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, options: LiveOptions) -> None:
-        self._config, self._settings, self._options = config, settings, options
-        configuration = settings.configuration
-        named = is_jetson() and configuration.hardware != LOCAL_CPU
-        power_mode = configuration.thermal_profile if named else None
-        self.session = LiveSession(configuration, power_mode, options, Progress(self._progress_writer()))
-        self._results: Dict[str, LiveResult] = {}
-        self._recorded_line: Optional[str] = None
-        self._calibration: Optional[Calibration] = None
-        if getattr(config.option, "benchmark_storage", None) == _STORAGE:
-            config.option.benchmark_storage = f"{_STORAGE}/{configuration.hardware}/{configuration.label}"
+    _kind: Kind = MODEL_KIND
+    _recorded_line: Optional[str] = None
 
-    def _progress_writer(self) -> Optional[Callable[[str], None]]:
-        """Nothing is shown under -q, in CI, and where the output is no terminal."""
-        config = self._config
-        if config.option.verbose < 0 or os.environ.get("CI"):
-            return None
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self._outcomes: Dict[str, Union[LiveResult, GoldenLatencyError]] = {}
 
-        def write(line: str) -> None:
-            terminal = config.pluginmanager.get_plugin("terminalreporter")
-            if terminal is not None and terminal.isatty:
-                terminal.rewrite(line, erase=True)
-                terminal.flush()
-
-        return write
-
-    @property
-    def has_baseline(self) -> bool:
-        """Whether enough of the models to be measured have a baseline to judge them together."""
-        recorded = self._settings.measurements.runs_ms
-        return not self._options.record and sum(m.name in recorded for m in self._settings.models) >= LEAST_SHARING
-
-    def start(self, subjects: List[Subject]) -> None:
-        """Starts the processes that will measure these subjects, all models or all patterns."""
-        if any(isinstance(subject, Pattern) for subject in subjects):
-            self._settings = settings_of(self._config, self._settings.configuration, PATTERN_KIND)
-        self.session.progress.models = len(subjects)
-        try:
-            self.session.start()
-        except MeasurementRefused as refused:
-            pytest.exit(f"not measured, refused: {refused}", returncode=int(pytest.ExitCode.TESTS_FAILED))
+    def header(self) -> Iterator[str]:
+        """Yields how each subject is measured."""
+        plan = self.plan
+        each = "in 1 fresh process" if plan.runs == 1 else f"each model in {plan.runs} fresh processes"
+        recording = ", RECORDING the baseline" if plan.record else ""
+        yield f"protocol: {plan.protocol.text}; {each}{recording}"
+        if not self._has_estimates:
+            yield self._uncalibrated_note
 
     @property
     def _has_estimates(self) -> bool:
-        """Whether there is something to hold the latency against: local-cpu must be calibrated, which is for FP32."""
-        configuration = self._settings.configuration
-        return configuration.hardware != LOCAL_CPU or (is_calibrated() and configuration.precision == "fp32")
+        target = self.options.target
+        return target.board.estimates(target.precision.name)
 
-    def header(self) -> Iterator[str]:
-        """Yields what the header says about measuring."""
-        options = self._options
-        if options.calibrate:
-            yield "CALIBRATION: micro-benchmarks are measured, the profile is written"
-            return
-        each = "in 1 fresh process" if options.runs == 1 else f"each model in {options.runs} fresh processes"
-        recording = ", RECORDING the baseline" if options.record else ""
-        yield f"protocol: {options.protocol.text}; {each}{recording}"
-        if not self._has_estimates:
-            yield _UNCALIBRATED_NOTE
+    @property
+    def _uncalibrated_note(self) -> str:
+        board = self.options.target.board
+        return (
+            f"{board.name} is not calibrated on this machine: measured, without an estimate to hold it against; "
+            f"to calibrate: {board.calibrate_command}"
+        )
 
-    def calibration(self) -> Calibration:
-        """Returns the calibration of this run's device."""
-        self._calibration = Calibration(self.session, self._settings, self._config.rootpath, self._options.calibrate)
-        return self._calibration
+    def select(self, tests: Sequence[Test]) -> List[Test]:
+        """Models as the options say, and what judges them together; patterns only where no model is collected."""
+        has_models = any(test.kind is MODEL_KIND for test in tests)
+        return [test for test in tests if not test.is_ours or self._runs(test, has_models)]
 
-    def validated(self, request: pytest.FixtureRequest, model: Subject) -> Callable[[Any], LiveResult]:
-        """Measures the model and returns the function that gives its result.
+    def _runs(self, test: Test, has_models: bool) -> bool:
+        if test.kind is MODEL_KIND:
+            return test.subject in self.options.models
+        if test.kind is PATTERN_KIND:
+            return not has_models and self.options.whole_zoo
+        return test.role == BASELINE and self._has_baseline
 
-        In the set-up of a test, so that a refused measurement is an error; a model that failed fails its test.
-        """
+    @property
+    def _has_baseline(self) -> bool:
+        """Whether enough of the models to be measured have a baseline to judge them together."""
+        recorded = self.configuration.record.runs_ms
+        return not self.plan.record and sum(m.name in recorded for m in self.options.models) >= LEAST_SHARING
+
+    def start(self, tests: Sequence[Test]) -> None:
+        """Starts the processes that will measure the subjects of these tests."""
+        subjects = [test for test in tests if test.subject is not None]
+        if subjects:
+            self._kind = PATTERN_KIND if subjects[0].kind is PATTERN_KIND else MODEL_KIND
+            self.start_measuring(len(subjects))
+
+    @property
+    def _record(self) -> Record:
+        return self.configuration.records[self._kind]
+
+    def prepare(self, request: pytest.FixtureRequest, subject: Subject) -> None:
+        """Measures the subject; a refused measurement is an error of the test, a subject that fails is a failure."""
         __tracebackhide__ = True
-        outcome = self._measure(model)
+        outcome = self._outcomes[subject.name] = self._measured(request, subject)
         if isinstance(outcome, MeasurementRefused):
-            pytest.fail(f"{model.name}: not measured, refused: {outcome}", pytrace=False)
+            pytest.fail(f"{subject.name}: not measured, refused: {outcome}", pytrace=False)
         if isinstance(outcome, LiveResult):
             self._hand_to_benchmark(request, outcome)
-            request.node.user_properties.extend(as_properties(outcome.comparison))
-            self._results[model.name] = outcome
+            self.keep_row(request, outcome.comparison)
 
-        def validate_model(_: Any) -> LiveResult:
-            __tracebackhide__ = True
-            if isinstance(outcome, LiveResult):
-                return outcome
-            what = "not measured" if isinstance(outcome, MeasurementError) else "no estimate"
-            pytest.fail(f"{model.name}: {what}: {outcome}", pytrace=False)
-
-        return validate_model
-
-    def _measure(self, model: Subject) -> Union[LiveResult, GoldenLatencyError]:
+    def _measured(self, request: pytest.FixtureRequest, subject: Subject) -> Union[LiveResult, GoldenLatencyError]:
         try:
-            if self._options.record and not self._settings.whole_zoo:
-                refuse_mixing(self.session, self._settings.measurements)
-            return self._result(model)
+            if self.plan.record and not self.options.whole_zoo:
+                refuse_mixing(self.measuring, self._record)
+            return self._result(subject)
         except GoldenLatencyError as error:
-            self.session.refused[model.name] = str(error)
+            self.measuring.refused[subject.name] = str(error)
             return error
 
-    def _result(self, model: Subject) -> LiveResult:
+    def _result(self, subject: Subject) -> LiveResult:
         """The estimate first, while the device is idle."""
-        recorded = self._estimated(model)
-        measured = self.session.measure(model.name)
-        baseline_ms = self._settings.measurements.runs_ms.get(model.name, ())
-        verdict, noise_pct = judge(baseline_ms, measured.runs_ms), measured.noise_pct(baseline_ms)
-        if recorded is None:
-            nothing = (None, None, None, None)
-            row = Comparison(model.name, model.family, None, measured.median_ms, None, UNCALIBRATED, *nothing)
-        else:
-            row = compare(model.name, model.family, recorded.estimate, measured.median_ms)
-        return LiveResult(row, recorded, measured, verdict, noise_pct)
-
-    def _estimated(self, model: Subject) -> Optional[Result]:
-        recorded_ms = self._settings.measurements.median_ms(model.name)
-        return validate(model, self._settings.configuration, recorded_ms) if self._has_estimates else None
+        recorded = estimated(subject, self.configuration) if self._has_estimates else None
+        measured = self.measuring.measure(subject.name)
+        baseline_ms = self._record.runs_ms.get(subject.name, ())
+        noise_pct = measured.noise_pct(baseline_ms)
+        row = _row(subject, recorded, measured.median_ms)
+        return LiveResult(row, recorded, measured, judge(baseline_ms, measured.runs_ms), noise_pct)
 
     def _hand_to_benchmark(self, request: pytest.FixtureRequest, result: LiveResult) -> None:
         """Gives pytest-benchmark the rounds that were measured: a timer that tells the measured time of each."""
-        if not self._config.pluginmanager.hasplugin("benchmark"):
+        if not self.config.pluginmanager.hasplugin("benchmark"):
             return
-        clock = _Replay(result.measured.samples_ms)
+        clock = _MeasuredClock(result.measured.samples_ms)
         request.node.add_marker(pytest.mark.benchmark(timer=clock.now_s, disable_gc=False))
         benchmark = request.getfixturevalue("benchmark")
-        getattr(benchmark, "_precisions", {})[clock.now_s] = PRECISION_S[self._options.choice.device]
+        getattr(benchmark, "_precisions", {})[clock.now_s] = PRECISION_S[self.plan.choice.device]
         benchmark.extra_info.update(extra_info(result))
         benchmark.pedantic(clock.next_round, rounds=len(result.measured.samples_ms), iterations=1)
 
-    def check(self, result: LiveResult) -> None:
+    def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """Fails with what is wrong with the estimate, its band, or the latency since the baseline.
 
         While recording, the old baseline and the golden that goes with it are only spoken of, not asserted.
         """
         __tracebackhide__ = True
+        if subject.name not in self._outcomes:
+            self.prepare(request, subject)
+        outcome = self._outcomes[subject.name]
+        if not isinstance(outcome, LiveResult):
+            what = "not measured" if isinstance(outcome, MeasurementError) else "no estimate"
+            pytest.fail(f"{subject.name}: {what}: {outcome}", pytrace=False)
         problems = [
-            *self._golden_problems(result),
-            *band_problem(result, self._settings),
-            *verdict_problem(result, self._settings),
+            *self._golden_problems(request, subject, outcome.recorded),
+            *band_problem(outcome, self._promised_rating(subject)),
+            *verdict_problem(outcome, self._record, self.options.target),
         ]
-        if problems and not self._options.record:
-            pytest.fail("\n".join(problems), pytrace=False)
+        fail_with([] if self.plan.record else problems)
 
-    def check_baseline(self) -> None:
+    def _promised_rating(self, subject: Subject) -> Optional[str]:
+        """The golden's; without goldens that of the board, which a pattern in a loop of its own does not share."""
+        board = self.options.target.board
+        if not board.has_goldens:
+            return board.promised_rating if kind_of(subject) is MODEL_KIND else None
+        return self.configuration.golden(subject).get("rating")
+
+    def _golden_problems(
+        self, request: pytest.FixtureRequest, subject: Subject, recorded: Optional[Result]
+    ) -> List[str]:
+        if recorded is None or not self.options.target.board.has_goldens:
+            return []
+        goldens = Goldens(self.configuration, request.getfixturevalue("snapshot"), updating=False)
+        return goldens.problems(subject, recorded)
+
+    def check_all(self, request: pytest.FixtureRequest) -> None:
         """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
         __tracebackhide__ = True
         together = self._together()
         problems = [] if together is None else list(common_problem(together.common))
-        for result in self._results.values():
+        for result in self._results:
             if together is not None and result.measured.model in together.models:
                 beside = replace(result, verdict=together.models[result.measured.model])
-                problems += verdict_problem(beside, self._settings)
-        if problems:
-            pytest.fail("\n".join(problems), pytrace=False)
+                problems += verdict_problem(beside, self._record, self.options.target)
+        fail_with(problems)
+
+    @property
+    def _results(self) -> List[LiveResult]:
+        return [outcome for outcome in self._outcomes.values() if isinstance(outcome, LiveResult)]
 
     def _together(self) -> Optional[Together]:
-        """On a CPU all models share its speed, on a GPU those that its host keeps waiting."""
-        everywhere = self._settings.configuration.hardware == LOCAL_CPU
-        results, recorded = self._results.values(), self._settings.measurements
-        sharing = {r.measured.model for r in results if everywhere or r.comparison.bound == "host"}
+        board = self.options.target.board
+        recorded = self._record
+        sharing = {r.measured.model for r in self._results if board.shares_speed(r.comparison.bound)}
         baseline_ms = {name: runs for name, runs in recorded.runs_ms.items() if name not in recorded.partial}
-        return judge_together(baseline_ms, {r.measured.model: r.measured.runs_ms for r in results}, sharing)
+        return judge_together(baseline_ms, {r.measured.model: r.measured.runs_ms for r in self._results}, sharing)
 
-    def _golden_problems(self, result: LiveResult) -> List[str]:
-        """A machine's own CPU has no goldens: its profile is its own."""
-        if result.recorded is None or self._settings.configuration.hardware == LOCAL_CPU:
-            return []
-        return Golden(self._settings, None, self._config.rootpath).problems(result.recorded)
-
-    def device_info(self) -> Dict[str, Any]:
-        """Returns the device, its mode and its software, for pytest-benchmark's JSON."""
-        configuration = self._settings.configuration
-        if not self.session.started:  # --benchmark-compare asks before anything runs
-            return {"hardware": configuration.hardware, "configuration": configuration.label}
-        environment = self.session.environment()
-        known = {key: environment.get(key) for key in ("name", "torch", "torchvision", "cuda", "cudnn", "threads")}
-        return {"hardware": configuration.hardware, "configuration": configuration.label, **known}
-
-    def finish(self, completed: bool) -> bool:
-        """Ends the processes; writes the baseline if that was asked for and the run was not cut short.
-
-        Returns False where it could not be written.
-        """
+    def finish(self, ended: bool) -> bool:
+        """Ends the processes; writes the record if that was asked for. Returns False where it could not be written."""
         try:
-            if completed and self._options.record:
-                self._recorded_line = record(self.session, self._settings.measurements, self._config.rootpath)
+            if ended and self.plan.record:
+                self._recorded_line = record(self.measuring, self._record, self.configuration.root)
         except (OSError, GoldenLatencyError) as error:
             self._recorded_line = f"NOT RECORDED: {error}"
             return False
         finally:
-            self.session.close()
+            self.measuring.close()
         return True
 
     def summary(self) -> Iterator[str]:
-        """Yields the lines below the table: each model's runs and verdict, what the run cost, how it repeats."""
-        if self._calibration is not None:
-            yield from self._calibration.lines
+        """Yields each subject's runs and verdict, what the session cost, and how it repeats."""
         if not self._results:
             return
-        together = None if self._options.record else self._together()
-        yield from live_lines(list(self._results.values()), together)
-        yield ""
-        yield cost_line(self.session.measuring_s)
-        yield from repeat_lines(self.session)
-        faults = max(run.page_faults for m in self.session.measured.values() for run in m.runs)
-        threads = int(self.session.environment()["threads"])
+        together = None if self.plan.record else self._together()
+        yield from ("", *live_lines(self._results, together), "", cost_line(self.measuring.measuring_s))
+        yield from repeat_lines(self.measuring)
+        faults = max(run.page_faults for m in self.measuring.measured.values() for run in m.runs)
+        threads = int(self.measuring.environment()["threads"])
         yield f"  {threads} threads; at most {faults} page faults a forward"
-        if self.session.unchecked:
-            yield f"  {self.session.unchecked}"
+        if self.measuring.unchecked:
+            yield f"  {self.measuring.unchecked}"
         yield from self._calibration_notes(threads)
         if self._recorded_line:
             yield f"  {self._recorded_line}"
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
+        target = self.options.target
         if not self._has_estimates:
-            yield f"  {_UNCALIBRATED_NOTE}"
-        elif self._settings.configuration.hardware == LOCAL_CPU:
-            if self._settings.kind is PATTERN_KIND:
+            yield f"  {self._uncalibrated_note}"
+        elif not target.board.has_goldens:
+            if self._kind is PATTERN_KIND:
                 yield f"  {_HOT_PATTERNS_NOTE}"
-            calibrated = load_profile(LOCAL_CPU).mode().threads
+            calibrated = target.mode.threads
             if calibrated != threads:
-                yield f"  calibrated with {calibrated} threads, {threads} are used now: {CALIBRATE_LOCAL_CPU}"
+                used = f"calibrated with {calibrated} threads, {threads} are used now"
+                yield f"  {used}: {target.board.calibrate_command}"
 
 
-class _Replay:
+def _row(subject: Subject, recorded: Optional[Result], median_ms: float) -> Comparison:
+    if recorded is not None:
+        return compare(subject.name, subject.family, recorded.estimate, median_ms)
+    nothing = (None, None, None, None)
+    return Comparison(subject.name, subject.family, None, median_ms, None, UNCALIBRATED, *nothing)
+
+
+class _MeasuredClock:
     """A clock that stands still but for the measured rounds."""
 
     def __init__(self, samples_ms: Any) -> None:

@@ -1,30 +1,19 @@
-"""The options of a live run: what to measure on, how often, and whether to keep it; checked before anything runs."""
+"""The options of measuring: on what, how often, and whether to keep it; checked before anything runs."""
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from typing import Optional
 
 import pytest
 
 from ..errors import UsageError
-from ..hardware.local import LOCAL_CPU
+from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
-from ..measure.protocol import Protocol, make_protocol
+from ..measure.plan import Plan
+from ..measure.protocol import make_protocol
 
 _RUNS = {"cuda": 3, "cpu": 1}
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """What the options of a live run ask for; `calibrate` is the share of the micro-benchmarks, 0 for none."""
-
-    choice: Choice
-    protocol: Protocol
-    runs: int
-    record: bool
-    calibrate: float = 0.0
 
 
 def add_live_options(parser: pytest.Parser) -> None:
@@ -51,20 +40,21 @@ def add_live_options(parser: pytest.Parser) -> None:
     )
 
 
-def live_options(config: pytest.Config) -> LiveOptions:
+def read_plan(config: pytest.Config) -> Plan:
     """Returns what the options ask for; UsageError for a bad value, or one that cannot go with the others."""
-    option, hardware = config.getoption, config.getoption("hardware")
-    choice = _alone(choose_device(option("device"), hardware), option("device"), _is_parallel(config))
+    option = config.getoption
+    board = find_board(option("hardware"))
+    choice = _alone(choose_device(option("device"), board), option("device"), _is_parallel(config))
     if choice.live and option("device") == "auto" and option("every_configuration"):
         choice = Choice("recorded", "--every-configuration holds the records against their goldens")
     counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
     if choice.live:
         _refuse_together(config)
-    _refuse_replayed(config, choice)
+    _refuse_replayed(config, choice, board)
     device = choice.device if choice.live else "cpu"
     protocol = make_protocol(device, counts["warmup"], counts["rounds"])
     share = _share(option("calibration_share")) if option("calibrate") else 0.0
-    return LiveOptions(choice, protocol, counts["runs"] or _RUNS[device], option("record"), share)
+    return Plan(choice, protocol, counts["runs"] or _RUNS[device], option("record"), share)
 
 
 def _is_parallel(config: pytest.Config) -> bool:
@@ -103,14 +93,14 @@ def _share(text: str) -> float:
     return share
 
 
-def _refuse_replayed(config: pytest.Config, choice: Choice) -> None:
+def _refuse_replayed(config: pytest.Config, choice: Choice, board: Board) -> None:
     if choice.live:
         return
     for name in ("record", "calibrate"):
         if config.getoption(name):
             raise UsageError(f"--{name} needs a live device, and this run replays ({choice.why}): add --device cuda")
-    if config.getoption("hardware") == LOCAL_CPU:
-        raise UsageError(f"--hardware {LOCAL_CPU} is only measured: add --device cpu, leave -n out")
+    if not board.can_replay:
+        raise UsageError(f"--hardware {board.name} is only measured: add --device {board.device}, leave -n out")
 
 
 def _refuse_together(config: pytest.Config) -> None:

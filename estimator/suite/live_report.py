@@ -1,4 +1,4 @@
-"""What a live run says: why a model fails, its line below the table, and what pytest-benchmark's JSON carries."""
+"""What a live session says: why a model fails, its line below the table, what pytest-benchmark's JSON carries."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence
 
-from ..compare import BANDS_PCT, UNMEASURED, Comparison
-from ..hardware.local import LOCAL_CPU
+from ..compare import BANDS_PCT, Comparison
 from ..measure.session import Measured
 from ..measure.together import Together
 from ..measure.verdict import Verdict
-from ..records.kinds import MODEL_KIND
-from .options import Settings
-from .results import Result
+from ..records.record import Record
+from ..results import Result
+from ..target import Target
 
 COMMON = "common to models"
 """The row of what moved all models alike."""
-LOCAL_RATING = "FAIR"
-"""What a calibrated local-cpu promises of every model: it has no goldens, and POOR would be no estimate."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +31,10 @@ class LiveResult:
     noise_pct: float
 
 
-def promised_rating(result: LiveResult, settings: Settings) -> str:
-    """Returns the rating whose band the estimate must stay in: its golden's; local-cpu has one for all models.
-
-    A pattern in a loop of its own runs hotter on a CPU than within a model, which its estimate is for: none there.
-    """
-    if settings.configuration.hardware == LOCAL_CPU:
-        return LOCAL_RATING if settings.kind is MODEL_KIND else UNMEASURED
-    return str(settings.goldens.get(result.comparison.model, {}).get("rating", UNMEASURED))
-
-
-def band_problem(result: LiveResult, settings: Settings) -> Iterator[str]:
-    """Yields the lines that say how far the estimate is outside the promised band, widened by the measured noise."""
-    row, rating = result.comparison, promised_rating(result, settings)
-    if rating not in BANDS_PCT or row.error_pct is None:
+def band_problem(result: LiveResult, rating: Optional[str]) -> Iterator[str]:
+    """Yields the lines that say how far the estimate is outside the promised rating's band, widened by the noise."""
+    row = result.comparison
+    if rating is None or rating not in BANDS_PCT or row.error_pct is None:
         return
     allowed_pct = BANDS_PCT[rating] + result.noise_pct
     if abs(row.error_pct) >= allowed_pct:
@@ -56,17 +43,15 @@ def band_problem(result: LiveResult, settings: Settings) -> Iterator[str]:
         yield f"  got {row.error_pct:+.2f} %: estimated {row.est_ms} ms, measured {_measured_text(result)}"
 
 
-def verdict_problem(result: LiveResult, settings: Settings) -> Iterator[str]:
+def verdict_problem(result: LiveResult, baseline: Record, target: Target) -> Iterator[str]:
     """Yields the lines that say how the latency left the baseline, and what to do if that is meant."""
     if not result.verdict.alarms:
         return
-    record_of = settings.measurements
-    device = "cpu" if settings.configuration.hardware == LOCAL_CPU else "cuda"
     yield f"{result.comparison.model}: {result.verdict.text}"
     yield f"  measured {_measured_text(result)}"
-    yield f"  baseline {', '.join(map(str, record_of.runs_ms[result.comparison.model]))} ms, {record_of.path}"
-    yield f"  recorded {record_of.provenance['date']} with {record_of.provenance['software']}"
-    yield f"  If the change is meant: {settings.command} --device {device} --record --runs 3"
+    yield f"  baseline {', '.join(map(str, baseline.runs_ms[result.comparison.model]))} ms, {baseline.path}"
+    yield f"  recorded {baseline.provenance['date']} with {baseline.provenance['software']}"
+    yield f"  If the change is meant: {target.command} --device {target.board.device} --record --runs 3"
 
 
 def common_problem(verdict: Verdict) -> Iterator[str]:

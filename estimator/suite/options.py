@@ -1,24 +1,19 @@
-"""The options of the suite, and what they mean for one run; every name is checked before anything is computed."""
+"""The options of the suite, and what they mean for one session; each is checked before anything is computed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import pytest
 
 from ..errors import UsageError
-from ..hardware.local import LOCAL_CPU, is_calibrated
-from ..hardware.profile import DEFAULT_HARDWARE, load_profile
-from ..records.kinds import MODEL_KIND, Kind
-from ..records.places import local_mode, record_folder
-from ..records.record import Measurements, load_measurements
-from ..report import FORMATS, MODEL_BARS, PATTERN_BARS, Bars
-from .goldens import load_goldens, load_held_out_means_pct
+from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
+from ..report import FORMATS
+from ..target import Target, target_on
 
 if TYPE_CHECKING:
-    from ..configuration import Configuration
     from ..subjects.zoo import ZooModel
 
 
@@ -60,19 +55,15 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """One run: its configuration, the selected models, and the records it is held against."""
+class Options:
+    """What the command line asks for, but for measuring: the target, the selected models, and what is written."""
 
-    configuration: Configuration
+    target: Target
     models: Tuple[ZooModel, ...]
     outputs: Tuple[Path, ...]
-    folder: Path
-    measurements: Measurements
-    goldens: Mapping[str, Dict[str, Any]]
-    held_out_means_pct: Mapping[str, float]
     updating: bool
+    every_configuration: bool
     compared_modes: Tuple[str, ...] = ()
-    kind: Kind = MODEL_KIND
 
     @property
     def whole_zoo(self) -> bool:
@@ -81,87 +72,39 @@ class Settings:
 
         return self.models == MODELS
 
-    @property
-    def transferred(self) -> str:
-        """Returns ", transferred from <board>" where the constants are another board's, else an empty text."""
-        if self.configuration.hardware == LOCAL_CPU:
-            return ""
-        origin = load_profile(self.configuration.hardware).transferred_from
-        return f", transferred from {origin}" if origin else ""
 
-    @property
-    def bars(self) -> Bars:
-        """Returns what the hardware's calibration promises, by what it was made from."""
-        profile = load_profile(self.configuration.hardware)
-        return PATTERN_BARS[profile.processor] if profile.sources == "patterns" else MODEL_BARS
-
-    @property
-    def command(self) -> str:
-        """The command line that runs this configuration."""
-        case = self.configuration
-        options = {"--hardware": case.hardware, "--thermal-profile": case.thermal_profile}
-        if case.precision != "fp32":
-            options["--precision"] = case.precision
-        if case.batch_size != 1:
-            options["--batch-size"] = str(case.batch_size)
-        return " ".join(["pytest", *(f"{name} {value}" for name, value in options.items())])
-
-
-def load_settings(config: pytest.Config) -> Settings:
+def read_options(config: pytest.Config) -> Options:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
     _refuse_parallel_update(config)
-    return settings_of(config, _configuration(config))
-
-
-def settings_of(config: pytest.Config, configuration: Configuration, kind: Kind = MODEL_KIND) -> Settings:
-    """Returns what the options ask for, but for this configuration, and for models or patterns."""
-    from ..subjects.patterns import PATTERNS
-    from ..subjects.zoo import MODELS
-
-    folder = record_folder(config.rootpath, configuration.hardware, configuration.label)
-    names = [subject.name for subject in (MODELS if kind is MODEL_KIND else PATTERNS)]
-    return Settings(
-        configuration=configuration,
+    board = find_board(config.getoption("hardware"))
+    return Options(
+        target=_target(config, board),
         models=_selected_models(config.getoption("models"), config.getoption("skip")),
         outputs=tuple(_output_path(Path(text)) for text in config.getoption("output")),
-        folder=folder,
-        measurements=load_measurements(folder / kind.record, names),
-        goldens=load_goldens(folder, names, kind),
-        held_out_means_pct=load_held_out_means_pct(folder),
-        updating=_updating(config),
-        compared_modes=_compared_modes(config, configuration.hardware),
-        kind=kind,
+        updating=is_updating(config),
+        every_configuration=config.getoption("every_configuration"),
+        compared_modes=_compared_modes(config, board),
     )
 
 
-def every_configuration(config: pytest.Config) -> Tuple[Configuration, ...]:
-    """Returns the configurations that have goldens, by folder. RecordError for a folder that is none."""
-    from ..configuration import Configuration
-
-    folders = sorted(path.parent for path in (config.rootpath / "golden").glob("*/*/test_models"))
-    return tuple(Configuration.parse(folder.parent.name, folder.name) for folder in folders)
-
-
-def _configuration(config: pytest.Config) -> Configuration:
-    from ..configuration import Configuration
-    from ..precision import find_precision
-
-    hardware, batch_size = config.getoption("hardware"), config.getoption("batch_size")
-    mode_name, precision = config.getoption("thermal_profile"), config.getoption("precision")
-    if hardware != LOCAL_CPU:
-        mode = load_profile(hardware).mode(mode_name).name
-    else:
-        mode = local_mode(mode_name)
-        if is_calibrated() and not config.getoption("calibrate"):
-            load_profile(hardware)
-    if not batch_size.isdecimal() or int(batch_size) < 1:
-        raise UsageError(f"--batch-size {batch_size}: must be a whole number from 1")
-    return Configuration(hardware, mode, find_precision(precision).name, int(batch_size))
+def _target(config: pytest.Config, board: Board) -> Target:
+    """An uncalibrated board is measured all the same: then its profile is what is believed before a calibration."""
+    wants_base = config.getoption("calibrate") or not board.is_calibrated
+    profile = board.base_profile() if wants_base else board.profile()
+    mode = config.getoption("thermal_profile")
+    return target_on(board, profile, mode, config.getoption("precision"), _batch_size(config))
 
 
-def _compared_modes(config: pytest.Config, hardware: str) -> Tuple[str, ...]:
+def _batch_size(config: pytest.Config) -> int:
+    text = config.getoption("batch_size")
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch-size {text}: must be a whole number from 1")
+    return int(text)
+
+
+def _compared_modes(config: pytest.Config, board: Board) -> Tuple[str, ...]:
     names = config.getoption("compare")
-    return () if names is None else tuple(load_profile(hardware).mode(name).name for name in _names(names))
+    return () if names is None else tuple(board.profile().mode(name).name for name in _names(names))
 
 
 def _selected_models(models: Optional[str], skip: Optional[str]) -> Tuple[ZooModel, ...]:
@@ -189,14 +132,15 @@ def _output_path(path: Path) -> Path:
     return path.absolute()
 
 
-def _updating(config: pytest.Config) -> bool:
+def is_updating(config: pytest.Config) -> bool:
+    """Whether goldens are to be rewritten."""
     options = ("update_snapshots", "update_new_snapshots_only")
     return any(config.getoption(option, default=False) for option in options)
 
 
 def _refuse_parallel_update(config: pytest.Config) -> None:
     parallel = config.getoption("numprocesses", default=None) or config.getoption("dist", default="no") != "no"
-    if parallel and _updating(config):
+    if parallel and is_updating(config):
         raise UsageError(
             "--snapshot-update cannot be combined with -n: workers lose each other's updates; leave -n out"
         )

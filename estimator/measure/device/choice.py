@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from ...errors import UsageError
-from ...hardware.local import LOCAL_CPU
+from ...hardware.boards import Board, ThisCpu
 from .jetson import JetsonReader, is_jetson
 from .state import is_named
 
@@ -28,32 +28,34 @@ class Choice:
         return self.device != "recorded"
 
 
-def choose_device(wanted: str, hardware: str, root: Path = Path("/")) -> Choice:
+def choose_device(wanted: str, board: Board, root: Path = Path("/")) -> Choice:
     """Returns the device for `--device wanted`; UsageError when there is no such device, or it cannot be that one."""
     if wanted not in DEVICES:
         raise UsageError(f"--device {wanted}: unknown device; known: {', '.join(DEVICES)}")
     if wanted == "auto":
-        return _automatic(hardware, root)
-    if hardware == LOCAL_CPU and wanted != "cpu":
-        raise UsageError(f"--hardware {LOCAL_CPU} is this machine's own CPU and is only measured: add --device cpu")
-    if wanted == "cpu" and hardware != LOCAL_CPU:
-        raise UsageError(f"--device cpu measures this machine's own CPU, not {hardware}: add --hardware {LOCAL_CPU}")
+        return _automatic(board, root)
+    if wanted != "cpu" and not board.can_replay:
+        raise UsageError(f"--hardware {board.name} is this machine's own CPU and is only measured: add --device cpu")
+    if wanted == "cpu" and board.device != "cpu":
+        raise UsageError(
+            f"--device cpu measures this machine's own CPU, not {board.name}: add --hardware {ThisCpu.NAME}"
+        )
     if wanted == "cuda" and not has_gpu(root):
         nodes = ", ".join(f"/{node}" for node in _NODES)
         raise UsageError(f"--device cuda: the device is absent, there is no NVIDIA GPU here (no {nodes})")
     return Choice(wanted, "as asked")
 
 
-def _automatic(hardware: str, root: Path) -> Choice:
-    if hardware == LOCAL_CPU:
-        return Choice("cpu", f"{LOCAL_CPU} is only measured")
+def _automatic(board: Board, root: Path) -> Choice:
+    if not board.can_replay:
+        return Choice(board.device, f"{board.name} is only measured")
     if not has_gpu(root):
         return Choice("recorded", "no NVIDIA GPU here")
     name, memory_gib = visible_gpu(root)
     if name is None:
         return Choice("recorded", "there is a GPU, but nothing says which; --device cuda measures on it")
-    if not is_named(hardware, name, memory_gib):
-        return Choice("recorded", f"the GPU here is {name}, not {hardware}")
+    if not is_named(board.name, name, memory_gib):
+        return Choice("recorded", f"the GPU here is {name}, not {board.name}")
     return Choice("cuda", f"the GPU here is {name}")
 
 

@@ -1,0 +1,128 @@
+"""Tables of a golden: a Markdown file with a section per table and a row per name, the way a reviewer reads them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+
+from ..errors import RecordError
+from ..files import read_text
+
+Row = Tuple[str, ...]
+REPAIR = "restore it with git, or delete it and run pytest --every-configuration --snapshot-update"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Titles of the columns, and the cells of each row by the first of them."""
+
+    titles: Row
+    rows: Mapping[str, Row]
+
+    def named(self, name: str) -> Dict[str, str]:
+        """Returns the cells of a row by their column's title."""
+        return dict(zip(self.titles, self.rows[name]))
+
+    def with_rows(self, rows: Mapping[str, Row], order: Sequence[str]) -> Table:
+        """Returns the table with these rows put in: in this order as far as it names them, the others behind."""
+        merged = {**self.rows, **rows}
+        known = [name for name in order if name in merged]
+        return Table(self.titles, {name: merged[name] for name in (*known, *merged)})
+
+
+@dataclass(frozen=True)
+class Document:
+    """The tables of a file by the title of their section."""
+
+    sections: Mapping[str, Table] = field(default_factory=dict)
+
+    def with_section(self, title: str, table: Table) -> Document:
+        """Returns the document with this section put in; sections are sorted, numbers by size."""
+        sections = {**self.sections, title: table}
+        return Document({name: sections[name] for name in sorted(sections, key=_by_size)})
+
+    def without_section(self, title: str) -> Document:
+        """Returns the document without this section."""
+        return Document({name: table for name, table in self.sections.items() if name != title})
+
+
+def _by_size(title: str) -> Tuple[bool, List[Tuple[bool, int, str]]]:
+    """Inputs first; then "b4" before "b16", and "50W" before "MAXN"."""
+    parts = re.findall(r"\d+|\D+", title)
+    numbers = [int(part) if part.isdecimal() else 0 for part in parts]
+    return title != "Inputs", [(not part.isdecimal(), number, part) for part, number in zip(parts, numbers)]
+
+
+def table_text(table: Table) -> str:
+    """Returns the table in Markdown; columns of numbers are aligned to the right."""
+    rows = list(table.rows.values())
+    numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(table.titles))]
+    marks = ["---:" if right and rows else "---" for right in numeric]
+    return "\n".join(_line(cells) for cells in (table.titles, marks, *rows)) + "\n"
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"(± )?[-+]?[\d.]+(e[-+]?\d+)?( ?%)?|-", cell) is not None
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def document_text(head: str, document: Document) -> str:
+    """Returns the file: what stands above the first section, then the sections."""
+    parts = [f"## {title}\n\n{table_text(table)}" for title, table in document.sections.items()]
+    return "\n".join([head, *parts])
+
+
+def parse_table(text: str) -> Table:
+    """Returns the table that `table_text` wrote; ValueError says which line is none of its rows."""
+    titles, rule, *rows = [_cells(line) for line in text.splitlines() if line]
+    if not all(re.fullmatch("-+:?", mark) for mark in rule):
+        raise ValueError(f"the line below the titles must be | --- | --- |, got {_line(rule)}")
+    for row in rows:
+        if len(row) != len(titles):
+            raise ValueError(f"a row must have {len(titles)} cells, got {_line(row)}")
+    named = {row[0]: row for row in rows}
+    if len(named) != len(rows):
+        raise ValueError("there are two rows of one name")
+    return Table(titles, named)
+
+
+def _cells(line: str) -> Row:
+    if not (line.startswith("| ") and line.endswith(" |")):
+        raise ValueError(f"must be a row of a table, got {line!r}")
+    return tuple(cell.strip() for cell in line[2:-2].split(" | "))
+
+
+@functools.lru_cache(maxsize=64)
+def parse_document(text: str) -> Document:
+    """Returns the tables of a file's text; ValueError names the section and what is wrong with it."""
+    sections: Dict[str, Table] = {}
+    for title, body in _sections(text):
+        if title in sections:
+            raise ValueError(f"there are two sections {title!r}")
+        try:
+            sections[title] = parse_table(body)
+        except ValueError as error:
+            raise ValueError(f"section {title!r}: {error}") from error
+    return Document(sections)
+
+
+def _sections(text: str) -> Iterator[Tuple[str, str]]:
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        title, _, body = part.partition("\n")
+        yield title.strip(), body
+
+
+def read_document(path: Path) -> Document:
+    """Returns the tables of a file, none if there is no file; RecordError names the file and what is wrong."""
+    if not path.exists():
+        return Document()
+    try:
+        return parse_document(read_text(path))
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}; {REPAIR}") from error

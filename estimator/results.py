@@ -1,0 +1,44 @@
+"""One model or pattern on one target: estimated, and compared with what was measured of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional, Tuple
+
+from .compare import Comparison, compare
+
+if TYPE_CHECKING:
+    from .opstream import Op
+    from .pipeline import Estimate
+    from .subjects.all import Subject
+    from .target import Target
+
+
+@dataclass(frozen=True)
+class Result:
+    """The estimate with all its terms, the op stream it was made from, and its comparison with the measurement."""
+
+    comparison: Comparison
+    estimate: Estimate
+    ops: Tuple[Op, ...] = ()
+
+
+def validate(subject: Subject, target: Target, meas_ms: Optional[float]) -> Result:
+    """Returns the subject's estimate for the target, held against the measured latency in ms if there is one.
+
+    Raises CaptureError where its op stream cannot be captured.
+    """
+    from .subjects.all import op_stream
+
+    estimate = _estimate(subject, target)
+    ops = op_stream(subject, target.batch_size, target.precision.name)
+    return Result(compare(subject.name, subject.family, estimate, meas_ms), estimate, ops)
+
+
+@functools.lru_cache(maxsize=None)
+def _estimate(subject: Subject, target: Target) -> Estimate:
+    from .pipeline import estimate_stream
+    from .subjects.all import op_stream
+
+    return estimate_stream(op_stream(subject, target.batch_size, target.precision.name), target)

@@ -1,0 +1,99 @@
+"""Layers by name and arguments: what patterns and chains are written in. Built on the current default device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple
+
+if TYPE_CHECKING:
+    import torch
+
+Layer = Tuple[Any, ...]
+"""A layer of torch.nn, or one of this module's, by name with its arguments: ("Conv2d", 64, 64, 3)."""
+
+
+def example_tensor(shape: Tuple[int, ...], device: str) -> torch.Tensor:
+    """Returns a random tensor on `device`, or one without data on "meta"."""
+    import torch
+
+    make = torch.empty if device == "meta" else torch.rand
+    return make(shape, device=device)
+
+
+def make_layer(name: str, *arguments: Any) -> torch.nn.Module:
+    """Returns the layer; AttributeError where neither torch.nn nor this module has one of that name."""
+    import torch
+
+    if name in _COMBINING:
+        return _combining(_COMBINING[name], arguments)
+    make: Any = _OWN[name] if name in _OWN else getattr(torch.nn, name)
+    return make(*arguments)  # type: ignore[no-any-return]
+
+
+def function(forward: Callable[[Any], Any]) -> torch.nn.Module:
+    """Returns a module without weights that computes `forward`."""
+    import torch
+
+    class Function(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return forward(x)  # type: ignore[no-any-return]
+
+    return Function()
+
+
+def _combining(combine: Callable[[Any, Any], Any], shape: Sequence[int]) -> torch.nn.Module:
+    """A layer that combines its input with a tensor of its own."""
+    import torch
+
+    class Combining(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = torch.nn.Parameter(torch.empty(*shape), requires_grad=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return combine(x, self.other)  # type: ignore[no-any-return]
+
+    return Combining()
+
+
+def _concatenate(x: Any, other: Any) -> Any:
+    import torch
+
+    return torch.cat([x, other], 1)
+
+
+_COMBINING: Dict[str, Callable[[Any, Any], Any]] = {
+    "Add": lambda x, other: x + other,
+    "Scale": lambda x, other: other * x,
+    "Product": lambda x, other: x @ other,
+    "Concatenate": _concatenate,
+}
+
+
+def _permute(*order: int) -> torch.nn.Module:
+    return function(lambda x: x.permute(*order).contiguous())
+
+
+def _views(count: int) -> torch.nn.Module:
+    def forward(x: Any) -> Any:
+        for _ in range(count):
+            x = x.unsqueeze(0).transpose(0, 1).transpose(0, 1).squeeze(0)
+        return x
+
+    return function(forward)
+
+
+def _self_attention(width: int, heads: int) -> torch.nn.Module:
+    import torch
+
+    class SelfAttention(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = torch.nn.MultiheadAttention(width, heads, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
+
+    return SelfAttention()
+
+
+_OWN: Dict[str, Callable[..., Any]] = {"Permute": _permute, "Views": _views, "SelfAttention": _self_attention}

@@ -1,0 +1,127 @@
+"""What one session of pytest does with its subjects: the interface that replay, live and calibration implement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
+
+import pytest
+
+from ..records.kinds import Kind
+from .collector import as_properties
+from .configuration import Configuration, kind_of
+from .options import Options
+
+if TYPE_CHECKING:
+    from ..compare import Comparison
+    from ..subjects.all import Subject
+
+WHOLE_ZOO = "whole_zoo"
+BASELINE = "against_baseline"
+CALIBRATES = "calibrates"
+EVERY = "every_configuration"
+MARKERS: Dict[str, str] = {
+    WHOLE_ZOO: "judges all models at once; left out when options select some",
+    BASELINE: "judges all models of a live session together; left out where few have a baseline",
+    CALIBRATES: "writes a profile; runs alone, and only with --calibrate",
+    EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
+}
+"""What a test that is not about one subject is for."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """A collected test, the subject that it is about, and the marker that says what else it is for."""
+
+    item: pytest.Item
+    subject: Optional[Subject]
+    role: Optional[str]
+
+    @property
+    def kind(self) -> Optional[Kind]:
+        """Returns whether it is about a model or a pattern, None for neither."""
+        return kind_of(self.subject) if self.subject is not None else None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a test of the suite, and not one beside it."""
+        return self.subject is not None or self.role is not None
+
+
+class Session:
+    """A session that does nothing: what all kinds of session share."""
+
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
+        self.config = config
+        self.options = options
+        self.configuration = configuration
+
+    def header(self) -> Iterator[str]:
+        """Yields what the header says beside target, record and device."""
+        return iter(())
+
+    def select(self, tests: Sequence[Test]) -> List[Test]:
+        """Returns the tests that run."""
+        return [test for test in tests if not test.is_ours]
+
+    def configurations(self) -> Sequence[Configuration]:
+        """Returns what a test with a `configuration` is given, one at a time."""
+        return ()
+
+    def start(self, tests: Sequence[Test]) -> None:
+        """Called once, before the first test."""
+
+    def prepare(self, request: pytest.FixtureRequest, subject: Subject) -> None:
+        """Called in the set-up of a subject's test: what goes wrong here is an error, not a failure."""
+
+    def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
+        """Fails where the subject's estimate or latency is not what it should be."""
+        raise NotImplementedError
+
+    def check_all(self, request: pytest.FixtureRequest) -> None:
+        """Fails where something is wrong with all subjects together; each kind of session has one such test."""
+        raise NotImplementedError
+
+    def check_inputs(self, request: pytest.FixtureRequest, hardware: str) -> None:
+        """Fails where a board's goldens were made from other inputs than those at hand."""
+        raise NotImplementedError
+
+    def finish(self, ended: bool) -> bool:
+        """Called once, after the last test; `ended` is False where the session was cut short. False if it fails."""
+        return True
+
+    def summary(self) -> Iterator[str]:
+        """Yields the lines below the tables."""
+        return iter(())
+
+    def device_info(self) -> Dict[str, Any]:
+        """Returns what pytest-benchmark should say of the device."""
+        return {}
+
+    @staticmethod
+    def keep_row(request: pytest.FixtureRequest, row: Comparison) -> None:
+        """Attaches a row of the table to the test's report, which reaches whichever process prints the table."""
+        request.node.user_properties.extend(as_properties(row))
+
+
+class Latency:
+    """What a test of the suite asserts with: `latency.check(model)`."""
+
+    def __init__(self, session: Session, request: pytest.FixtureRequest) -> None:
+        self._session = session
+        self._request = request
+
+    def check(self, subject: Subject) -> None:
+        """Fails where the model's (or pattern's) estimate or latency is not what its golden and record promise."""
+        __tracebackhide__ = True
+        self._session.check(self._request, subject)
+
+    def check_all(self) -> None:
+        """Fails where something is wrong with all subjects together."""
+        __tracebackhide__ = True
+        self._session.check_all(self._request)
+
+    def check_inputs(self, hardware: str) -> None:
+        """Fails where a board's goldens were made from other constants and facts than those at hand."""
+        __tracebackhide__ = True
+        self._session.check_inputs(self._request, hardware)
