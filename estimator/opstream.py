@@ -56,8 +56,8 @@ def _tensors(value: Any) -> Iterator[TensorSpec]:
 def digest(ops: Sequence[Op]) -> str:
     """Returns twelve hexadecimal digits that change with any name, shape, dtype or whole number of the stream.
 
-    Other numbers (momentum, eps, a probability) do not count: none decides a latency, and releases of torchvision differ
-    in them.
+    Other numbers (momentum, eps, a probability) do not count: none decides a latency, and releases of torchvision
+    differ in them.
     """
     text = "\n".join(f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in ops)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
