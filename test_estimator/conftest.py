@@ -21,7 +21,6 @@ def repository_with_goldens(request: pytest.FixtureRequest, tmp_path_factory: py
     """A copy whose goldens are those of this very checkout: the tests judge the machinery, not the calibration."""
     copy = tmp_path_factory.mktemp("repository")
     _copy_repository(request.config.rootpath, copy)
-    shutil.rmtree(copy / CONFIGURATION / "test_models", ignore_errors=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--snapshot-update"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     subprocess.run(command, cwd=copy, check=True, stdout=subprocess.DEVNULL, env=environment)

@@ -65,7 +65,7 @@ def _killed_after(seconds, request, folder):
 
 
 def _baseline(folder):
-    path = folder / "golden-latency" / "local-cpu" / "default-fp32-b1" / "measurements.toml"
+    path = folder / "golden-latency" / "local-cpu" / "default-fp32-b1" / "record-models.toml"
     return read_toml(path) if path.exists() else {}
 
 

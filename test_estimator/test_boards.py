@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from estimator.hardware.profile import known_hardware, load_profile
+from estimator.hardware.boards import load_profile
+from estimator.hardware.reading import known_profiles
 
 CALIBRATED = "Jetson-Orin-AGX"
 TRANSFERRED = {
@@ -62,7 +63,7 @@ MEMORY_GB_S = {  # advertised peak; sources beside the fact in each profile
 
 
 def every_mode():
-    modes = [(name, mode) for name in known_hardware() for mode in load_profile(name).modes]
+    modes = [(name, mode) for name in known_profiles() for mode in load_profile(name).modes]
     return [pytest.param(name, mode, id=f"{name}-{mode}") for name, mode in modes]
 
 
@@ -71,7 +72,7 @@ def described(figure):
 
 
 def test_every_promised_board_has_a_profile():
-    assert set(known_hardware()) >= {CALIBRATED, *TRANSFERRED}
+    assert set(known_profiles()) >= {CALIBRATED, *TRANSFERRED}
 
 
 @pytest.mark.parametrize(("name", "default_mode"), TRANSFERRED.items())
@@ -113,5 +114,5 @@ def test_a_mode_is_a_plain_word_with_whole_tpcs(name, mode_name):
 
 
 def test_volta_has_no_tf32_and_the_others_do():
-    without = {name for name in known_hardware() if load_profile(name).fact(TF32) == load_profile(name).fact(FP32)}
+    without = {name for name in known_profiles() if load_profile(name).fact(TF32) == load_profile(name).fact(FP32)}
     assert without == {"Jetson-AGX-Xavier"}

@@ -14,7 +14,7 @@ import pytest
 
 from estimator.calibration.design import GROUPS, design
 from estimator.calibration.fit import Fitter
-from estimator.calibration.from_microbenchmarks import base_profile, calibrate
+from estimator.calibration.from_microbenchmarks import calibrate
 from estimator.calibration.microbenchmarks import (
     FILE_NAME,
     Microbenchmarks,
@@ -25,7 +25,8 @@ from estimator.calibration.microbenchmarks import (
 )
 from estimator.errors import RecordError
 from estimator.files import read_toml
-from estimator.hardware.profile import load_profile, read_profile
+from estimator.hardware.boards import find_board, load_profile
+from estimator.hardware.reading import read_profile
 from estimator.measure.layers import QUEUE, WAYS
 from estimator.pipeline import estimate_lowered
 
@@ -52,7 +53,7 @@ def measured_on(profile, truth, device, share, noise=0.0):
 
 @pytest.mark.parametrize(("hardware", "device"), [("local-cpu", "cpu"), ("Jetson-Orin-AGX", "cuda")])
 def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware, device):
-    profile = base_profile(hardware)
+    profile = find_board(hardware).base_profile()
     factors = random.Random(3)
     truth = {name: c.prior * math.exp(factors.gauss(0, c.prior_sigma)) for name, c in profile.constants.items()}
     truth = {
@@ -64,22 +65,23 @@ def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware, device
     assert np.median(errors) < 0.1 < 0.2 < np.median(before)
 
 
-def test_a_gpu_calibrated_by_patterns_alone_prices_models_it_has_not_seen():
-    from estimator.configuration import Configuration
+def test_a_gpu_calibrated_from_micro_benchmarks_alone_prices_models_it_has_not_seen():
+
     from estimator.lower import lower
-    from estimator.subjects.zoo import MODELS, op_stream
+    from estimator.subjects.all import op_stream
+    from estimator.subjects.zoo import MODELS
+    from estimator.target import calibrated_target
 
     profile = load_profile("Jetson-Orin-AGX")
     truth = {name: constant.value for name, constant in profile.constants.items()}
     fit = Fitter(profile, measured_on(profile, truth, "cuda", 0.3, noise=0.05)).fit()
     constants = {name: replace(profile.constants[name], value=value) for name, value in fit.constants.items()}
-    case = Configuration("Jetson-Orin-AGX", "50W")
     for model in MODELS:
         lowered = lower(op_stream(model))
-        true_ms = estimate_lowered(lowered, profile, case).latency_ms
-        assert estimate_lowered(lowered, replace(profile, constants=constants), case).latency_ms == pytest.approx(
-            true_ms, rel=0.1
-        ), model.name
+        true_ms = estimate_lowered(lowered, calibrated_target(profile)).latency_ms
+        assert estimate_lowered(
+            lowered, calibrated_target(replace(profile, constants=constants))
+        ).latency_ms == pytest.approx(true_ms, rel=0.1), model.name
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_gpu_calibrated_by_patterns_alone_prices_models_it_has_not_seen():
     [("local-cpu", "cpu", 5, 0.5, "gate"), ("Jetson-Orin-AGX", "cuda", 10, 1.2, None)],
 )
 def test_even_wild_measurements_are_fitted(hardware, device, seed, noise, left_out):
-    profile, source = base_profile(hardware), random.Random(seed)
+    profile, source = find_board(hardware).base_profile(), random.Random(seed)
     truth = {name: source.choice([c.upper, c.prior, c.lower]) for name, c in profile.constants.items()}
     evidence = measured_on(profile, truth, device, 0.05, noise)
     fit = Fitter(profile, evidence).fit([i for i, item in enumerate(evidence) if item.group == left_out])
@@ -99,12 +101,13 @@ def test_even_wild_measurements_are_fitted(hardware, device, seed, noise, left_o
 def test_the_report_names_every_constant_and_what_each_group_decides(tmp_path):
     found = unmeasured("cpu", SHARE)
     evidence = as_evidence(found)
-    us = iter(Fitter(base_profile("local-cpu"), evidence).latencies_us(base_profile("local-cpu").values()))
+    base = find_board("local-cpu").base_profile()
+    us = iter(Fitter(base, evidence).latencies_us(base.values()))
     blocks = [replace(b, layers_us={"in chain": tuple(float(next(us)) for _ in b.block.layers)}) for b in found.blocks]
     steps = []
-    made = calibrate(base_profile("local-cpu"), replace(found, blocks=tuple(blocks)), "default", steps.append)
+    made = calibrate(base, replace(found, blocks=tuple(blocks)), "default", steps.append)
     text = "\n".join(made.lines)
-    for name in (*base_profile("local-cpu").constants, *GROUPS):
+    for name in (*base.constants, *GROUPS):
         assert name in text
     assert "whole chains that the fit has not seen" in text
     assert f"without {GROUPS[0]}" in steps
@@ -112,7 +115,7 @@ def test_the_report_names_every_constant_and_what_each_group_decides(tmp_path):
     path.write_text(made.text, encoding="utf-8")
     profile = read_profile(path)
     assert (profile.processor, profile.mode().threads, profile.board["description"]) == ("cpu", 2, "made up")
-    assert read_toml(path)["calibration"]["sources"] == "patterns"
+    assert read_toml(path)["calibration"]["sources"] == "microbenchmarks"
 
 
 def test_measured_micro_benchmarks_are_kept_and_read_again(tmp_path):
@@ -153,7 +156,7 @@ def test_one_command_calibrates_and_the_next_run_has_estimates(live):
     run.stdout.fnmatch_lines(
         [
             "CALIBRATION: micro-benchmarks are measured, the profile is written",
-            "  calibrated from patterns: * micro-benchmarks in * chains",
+            "  calibrated from microbenchmarks: * micro-benchmarks in * chains",
             "  dispatch_us *+-*%  us per op*",
             "  MLP *%*%*",
             "  whole chains that the fit has not seen: *",
@@ -230,9 +233,12 @@ def test_what_calibrating_needs_is_asked_for_before_anything_is_measured(suite, 
     run.stderr.fnmatch_lines(["ERROR: --calibrate needs scipy: pip install scipy"])
 
 
-def test_without_micro_benchmarks_a_refit_from_patterns_is_one_line(request):
-    command = [sys.executable, "-m", "estimator.calibration", "--evidence", "patterns", "--check"]
+def test_without_micro_benchmarks_a_refit_from_them_is_one_line(request):
+    command = [sys.executable, "-m", "estimator.calibration", "--evidence", "microbenchmarks", "--check"]
     run = subprocess.run(command, cwd=request.config.rootpath, capture_output=True, text=True)
     assert run.returncode == 4
     assert run.stderr.startswith("error: ")
-    assert "no micro-benchmarks to calibrate Jetson-Orin-AGX from: pytest --calibrate" in run.stderr
+    assert (
+        "no micro-benchmarks to calibrate Jetson-Orin-AGX from; to measure them: pytest test_patterns --hardware"
+        in run.stderr
+    )

@@ -12,8 +12,8 @@ import pytest
 from estimator.calibration.evidence import load_evidence
 from estimator.calibration.fit import Fitter, indices
 from estimator.errors import CalibrationError, RecordError
-from estimator.hardware.profile import load_profile
-from estimator.records.record import Measurements, load_measurements
+from estimator.hardware.boards import load_profile
+from estimator.records.record import Record, load_record
 from estimator.subjects.patterns import PATTERNS
 from estimator.subjects.zoo import FAMILIES, MODELS
 
@@ -23,8 +23,8 @@ FOLDER = "golden/Jetson-Orin-AGX/50W-fp32-b1"
 @pytest.fixture(scope="module")
 def records(request):
     folder = request.config.rootpath / FOLDER
-    models = load_measurements(folder / "measurements.toml", [model.name for model in MODELS])
-    return models, load_measurements(folder / "patterns.toml", [pattern.name for pattern in PATTERNS])
+    models = load_record(folder / "record-models.toml", [model.name for model in MODELS])
+    return models, load_record(folder / "record-patterns.toml", [pattern.name for pattern in PATTERNS])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_fit_finds_constants_that_made_the_evidence(evidence):
 
 
 def test_without_recorded_models_there_is_nothing_to_calibrate_from(records):
-    empty = Measurements(records[0].path, {}, {})
+    empty = Record(records[0].path, {}, {})
     with pytest.raises(CalibrationError, match="no recorded models"):
         load_evidence("Jetson-Orin-AGX", empty, empty)
 
@@ -122,7 +122,7 @@ def test_the_bars_of_held_out_models_are_met(request):
 
 
 def test_a_damaged_record_is_refused(tmp_path):
-    path = tmp_path / "measurements.toml"
+    path = tmp_path / "record-models.toml"
     path.write_text("[runs_ms]\n", encoding="utf-8")
     with pytest.raises(RecordError, match="provenance"):
-        load_measurements(path, [])
+        load_record(path, [])

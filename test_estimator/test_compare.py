@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from estimator.compare import compare, rate, significant, within_band, without_estimate
+from estimator.compare import compare, rate, within_band, without_estimate
+from estimator.digits import significant
 
 
 def estimate(latency_ms):

@@ -9,10 +9,12 @@ import torch
 from estimator.capture import capture
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.gpu import device_us, host_us, rates_of
-from estimator.hardware.profile import CONSTANTS, load_profile
+from estimator.hardware.boards import Board, load_profile
+from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.lower import lower
-from estimator.precision import find_precision
-from estimator.subjects.zoo import MODELS, find_models, op_stream
+from estimator.subjects.all import op_stream
+from estimator.subjects.zoo import MODELS, find_models
+from estimator.target import target_on
 
 
 @pytest.fixture
@@ -21,8 +23,8 @@ def profile():
 
 
 def rates(profile, mode="50W", precision="fp32", **changes):
-    power_mode = replace(profile.mode(mode), **changes)
-    return rates_of(profile, power_mode, find_precision(precision), profile.values())
+    target = target_on(Board(profile.name), profile, mode, precision)
+    return rates_of(replace(target, mode=replace(target.mode, **changes)), profile.values())
 
 
 def lowered(layer, *shape):
@@ -95,7 +97,7 @@ def test_tensor_cores_make_large_products_faster(profile):
     assert 2 < fp32 / tf32 < 5
 
 
-@pytest.mark.parametrize("name", CONSTANTS)
+@pytest.mark.parametrize("name", GPU_CONSTANTS)
 def test_every_constant_matters_to_some_model(profile, name):
     values = profile.values()
     moved = {**values, name: 1.01 * values[name]}

@@ -10,7 +10,8 @@ from estimator.capture import capture
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.cpu import device_us, host_us
 from estimator.errors import ProfileError
-from estimator.hardware.profile import CPU_CONSTANTS, TEMPLATES, read_profile
+from estimator.hardware.quantities import CPU_CONSTANTS
+from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
 from estimator.schedule import schedule
 from estimator.subjects.chains import Block, lower_layers

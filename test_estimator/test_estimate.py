@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from estimator import CaptureError, UsageError, estimate
-from estimator.configuration import Configuration
 from estimator.errors import RecordError
-from estimator.hardware.profile import load_profile
-from estimator.subjects.zoo import FAMILIES, MODELS, find_models, op_stream
+from estimator.hardware.boards import Board, load_profile
+from estimator.subjects.all import op_stream
+from estimator.subjects.zoo import FAMILIES, MODELS, find_models
+from estimator.target import calibrated_target, parse_label, resolve
 
 ROUNDING_US = 1e-9
 
@@ -124,13 +125,13 @@ def test_nobody_but_the_zoo_knows_a_model():
 
 @pytest.mark.parametrize("label", ["50W-fp32-b1", "MAXN-fp16-b32"])
 def test_a_configuration_is_known_by_its_label(label):
-    assert Configuration.parse("Jetson-Orin-AGX", label).label == label
+    assert parse_label(Board("Jetson-Orin-AGX"), load_profile(), label).label == label
 
 
 @pytest.mark.parametrize("label", ["50W", "50W-fp32", "50W-int8-b1", "50W-fp32-b", "50W-fp32-x1"])
 def test_a_folder_that_is_no_configuration_is_refused(label):
     with pytest.raises(RecordError, match="one is 50W-fp32-b1"):
-        Configuration.parse("Jetson-Orin-AGX", label)
+        parse_label(Board("Jetson-Orin-AGX"), load_profile(), label)
 
 
 def test_importing_the_package_does_not_import_torch():
@@ -149,9 +150,9 @@ def test_an_80_percent_interval_holds_70_to_90_percent_of_models_that_the_fit_ha
 
     root = Path(sys.modules["estimator"].__file__).parent.parent
     held_out = json.loads((root / "golden/Jetson-Orin-AGX/50W-fp32-b1/cross-validation.json").read_text())["models"]
-    case = Configuration("Jetson-Orin-AGX", load_profile().calibrated_mode)
+    target = calibrated_target(load_profile())
     inside = [
-        abs(held_out[model.name]["without_family_pct"]) <= estimate_stream(op_stream(model), case).interval_pct
+        abs(held_out[model.name]["without_family_pct"]) <= estimate_stream(op_stream(model), target).interval_pct
         for model in MODELS
     ]
     assert 0.70 <= sum(inside) / len(inside) <= 0.90
@@ -162,7 +163,7 @@ def test_what_was_carried_further_is_less_certain():
 
     stream = op_stream(MODELS[0])
     widths = [
-        estimate_stream(stream, Configuration(*case)).interval_pct
+        estimate_stream(stream, resolve(*case)).interval_pct
         for case in (("Jetson-Orin-AGX", "50W"), ("Jetson-Orin-AGX", "MAXN"), ("NVIDIA-H100", "default"))
     ]
     assert widths == sorted(widths)

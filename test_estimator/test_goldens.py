@@ -6,20 +6,39 @@ import pytest
 
 from estimator.compare import Comparison, compare
 from estimator.errors import RecordError
-from estimator.hardware.profile import CONSTANTS, load_profile
-from estimator.lower import lower
-from estimator.pipeline import Configuration, estimate_lowered
-from estimator.subjects.zoo import FAMILIES, MODELS, op_stream
-from estimator.suite.goldens import (
-    MODEL_KIND,
+from estimator.goldens.content import (
+    ESTIMATE_TITLES,
+    estimate_row,
     golden_data,
+    inputs_table,
+    moved_terms,
+    row_data,
+    stream_row,
+)
+from estimator.goldens.extensions import json_text
+from estimator.goldens.files import (
+    drop_section,
+    estimates_path,
+    every_target,
+    golden_root,
+    labels_of,
     load_goldens,
     load_held_out_means_pct,
-    moved_terms,
 )
-from estimator.suite.results import Result
+from estimator.goldens.tables import Document, Table, document_text, parse_document, read_document, table_text
+from estimator.hardware.boards import load_profile
+from estimator.hardware.quantities import GPU_CONSTANTS
+from estimator.hardware.reading import known_profiles
+from estimator.lower import lower
+from estimator.opstream import Op, TensorSpec, digest
+from estimator.pipeline import estimate_lowered
+from estimator.records.kinds import MODEL_KIND
+from estimator.results import Result
+from estimator.subjects.all import op_stream
+from estimator.subjects.zoo import FAMILIES, MODELS
+from estimator.target import resolve
 
-CONFIGURATION = Configuration("Jetson-Orin-AGX", "50W")
+TARGET = resolve("Jetson-Orin-AGX", "50W")
 KNOWN = ("tiny", "huge")
 
 
@@ -32,7 +51,6 @@ def result(latency_ms=6.5, **terms):
         "host_terms_ms": {"convolution": 4.00004, "view": 2.4},
         "device_terms_ms": {"convolution": 1.23456},
         "defaulted": (),
-        "transferred_from": "",
         **terms,
     }
     row = Comparison("tiny", "Small", latency_ms, 7.0, -7.14, "EXCELLENT", "host", 6.4, 1.235, 5.7)
@@ -41,24 +59,45 @@ def result(latency_ms=6.5, **terms):
 
 @pytest.fixture
 def golden(tmp_path):
-    path = MODEL_KIND.golden_path(tmp_path, "tiny")
-    path.parent.mkdir()
-    path.write_text(json.dumps(golden_data(result())))
+    folder = golden_root(tmp_path) / TARGET.hardware / TARGET.label
+    path = MODEL_KIND.golden_path(folder, "tiny")
+    path.parent.mkdir(parents=True)
+    path.write_text(json_text(golden_data(result())))
     return path
+
+
+def loaded(root, target=TARGET):
+    return load_goldens(root, target, KNOWN, MODEL_KIND)
 
 
 def test_a_golden_keeps_plain_values_to_four_digits():
     data = golden_data(result())
-    assert (data["gflop"], data["mb"], data["ops"]) == (1.235, 98.77, 7)
+    assert (data["est_ms"], data["device_ms"]) == (6.5, 1.235)
     assert data["host_terms_ms"] == {"convolution": 4.0, "view": 2.4}
-    assert json.loads(json.dumps(data)) == data
+    assert json.loads(json_text(data)) == data
 
 
-def test_ops_priced_by_default_are_named_in_the_golden():
-    assert golden_data(result(defaulted=("aten.erf", "aten.cumsum")))["priced_by_default"] == [
-        "aten.cumsum",
-        "aten.erf",
-    ]
+def test_a_golden_has_a_line_for_each_term():
+    lines = json_text(golden_data(result())).splitlines()
+    assert '  "est_ms": 6.5,' in lines
+    assert len(lines) == len(golden_data(result())) + 2
+
+
+def test_what_a_model_is_stands_in_its_row_of_op_streams():
+    ops = [Op("aten.relu_", (), (), (), False, True), Op("aten.mm", (), (), (), False, False)]
+    row = stream_row("tiny", ops, result(defaulted=("aten.cumsum", "aten.erf")))
+    assert row == ("tiny", "7", "6", "1.235", "98.77", "aten.cumsum, aten.erf", digest(ops), "mm 1, relu_ 1")
+
+
+def stream(shape=(2, 3), number=1, fraction=0.1, dtype="float32"):
+    spec = TensorSpec(shape, dtype, 4)
+    return [Op("aten.relu", (spec, number, fraction), (), (spec,), False, False)]
+
+
+def test_a_digest_changes_with_shape_dtype_and_whole_numbers_but_not_with_momentum():
+    digests = [digest(s) for s in (stream(), stream(shape=(3, 2)), stream(number=2), stream(dtype="float16"))]
+    assert len(set(digests)) == 4
+    assert digest(stream(fraction=0.99)) == digests[0]
 
 
 def test_equal_results_have_no_moved_terms():
@@ -76,11 +115,107 @@ def test_moved_terms_name_what_came_what_went_and_what_changed():
 
 
 def test_goldens_are_loaded_by_model(tmp_path, golden):
-    assert load_goldens(tmp_path, KNOWN) == {"tiny": golden_data(result())}
+    assert loaded(tmp_path) == {"tiny": golden_data(result())}
 
 
 def test_a_configuration_without_goldens_has_none(tmp_path):
-    assert load_goldens(tmp_path, KNOWN) == {}
+    assert loaded(tmp_path) == {}
+    assert every_target(tmp_path) == []
+
+
+def in_a_table(root, *rows):
+    path = estimates_path(root, TARGET.hardware)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = Table(ESTIMATE_TITLES, {row[0]: row for row in rows})
+    path.write_text(document_text("# Head", Document({TARGET.label: table})))
+    return path
+
+
+def test_a_configuration_without_a_folder_has_its_goldens_in_its_boards_table(tmp_path):
+    in_a_table(tmp_path, estimate_row(result()))
+    expected = {key: golden_data(result())[key] for key in ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")}
+    assert loaded(tmp_path) == {"tiny": expected}
+    assert [target.label for target in every_target(tmp_path)] == [TARGET.label]
+
+
+def test_a_folder_goes_before_a_section_and_an_update_drops_the_section(tmp_path, golden):
+    path = in_a_table(tmp_path, estimate_row(result(latency_ms=1.0)))
+    assert loaded(tmp_path) == {"tiny": golden_data(result())}
+    assert list(labels_of(tmp_path, TARGET.hardware)) == [TARGET.label]
+    drop_section(tmp_path, TARGET)
+    assert read_document(path) == Document()
+
+
+def test_a_row_says_what_it_was_made_of():
+    row = estimate_row(result(latency_ms=1234.0))
+    assert row == ("tiny", "1234", "6.4", "1.235", "host", "± 5.7 %")
+    assert row_data(dict(zip(ESTIMATE_TITLES, row)))["interval_pct"] == 5.7
+
+
+TABLE = Table(("Model", "Est (ms)", "Note"), {"b": ("b", "1.5", ""), "a": ("a", "20", "new")})
+
+
+def test_a_document_is_read_as_it_was_written():
+    document = Document({"Inputs": TABLE, "50W-fp32-b4": TABLE})
+    assert parse_document(document_text("# Head\n", document)) == document
+
+
+def test_numbers_stand_to_the_right():
+    assert table_text(TABLE).splitlines()[1] == "| --- | ---: | --- |"
+
+
+def test_sections_are_sorted_by_size_and_inputs_come_first():
+    document = Document()
+    for title in ("MAXN-fp32-b1", "50W-fp32-b16", "Inputs", "50W-fp32-b4", "15W-fp32-b1"):
+        document = document.with_section(title, TABLE)
+    assert list(document.sections) == ["Inputs", "15W-fp32-b1", "50W-fp32-b4", "50W-fp32-b16", "MAXN-fp32-b1"]
+
+
+def test_rows_put_in_keep_their_order_and_their_neighbours():
+    table = TABLE.with_rows({"c": ("c", "3", ""), "a": ("a", "21", "")}, order=("a", "c"))
+    assert list(table.rows.items()) == [("a", ("a", "21", "")), ("c", ("c", "3", "")), ("b", ("b", "1.5", ""))]
+
+
+TABLE_DAMAGES = {
+    "conflict": ("| tiny |", "<<<<<<< HEAD\n| tiny |", "must be a row of a table, got '<<<<<<< HEAD'"),
+    "cells": ("| host |", "|", "a row must have 6 cells"),
+    "rule": ("| --- |", "| tiny |", "the line below the titles must be"),
+    "twice": ("| tiny |", "| tiny | 1 | 1 | 1 | host | ± 1 % |\n| tiny |", "two rows of one name"),
+    "figure": ("| 6.5 |", "| many |", "row tiny: could not convert string to float: 'many'"),
+    "infinite": ("| 6.5 |", "| inf |", "row tiny: must be a finite number of ms, got inf"),
+    "bound": ("| host |", "| disk |", "row tiny: bound must be one of host, device, got 'disk'"),
+    "stranger": ("| tiny |", "| gone |", "row gone: belongs to no model, delete it; known: tiny, huge"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "message"), TABLE_DAMAGES.values(), ids=TABLE_DAMAGES)
+def test_a_damaged_table_is_refused_with_file_section_and_row(tmp_path, old, new, message):
+    path = in_a_table(tmp_path, estimate_row(result()))
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(RecordError) as error:
+        loaded(tmp_path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_two_sections_of_one_name_are_refused(tmp_path):
+    path = in_a_table(tmp_path, estimate_row(result()))
+    text = path.read_text()
+    path.write_text(text + text[text.index("## ") :])
+    with pytest.raises(RecordError, match="there are two sections '50W-fp32-b1'"):
+        loaded(tmp_path)
+
+
+@pytest.mark.parametrize("name", known_profiles())
+def test_inputs_hold_every_constant_fact_and_mode_by_value(name):
+    profile = load_profile(name)
+    rows = inputs_table(profile).rows
+    assert {f"constant.{constant}" for constant in profile.constants} < set(rows)
+    assert {f"fact.{fact}" for fact in profile.facts} < set(rows)
+    assert all(f"mode.{mode}.bandwidth_gb_s" in rows for mode in profile.modes)
+    assert float(rows["constant.dispatch_kcycles"][1]) == profile.constants["dispatch_kcycles"].value
 
 
 DAMAGES = {
@@ -109,7 +244,7 @@ def test_a_damaged_golden_is_refused_with_file_key_and_choices(tmp_path, golden,
     assert damage(text) != text
     golden.write_text(damage(text))
     with pytest.raises(RecordError) as error:
-        load_goldens(tmp_path, KNOWN)
+        loaded(tmp_path)
     assert message in str(error.value)
     assert str(golden) in str(error.value)
     assert "pytest --snapshot-update" in str(error.value)
@@ -119,7 +254,7 @@ def test_a_damaged_golden_is_refused_with_file_key_and_choices(tmp_path, golden,
 def test_a_golden_of_no_model_is_refused(tmp_path, golden, name):
     golden.rename(golden.with_name(name))
     with pytest.raises(RecordError, match="belongs to no model, delete it; known models: tiny, huge"):
-        load_goldens(tmp_path, KNOWN)
+        loaded(tmp_path)
 
 
 PARTS = ("4", "{}", '{"mean_abs_error_pct": NaN}', '{"mean_abs_error_pct": "4"}')
@@ -147,9 +282,9 @@ def one_model_per_family():
     return {model: lower(op_stream(model)) for model in models}
 
 
-@pytest.mark.parametrize("constant", CONSTANTS)
+@pytest.mark.parametrize("constant", GPU_CONSTANTS)
 def test_one_percent_on_any_constant_moves_a_golden(one_model_per_family, constant):
-    profile = load_profile(CONFIGURATION.hardware)
+    profile = load_profile()
     moved = replace(profile.constants[constant], value=1.01 * profile.constants[constant].value)
     moved_profile = replace(profile, constants={**profile.constants, constant: moved})
     assert any(
@@ -160,5 +295,6 @@ def test_one_percent_on_any_constant_moves_a_golden(one_model_per_family, consta
 
 
 def golden_of(model, ops, profile, precision):
-    estimate = estimate_lowered(ops, profile, replace(CONFIGURATION, precision=precision))
+    target = replace(resolve(precision=precision), profile=profile)
+    estimate = estimate_lowered(ops, target)
     return golden_data(Result(compare(model.name, model.family, estimate, None), estimate))

@@ -30,7 +30,7 @@ def test_a_live_run_measures_and_says_how(live):
     )
     assert not any("/3" in line for line in run.outlines)  # no progress where the output is no terminal
     benchmark_has_the_rounds_and_the_device(live.suite.path)
-    assert not live.folder.joinpath("measurements.toml").exists()
+    assert not live.folder.joinpath("record-models.toml").exists()
 
 
 def benchmark_has_the_rounds_and_the_device(path):
@@ -47,8 +47,8 @@ def benchmark_has_the_rounds_and_the_device(path):
 def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
     before = live.suite.files()
     run = live("--record", models=f"{MODEL},resnet18")
-    run.stdout.fnmatch_lines(["*RECORDING the baseline", "  Recorded 2 figures to *measurements.toml"])
-    path = live.folder / "measurements.toml"
+    run.stdout.fnmatch_lines(["*RECORDING the baseline", "  Recorded 2 figures to *record-models.toml"])
+    path = live.folder / "record-models.toml"
     record = read_toml(path)
     assert list(record["runs_ms"]) == ["resnet18", MODEL]
     needed = {"board", "mode", "software", "clocks", "temperature", "switches", "variables", "revision", "date"}
@@ -65,7 +65,7 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
 
 def test_a_subset_however_selected_is_not_mixed_into_the_record_of_another_software(live):
     live("--record", models=f"{MODEL},resnet18")
-    path = live.folder / "measurements.toml"
+    path = live.folder / "record-models.toml"
     text = path.read_text(encoding="utf-8").replace("torch ", "torch 1.0 and not ")
     path.write_text(text, encoding="utf-8")
     tiny = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
@@ -96,7 +96,7 @@ SEVERAL = f"{MODEL},mobilenet_v2,mobilenet_v3_large,efficientnet_b0,resnet18"
 
 def test_models_with_a_baseline_are_judged_together(live):
     live("--record", "--runs", "2", models=SEVERAL)
-    path = live.folder / "measurements.toml"
+    path = live.folder / "record-models.toml"
     lines = [f"{MODEL} = [1e-30, 1.1e-30]" if MODEL in line else line for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines), encoding="utf-8")
     run = live("--runs", "2", models=SEVERAL)
@@ -139,7 +139,7 @@ def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded
     run = live("--record")
     run.assert_outcomes(errors=1, deselected=run.parseoutcomes()["deselected"])
     run.stdout.fnmatch_lines([f"{MODEL}: not measured, refused: it is throttled: hot"])
-    assert not live.folder.joinpath("measurements.toml").exists()
+    assert not live.folder.joinpath("record-models.toml").exists()
 
 
 def test_what_cannot_be_checked_of_a_device_is_said(live):

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from estimator.calibration.design import design
-from estimator.calibration.from_microbenchmarks import base_profile, calibrate
+from estimator.calibration.from_microbenchmarks import calibrate
 from estimator.calibration.microbenchmarks import Microbenchmarks, timed_blocks
 from estimator.capture import capture
-from estimator.configuration import Configuration
-from estimator.hardware.profile import read_profile
+from estimator.hardware.boards import find_board
+from estimator.hardware.reading import read_profile
 from estimator.lower import lower
 from estimator.measure.device.environment import cpu_name
 from estimator.pipeline import estimate_lowered
 from estimator.subjects.zoo import MODELS
+from estimator.target import calibrated_target
 from test_estimator.interleaved import subject
 
 OUTSIDE = (
@@ -58,7 +59,9 @@ def calibrated(data, share, folder):
     about = {"board": cpu_name(Path("/")), "software": platform.python_version()}
     about.update(date="", revision="", threads=str(data["threads"]))
     blocks = timed_blocks(design("cpu", share), ("in chain",), data["layers_us"])
-    made = calibrate(base_profile("local-cpu"), Microbenchmarks(about, 1, blocks), "default", lambda _: None)
+    made = calibrate(
+        find_board("local-cpu").base_profile(), Microbenchmarks(about, 1, blocks), "default", lambda _: None
+    )
     path = folder / "local-cpu.toml"
     path.write_text(made.text, encoding="utf-8")
     return read_profile(path)
@@ -69,7 +72,7 @@ def row(name, profile, turns_ms):
     model = subject(name)
     module = model.build("cpu")  # some cannot be built without data
     lowered = lower(capture(module, model.example_input(1)))
-    est_ms = estimate_lowered(lowered, profile, Configuration("local-cpu", "default")).latency_ms
+    est_ms = estimate_lowered(lowered, calibrated_target(profile)).latency_ms
     median_ms = statistics.median(turns_ms)
     spread_pct = statistics.fmean(100 * abs(ms / median_ms - 1) for ms in turns_ms)
     return model.name, est_ms, median_ms, spread_pct

@@ -7,7 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from estimator.capture import capture
 from estimator.lower import lower
 from estimator.opstream import Op, TensorSpec
-from estimator.subjects.zoo import find_models, op_stream
+from estimator.subjects.all import op_stream
+from estimator.subjects.zoo import find_models
 
 
 def kernels(model, *shape):

@@ -12,7 +12,7 @@ import pytest
 
 from estimator.errors import MeasurementRefused
 from estimator.measure.baseline import merge, refuse_mixing
-from estimator.records.record import Measurements, load_measurements, measurements_text, write_measurements
+from estimator.records.record import Record, load_record, record_text, write_record
 from estimator.subjects.zoo import MODELS
 
 NAMES = [model.name for model in MODELS]
@@ -28,15 +28,15 @@ PROVENANCE = {
 
 
 def baseline(path, ms, names=NAMES, **provenance):
-    return Measurements(path, {**PROVENANCE, **provenance}, dict.fromkeys(names, (ms, ms + 1)))
+    return Record(path, {**PROVENANCE, **provenance}, dict.fromkeys(names, (ms, ms + 1)))
 
 
 def test_some_models_replace_their_rows_only_and_say_so(tmp_path):
-    old = baseline(tmp_path / "measurements.toml", 1.0)
+    old = baseline(tmp_path / "record-models.toml", 1.0)
     new = {**PROVENANCE, "date": "2026-02-02T00:00:00Z", "clocks": "gpu 810 MHz"}
     merged = merge(old, new, {"vgg11": (5.0,)})
-    write_measurements(merged)
-    read = load_measurements(merged.path, NAMES)
+    write_record(merged)
+    read = load_record(merged.path, NAMES)
     assert read.runs_ms == {**old.runs_ms, "vgg11": (5.0,)}
     assert list(read.runs_ms) == NAMES
     assert read.provenance["date"] == PROVENANCE["date"]
@@ -59,29 +59,29 @@ def test_some_models_of_another_software_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("estimator.measure.baseline._identity", lambda _: {**PROVENANCE, "software": "torch 2.5.0"})
     with pytest.raises(MeasurementRefused, match=r"software was 'torch 2.1.0', is 'torch 2.5.0'; record all models"):
         refuse_mixing(None, baseline(tmp_path, 1.0))
-    refuse_mixing(None, Measurements(tmp_path, {}, {}))
+    refuse_mixing(None, Record(tmp_path, {}, {}))
 
 
 RECORDER = """
 import sys
 from pathlib import Path
 from test_estimator.test_measure_recording import baseline
-from estimator.records.record import write_measurements
+from estimator.records.record import write_record
 print("ready", flush=True)
 for ms in range(2, 1000000):
-    write_measurements(baseline(Path(sys.argv[1]), float(ms)))
+    write_record(baseline(Path(sys.argv[1]), float(ms)))
 """
 
 
 def test_a_recording_killed_at_any_moment_leaves_the_old_baseline_or_the_new_one(tmp_path):
-    path, moments = tmp_path / "measurements.toml", random.Random(20)
-    write_measurements(baseline(path, 1.0))
+    path, moments = tmp_path / "record-models.toml", random.Random(20)
+    write_record(baseline(path, 1.0))
     seen = set()
     for _ in range(20):
         seen.add(kill_a_recording(path, moments.uniform(0, 0.05)))
-        left = load_measurements(path, NAMES)
+        left = load_record(path, NAMES)
         (ms,) = {runs[0] for runs in left.runs_ms.values()}  # rows of one recording, not of two
-        assert path.read_text(encoding="utf-8") == measurements_text(baseline(path, ms))
+        assert path.read_text(encoding="utf-8") == record_text(baseline(path, ms))
     assert seen == {-signal.SIGKILL}
 
 

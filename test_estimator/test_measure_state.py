@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from estimator.errors import UsageError
+from estimator.hardware.boards import Board, find_board
 from estimator.measure.device.choice import Choice, choose_device
 from estimator.measure.device.cpu import CpuReader
 from estimator.measure.device.jetson import JetsonReader, is_jetson, mode_in_answer
@@ -211,21 +212,21 @@ def gpu_machine(root, name="NVIDIA H100 80GB HBM3"):
 
 
 def test_a_machine_without_a_gpu_replays(tmp_path):
-    assert choose_device("auto", ORIN, tmp_path) == Choice("recorded", "no NVIDIA GPU here")
+    assert choose_device("auto", Board(ORIN), tmp_path) == Choice("recorded", "no NVIDIA GPU here")
 
 
 def test_the_named_gpu_is_measured_on_by_itself(tmp_path):
     gpu_machine(tmp_path)
-    assert choose_device("auto", "NVIDIA-H100", tmp_path).device == "cuda"
+    assert choose_device("auto", Board("NVIDIA-H100"), tmp_path).device == "cuda"
     why = "the GPU here is NVIDIA H100 80GB HBM3, not Jetson-Orin-AGX"
-    assert choose_device("auto", ORIN, tmp_path) == Choice("recorded", why)
+    assert choose_device("auto", Board(ORIN), tmp_path) == Choice("recorded", why)
 
 
 def test_the_named_jetson_is_measured_on_by_itself(root):
     (root / "dev/nvgpu").mkdir(parents=True)
     (root / "dev/nvgpu/igpu0").touch()
-    assert choose_device("auto", ORIN, root).device == "cuda"
-    assert choose_device("auto", "Jetson-Orin-NX-16GB", root).device == "recorded"
+    assert choose_device("auto", Board(ORIN), root).device == "cuda"
+    assert choose_device("auto", Board("Jetson-Orin-NX-16GB"), root).device == "recorded"
 
 
 @pytest.mark.parametrize(
@@ -239,4 +240,4 @@ def test_the_named_jetson_is_measured_on_by_itself(root):
 )
 def test_a_device_that_cannot_be_is_refused(device, hardware, message, tmp_path):
     with pytest.raises(UsageError, match=message):
-        choose_device(device, hardware, tmp_path)
+        choose_device(device, find_board(hardware), tmp_path)

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from estimator import estimate
 from estimator.capture import capture
-from estimator.hardware.profile import known_hardware, load_profile
+from estimator.hardware.boards import load_profile
+from estimator.hardware.reading import known_profiles
 from estimator.lower import lower
-from estimator.pipeline import Configuration, estimate_lowered
+from estimator.pipeline import estimate_lowered
+from estimator.target import calibrated_target
 
 CHANNELS = st.sampled_from([3, 8, 16, 48, 64, 256, 1024])
 reproducible = settings(max_examples=60, deadline=None, derandomize=True)
@@ -79,7 +81,7 @@ def test_a_higher_clock_or_bandwidth_is_never_slower(module_and_shape, what, fac
     profile, lowered = load_profile(), lower(capture(module, torch.empty(1, *shape)))
     mode = profile.mode("50W")
     faster = replace(profile, modes={"50W": replace(mode, **{what: getattr(mode, what) * factor})})
-    before, after = (estimate_lowered(lowered, p, Configuration(p.name, "50W")) for p in (profile, faster))
+    before, after = (estimate_lowered(lowered, calibrated_target(p)) for p in (profile, faster))
     assert after.latency_ms <= before.latency_ms * (1 + 1e-9)
 
 
@@ -102,7 +104,7 @@ def test_a_lower_precision_is_never_slower(module_and_shape, precision):
 
 
 @reproducible
-@given(modules, st.sampled_from(known_hardware()))
+@given(modules, st.sampled_from(known_profiles()))
 def test_every_board_estimates_every_module_with_an_interval(module_and_shape, hardware):
     module, shape = module_and_shape
     result = estimated(module, shape, hardware=hardware, mode=None)

@@ -9,7 +9,9 @@ import pytest
 
 from estimator.errors import ProfileError, UsageError
 from estimator.hardware import __main__ as command
-from estimator.hardware.profile import CAPABILITIES, TEMPLATES, load_profile, read_profile
+from estimator.hardware.boards import load_profile
+from estimator.hardware.quantities import CAPABILITIES
+from estimator.hardware.reading import TEMPLATES, read_profile
 
 H100 = SimpleNamespace(
     name="NVIDIA H100 80GB HBM3",

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from estimator.errors import ProfileError, UsageError
-from estimator.hardware.profile import CONSTANTS, known_hardware, load_profile, read_profile
+from estimator.hardware.boards import load_profile
+from estimator.hardware.quantities import GPU_CONSTANTS
+from estimator.hardware.reading import known_profiles, read_profile
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def test_the_jetson_has_its_four_power_modes_and_is_calibrated_at_50_watts():
 
 
 def test_at_most_twenty_numbers_are_fitted():
-    assert set(load_profile("Jetson-Orin-AGX").constants) == set(CONSTANTS)
-    assert len(CONSTANTS) + 1 <= 20  # the synchronised call of the evidence is fitted, too
+    assert set(load_profile("Jetson-Orin-AGX").constants) == set(GPU_CONSTANTS)
+    assert len(GPU_CONSTANTS) + 1 <= 20  # the synchronised call of the evidence is fitted, too
 
 
 def test_every_constant_says_what_it_is_and_how_sure_it_is():
@@ -88,7 +90,7 @@ def test_unknown_names_come_with_the_known_ones():
 
 def test_a_transferred_profile_borrows_constants_and_says_from_whom():
     origin = load_profile("Jetson-Orin-AGX")
-    others = [load_profile(name) for name in known_hardware() if name != origin.name]
+    others = [load_profile(name) for name in known_profiles() if name != origin.name]
     assert others
     assert all(other.transferred_from == origin.name for other in others)
     assert all(other.constants == origin.constants for other in others)

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from estimator.errors import RecordError
 from estimator.files import read_toml, write_atomically
+from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import (
-    FILE_NAME,
     PROVENANCE_KEYS,
-    Measurements,
-    load_measurements,
-    measurements_text,
-    write_measurements,
+    Record,
+    load_record,
+    record_text,
+    write_record,
 )
 from estimator.subjects.zoo import MODELS
 
@@ -21,22 +21,22 @@ KNOWN = ("tiny", "huge")
 
 
 def record(path, runs_ms=None, provenance=None):
-    return Measurements(path, provenance or PROVENANCE, runs_ms or {"tiny": (7.0, 6.76, 6.71), "huge": (250.0,)})
+    return Record(path, provenance or PROVENANCE, runs_ms or {"tiny": (7.0, 6.76, 6.71), "huge": (250.0,)})
 
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / FILE_NAME
+    return tmp_path / MODEL_KIND.record
 
 
 @pytest.fixture
 def recorded_path(request):
-    return request.config.rootpath / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1" / FILE_NAME
+    return request.config.rootpath / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1" / MODEL_KIND.record
 
 
 def test_what_was_written_is_read_again(path):
-    write_measurements(record(path))
-    assert load_measurements(path, KNOWN) == record(path)
+    write_record(record(path))
+    assert load_record(path, KNOWN) == record(path)
 
 
 def test_the_median_is_taken_over_the_runs(path):
@@ -45,7 +45,7 @@ def test_the_median_is_taken_over_the_runs(path):
 
 
 def test_a_configuration_without_a_file_has_no_measurements(path):
-    assert load_measurements(path, KNOWN) == Measurements(path, {}, {})
+    assert load_record(path, KNOWN) == Record(path, {}, {})
 
 
 DAMAGES = {
@@ -68,11 +68,11 @@ DAMAGES = {
 
 @pytest.mark.parametrize(("old", "new", "message"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_record_is_refused_with_file_key_and_choices(path, old, new, message):
-    text = measurements_text(record(path))
+    text = record_text(record(path))
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(RecordError) as error:
-        load_measurements(path, KNOWN)
+        load_record(path, KNOWN)
     assert message in str(error.value)
     assert str(path) in str(error.value)
 
@@ -80,7 +80,7 @@ def test_a_damaged_record_is_refused_with_file_key_and_choices(path, old, new, m
 def test_a_record_that_is_no_text_is_refused(path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecordError, match="cannot be read"):
-        load_measurements(path, KNOWN)
+        load_record(path, KNOWN)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
@@ -89,19 +89,19 @@ latencies_ms = st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_i
 
 @given(board=texts, runs_ms=st.lists(latencies_ms, min_size=1))
 def test_any_text_and_any_latency_survive_the_file(tmp_path_factory, board, runs_ms):
-    path = tmp_path_factory.getbasetemp() / FILE_NAME
+    path = tmp_path_factory.getbasetemp() / MODEL_KIND.record
     written = record(path, {"tiny": tuple(runs_ms)}, {**PROVENANCE, "board": board})
-    write_measurements(written)
-    assert load_measurements(path, KNOWN) == written
+    write_record(written)
+    assert load_record(path, KNOWN) == written
 
 
 def test_the_recorded_file_is_as_the_writer_would_write_it(recorded_path):
     names = [model.name for model in MODELS]
-    assert measurements_text(load_measurements(recorded_path, names)) == recorded_path.read_text(encoding="utf-8")
+    assert record_text(load_record(recorded_path, names)) == recorded_path.read_text(encoding="utf-8")
 
 
 def test_the_record_of_the_jetson_has_three_runs_of_every_model(recorded_path):
-    measurements = load_measurements(recorded_path, [model.name for model in MODELS])
+    measurements = load_record(recorded_path, [model.name for model in MODELS])
     assert {model: len(runs_ms) for model, runs_ms in measurements.runs_ms.items()} == {m.name: 3 for m in MODELS}
 
 
@@ -118,7 +118,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_record_of_the_former_name_is_refused_with_the_new_one(path):
+    former = path.with_name("measurements.toml")
+    former.write_text(record_text(record(path)), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"measurements\.toml: is called record-models\.toml now: rename it"):
+        load_record(path, KNOWN)
+
+
 def test_toml_that_is_no_toml_names_its_file(path):
     path.write_text("a = ")
-    with pytest.raises(RecordError, match=FILE_NAME):
+    with pytest.raises(RecordError, match=MODEL_KIND.record):
         read_toml(path)

@@ -7,8 +7,8 @@ import pytest
 from estimator.compare import Comparison, without_estimate
 from estimator.report import (
     FIELDS,
+    MICROBENCHMARK_BARS,
     MODEL_BARS,
-    PATTERN_BARS,
     bar_lines,
     csv_text,
     json_text,
@@ -103,8 +103,8 @@ def test_each_bar_is_shown_with_the_figure_reached():
     }
 
 
-def test_patterns_alone_promise_less_of_models_that_the_fit_has_not_seen():
-    assert bars(ROWS[:2], {}, PATTERN_BARS["cpu"]) == {
+def test_micro_benchmarks_alone_promise_less_of_models_that_the_fit_has_not_seen():
+    assert bars(ROWS[:2], {}, MICROBENCHMARK_BARS["cpu"]) == {
         "Mean |error|": ["9.6%", "bar", "<=", "7%", "MISSED"],
         "Max |error|": ["12.0%", "bar", "<", "25%", "met"],
     }

@@ -49,20 +49,20 @@ DAMAGED_FILES = {
         "missing key 'rating'; required: est_ms, *",
     ),
     "golden JSON": (VGG11, "{", "<<<<<<< HEAD", "no valid JSON: *--snapshot-update"),
-    "measurements": ("measurements.toml", "vgg11 =", "vgg12 =", "unknown model in [[]runs_ms] 'vgg12'; known: *"),
+    "measurements": ("record-models.toml", "vgg11 =", "vgg12 =", "unknown model in [[]runs_ms] 'vgg12'; known: *"),
     "provenance": (
-        "measurements.toml",
+        "record-models.toml",
         "protocol =",
         "note =",
         "missing key in [[]provenance] 'protocol'; *",
     ),
     "latency": (
-        "measurements.toml",
+        "record-models.toml",
         "vgg11 = [",
         "vgg11 = [-1.0, ",
         "runs_ms.vgg11 must hold finite numbers *",
     ),
-    "TOML": ("measurements.toml", "vgg11 = [", "vgg11 = ", "no valid TOML: *"),
+    "TOML": ("record-models.toml", "vgg11 = [", "vgg11 = ", "no valid TOML: *"),
 }
 
 
@@ -85,7 +85,7 @@ def test_a_damaged_profile_is_refused(suite):
 
 
 def test_help_is_given_whatever_is_damaged(suite):
-    (suite.folder / "measurements.toml").write_text("damaged")
+    (suite.folder / "record-models.toml").write_text("damaged")
     run = suite.run("--help")
     assert run.ret == pytest.ExitCode.OK
     run.stdout.fnmatch_lines(["*--hardware*NAME*", "*--thermal-profile*NAME*", "*--output*FILE*"])

@@ -2,7 +2,7 @@
 
 A snapshot is asked for by its place: `snapshot(name="Jetson-Orin-AGX/50W-fp32-b1/validation")` is that file below the
 golden folder; a part of a table adds a section and, if one row alone is meant, the row's name:
-`snapshot(name="Jetson-Orin-NX-16GB/estimates 15W-fp32-b1 resnet18")`.
+`snapshot(name="Jetson-Orin-NX-16GB/estimates 15W-fp32-b1 MODEL")`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class TableGolden(TextGolden):
 
 
 def _part(snapshot_name: str) -> Tuple[str, Optional[str]]:
-    """The section and row that a snapshot's name ends with: "test_model[resnet18][place section row]"."""
+    """The section and row that a snapshot's name ends with: "test_model[NAME][place section row]"."""
     found = re.search(r"\[([^\[\]]*)\]$", snapshot_name)
     words = found.group(1).split(" ") if found else []
     return (words[1], words[2] if len(words) > 2 else None) if len(words) > 1 else ("", None)
