@@ -60,19 +60,28 @@ def tox_settings() -> configparser.ConfigParser:
     return settings
 
 
+def test_zizmor_and_the_schema_judge_every_workflow_and_dependabot() -> None:
+    checks = load(ROOT / ".github" / "workflows" / "golden.yml")["jobs"]["checks"]
+    assert step_named(checks, "Lint, types, workflows")["run"] == "tox run -e lint,types,workflows"
+    commands = tox_settings()["testenv:workflows"]["commands"].strip().split("\n")
+    schemas = [line for line in commands if line.startswith("check-jsonschema ")]
+    judged = [*(f"workflows/{path.name}" for path in WORKFLOWS), "dependabot.yml"]
+    assert [name for name in judged if f".github/{name}" not in " ".join(schemas)] == []
+    assert commands[-1] == "zizmor --offline --no-progress .github"
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_may_read_the_repository_and_nothing_else(workflow: Path) -> None:
+def test_no_job_asks_for_more_rights_than_its_workflow_or_for_a_secret(workflow: Path) -> None:
     text = workflow.read_text(encoding="utf-8")
-    assert load(workflow)["permissions"] == {"contents": "read"}
     assert text.count("permissions:") == 1
     assert "secrets" not in text
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_every_action_is_pinned_by_commit_with_its_version_beside(workflow: Path) -> None:
+def test_every_action_is_githubs_own_with_its_version_beside(workflow: Path) -> None:
     used = re.findall(r"uses: (.*)", workflow.read_text(encoding="utf-8"))
     assert used
-    assert [line for line in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    assert [line for line in used if not re.fullmatch(r"actions/[a-z-]+@\S+ # v\d+\.\d+\.\d+", line)] == []
 
 
 def test_an_action_is_pinned_to_the_same_commit_everywhere() -> None:
@@ -92,17 +101,8 @@ def test_no_checkout_leaves_its_token_behind() -> None:
     assert [step["with"]["persist-credentials"] for step in checkouts] == [False] * len(list(jobs()))
 
 
-def test_no_text_of_an_event_is_pasted_into_a_shell() -> None:
-    assert [(name, step["run"]) for name, step in steps() if "${{" in step.get("run", "")] == []
-
-
 def test_no_step_goes_on_after_a_failure_or_hides_one() -> None:
     assert [name for name, step in steps() if "continue-on-error" in step or "||" in step.get("run", "")] == []
-
-
-def test_a_pull_request_runs_with_its_own_rights_never_with_those_of_main() -> None:
-    for workflow in WORKFLOWS:
-        assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(triggers(workflow))
 
 
 def test_nothing_is_cached_for_a_later_run_to_trust() -> None:
@@ -157,11 +157,6 @@ def test_both_supported_pairs_are_replayed_on_hosted_runners() -> None:
 
 def test_the_shell_of_the_workflows_is_one_line_a_step() -> None:
     assert [name for name, step in steps() if "\n" in step.get("run", "").strip()] == []
-
-
-def test_every_workflow_is_held_against_the_schema() -> None:
-    checked = tox_settings()["testenv:workflows"]["commands"]
-    assert [path.name for path in WORKFLOWS if f".github/workflows/{path.name}" not in checked] == []
 
 
 def test_the_jetson_environment_has_all_dependencies_but_torch_and_torchvision() -> None:
