@@ -95,6 +95,36 @@ def test_tensor_cores_make_large_products_faster(profile):
     assert 2 < fp32 / tf32 < 5
 
 
+def test_nothing_costs_nothing(profile):
+    assert host_us(op_columns(()), rates(profile)).size == 0
+    assert device_us(kernel_columns(()), rates(profile)).size == 0
+
+
+def moves(profile, constant, layer, *shape):
+    case = rates(profile)
+    more = replace(case, constants={**case.constants, constant: 2 * case.constants[constant]})
+    columns = kernel_columns(lowered(layer, *shape))
+    return not np.array_equal(device_us(columns, case), device_us(columns, more))
+
+
+@pytest.mark.parametrize(
+    ("layer", "tensor_cores", "changes_layout"),
+    [
+        (torch.nn.Conv2d(512, 512, 3, bias=False, device="meta"), True, True),
+        (torch.nn.Conv2d(512, 512, 1, bias=False, device="meta"), True, False),
+        (torch.nn.Conv2d(512, 512, 1, 2, bias=False, device="meta"), True, True),
+        (torch.nn.Conv2d(512, 512, 3, dilation=2, bias=False, device="meta"), False, False),
+        (torch.nn.Conv2d(510, 512, 3, bias=False, device="meta"), False, False),
+        (torch.nn.Conv2d(512, 512, 3, groups=512, bias=False, device="meta"), False, False),
+    ],
+    ids=["3x3", "1x1", "1x1 with stride", "dilated", "unaligned channels", "depthwise"],
+)
+def test_the_shape_of_a_convolution_decides_what_runs_it(profile, layer, tensor_cores, changes_layout):
+    shape = layer, 8, layer.in_channels, 56, 56
+    assert moves(profile, "tensor_core_convolution_efficiency", *shape) == tensor_cores
+    assert moves(profile, "layout_passes", *shape) == changes_layout
+
+
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_every_constant_matters_to_some_model(profile, name):
     values = profile.values()
