@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.cost.columns import kernel_columns, op_columns
+from estimator.configuration import Configuration
+from estimator.cost.columns import Costs, kernel_columns, op_columns
 from estimator.cost.gpu import device_us, host_us, rates_of
+from estimator.cost.price import PROCESSORS
 from estimator.hardware.profile import CONSTANTS, load_profile
 from estimator.lower import lower
+from estimator.pipeline import estimate_lowered
 from estimator.precision import find_precision
 from estimator.subjects.zoo import MODELS, find_models, op_stream
 
@@ -123,6 +126,17 @@ def test_the_shape_of_a_convolution_decides_what_runs_it(profile, layer, tensor_
     shape = layer, 8, layer.in_channels, 56, 56
     assert moves(profile, "tensor_core_convolution_efficiency", *shape) == tensor_cores
     assert moves(profile, "layout_passes", *shape) == changes_layout
+
+
+def test_a_third_kind_of_processor_needs_no_more_than_the_columns_have(profile, monkeypatch):
+    def costs(ops, kernels, *_):
+        us = np.where(kernels.computes("relu"), kernels.elements, kernels.by_function({"convolution": 7.0}))
+        return Costs(np.zeros(len(ops.kind)), us, overhead_us=0.0, one_clock=False)
+
+    monkeypatch.setitem(PROCESSORS, "npu", costs)
+    ops = lowered(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, device="meta"), torch.nn.ReLU()), 1, 3, 12, 12)
+    result = estimate_lowered(ops, replace(profile, processor="npu"), Configuration(profile.name, "50W"))
+    assert result.device_ms == pytest.approx((7.0 + 0.0 + 400.0) / 1e3)
 
 
 @pytest.mark.parametrize("name", CONSTANTS)

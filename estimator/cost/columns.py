@@ -77,6 +77,19 @@ class KernelColumns:
         return self.function == (self.functions.index(function) if function in self.functions else -1)
 
 
+@dataclass(frozen=True)
+class Costs:
+    """Microseconds per op on the host and per kernel on the device, and what the measuring itself adds.
+
+    `one_clock` is True where host and device are the same processor, so that no kernel runs while an op is issued.
+    """
+
+    host_us: Column
+    device_us: Column
+    overhead_us: float
+    one_clock: bool
+
+
 def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
     """Returns the ops as columns."""
     return OpColumns(

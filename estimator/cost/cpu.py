@@ -9,7 +9,9 @@ from typing import Mapping
 
 import numpy as np
 
-from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
+from ..hardware.profile import PowerMode, Profile
+from ..precision import Precision
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns
 
 Constants = Mapping[str, float]
 _TINY = 2048  # elements: 8 KiB, a part of any first-level cache
@@ -35,6 +37,18 @@ _WINDOW_TAPS = 4  # that would take as long as setting a window up
 _GATHER_WORK = {"clone": 1.0, "copy": 1.0}  # exponentials for each element that is moved against the order of memory
 _KFLOP_PER_US = 1e3  # in a GFLOP/s
 _KB_PER_US = 1e3  # in a GB/s
+
+
+def costs(
+    ops: OpColumns,
+    kernels: KernelColumns,
+    profile: Profile,
+    mode: PowerMode,
+    precision: Precision,
+    constants: Constants,
+) -> Costs:
+    """Returns what each op and kernel costs; the constants alone describe a CPU."""
+    return Costs(host_us(ops, constants), device_us(kernels, constants), overhead_us=0.0, one_clock=True)
 
 
 def host_us(ops: OpColumns, constants: Constants) -> Column:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..hardware.profile import PowerMode, Profile
 from ..precision import Precision
-from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
@@ -61,6 +61,19 @@ def rates_of(profile: Profile, mode: PowerMode, precision: Precision, constants:
         convolutions_on_tensor_cores=peak(precision.convolutions) > peak("fp32"),
         event_pair_us=profile.fact("event_pair_kcycles") / cpu,
     )
+
+
+def costs(
+    ops: OpColumns,
+    kernels: KernelColumns,
+    profile: Profile,
+    mode: PowerMode,
+    precision: Precision,
+    constants: Mapping[str, float],
+) -> Costs:
+    """Returns what each op costs the host and each kernel the device, which work side by side."""
+    rates = rates_of(profile, mode, precision, constants)
+    return Costs(host_us(ops, rates), device_us(kernels, rates), rates.event_pair_us, one_clock=False)
 
 
 def host_us(ops: OpColumns, rates: Rates) -> Column:
