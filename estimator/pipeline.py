@@ -1,4 +1,4 @@
-"""The way through the house: capture, lower, cost, schedule, in that order."""
+"""Model to estimate: capture, lower, cost, schedule, in that order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 22 torchvision models of the suite, families in the order of the report. The one room that knows names."""
+"""The 22 torchvision models of the suite, families in the order of the report. No other module names a model."""
 
 from __future__ import annotations
 
