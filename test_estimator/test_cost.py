@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.cost.columns import kernel_columns, op_columns
+from estimator.cost.columns import Costs, kernel_columns, op_columns
 from estimator.cost.gpu import device_us, host_us, rates_of
+from estimator.cost.price import PROCESSORS
 from estimator.hardware.boards import Board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.lower import lower
+from estimator.pipeline import estimate_lowered
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import MODELS, find_models
-from estimator.target import target_on
+from estimator.target import calibrated_target, target_on
 
 
 @pytest.fixture
@@ -95,6 +97,47 @@ def test_tensor_cores_make_large_products_faster(profile):
     layer, rows = torch.nn.Linear(4096, 4096, bias=False, device="meta"), 4096
     fp32, tf32 = (kernel_us(profile, layer, rows, 4096, precision=p)[-1] for p in ("fp32", "tf32"))
     assert 2 < fp32 / tf32 < 5
+
+
+def test_nothing_costs_nothing(profile):
+    assert host_us(op_columns(()), rates(profile)).size == 0
+    assert device_us(kernel_columns(()), rates(profile)).size == 0
+
+
+def moves(profile, constant, layer, *shape):
+    case = rates(profile)
+    more = replace(case, constants={**case.constants, constant: 2 * case.constants[constant]})
+    columns = kernel_columns(lowered(layer, *shape))
+    return not np.array_equal(device_us(columns, case), device_us(columns, more))
+
+
+@pytest.mark.parametrize(
+    ("layer", "tensor_cores", "changes_layout"),
+    [
+        (torch.nn.Conv2d(512, 512, 3, bias=False, device="meta"), True, True),
+        (torch.nn.Conv2d(512, 512, 1, bias=False, device="meta"), True, False),
+        (torch.nn.Conv2d(512, 512, 1, 2, bias=False, device="meta"), True, True),
+        (torch.nn.Conv2d(512, 512, 3, dilation=2, bias=False, device="meta"), False, False),
+        (torch.nn.Conv2d(510, 512, 3, bias=False, device="meta"), False, False),
+        (torch.nn.Conv2d(512, 512, 3, groups=512, bias=False, device="meta"), False, False),
+    ],
+    ids=["3x3", "1x1", "1x1 with stride", "dilated", "unaligned channels", "depthwise"],
+)
+def test_the_shape_of_a_convolution_decides_what_runs_it(profile, layer, tensor_cores, changes_layout):
+    shape = layer, 8, layer.in_channels, 56, 56
+    assert moves(profile, "tensor_core_convolution_efficiency", *shape) == tensor_cores
+    assert moves(profile, "layout_passes", *shape) == changes_layout
+
+
+def test_a_third_kind_of_processor_needs_no_more_than_the_columns_have(profile, monkeypatch):
+    def costs(ops, kernels, *_):
+        us = np.where(kernels.computes("relu"), kernels.elements, kernels.by_function({"convolution": 7.0}))
+        return Costs(np.zeros(len(ops.kind)), us, overhead_us=0.0, one_clock=False)
+
+    monkeypatch.setitem(PROCESSORS, "npu", costs)
+    ops = lowered(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, device="meta"), torch.nn.ReLU()), 1, 3, 12, 12)
+    result = estimate_lowered(ops, calibrated_target(replace(profile, processor="npu")))
+    assert result.device_ms == pytest.approx((7.0 + 0.0 + 400.0) / 1e3)
 
 
 @pytest.mark.parametrize("name", GPU_CONSTANTS)

@@ -1,5 +1,3 @@
-"""The CPU as a device: one clock, and the kinds of op that need a rule of their own."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -52,10 +50,48 @@ def test_a_bias_costs_a_cpu_nothing():
     assert total_us(convolution(64, 64, bias=True), 1, 64, 28, 28) == total_us(convolution(64, 64), 1, 64, 28, 28)
 
 
+def is_reordered(layer, *shape):
+    return total_us(layer, *shape, reorder_us=1e6) > 1e6
+
+
 def test_a_small_convolution_is_pytorchs_own_and_needs_no_reordering():
-    assert priced(convolution(16, 16), 1, 16, 28, 28, reorder_us=1e6)[1].sum() < 1e6
-    assert priced(convolution(32, 32), 1, 32, 28, 28, reorder_us=1e6)[1].sum() > 1e6
-    assert priced(convolution(16, 16, groups=16), 1, 16, 28, 28, reorder_us=1e6)[1].sum() > 1e6
+    assert not is_reordered(convolution(16, 16), 1, 16, 28, 28)
+    assert is_reordered(convolution(32, 32), 1, 32, 28, 28)
+
+
+def test_windows_beyond_three_pixels_groups_and_batches_need_reordering_however_small():
+    assert is_reordered(convolution(16, 16, kernel=5), 1, 16, 7, 7)
+    assert is_reordered(convolution(16, 16, groups=16), 1, 16, 7, 7)
+    assert is_reordered(convolution(16, 16), 2, 16, 7, 7)
+
+
+def test_of_all_activations_a_library_computes_gelu():
+    for layer, calls in ((torch.nn.GELU(), 1), (torch.nn.SiLU(), 0), (torch.nn.ReLU(), 0)):
+        slow, fast = (total_us(layer, 1, 64, library_call_us=us) for us in (1000.0, 0.0))
+        assert slow - fast == pytest.approx(1000.0 * calls)
+
+
+def test_a_copy_against_the_order_of_memory_gathers_element_by_element():
+    class Copied(torch.nn.Module):
+        def __init__(self, *order):
+            super().__init__()
+            self.order = order
+
+        def forward(self, x):
+            return x.permute(*self.order).clone()
+
+    slow = {"scalar_melements_s": 1.0}
+    assert total_us(Copied(0, 1), 300, 200, **slow) == total_us(Copied(0, 1), 300, 200)
+    assert total_us(Copied(1, 0), 300, 200, **slow) > 10 * total_us(Copied(1, 0), 300, 200)
+
+
+def test_each_tap_of_a_pooling_window_is_worked_on():
+    def per_element_us(layer):
+        slow, usual = (priced(layer, 1, 8, 56, 56, scalar_melements_s=us)[1].sum() for us in (1.0, 1e12))
+        return (slow - usual) / (8 * 56 * 56)
+
+    for layer, tap in ((torch.nn.MaxPool2d, 2.2), (torch.nn.AvgPool2d, 1.3)):
+        assert per_element_us(layer(3, 1, 1)) == pytest.approx(tap * (9 + 4), rel=1e-3)
 
 
 def test_depthwise_convolutions_have_a_rate_of_their_own():

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from estimator.capture import capture
-from estimator.lower import lower
+from estimator.lower import Product, Window, lower
 from estimator.opstream import Op, TensorSpec
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
@@ -53,19 +53,57 @@ def test_a_convolutions_bias_is_a_kernel_and_a_call_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("layer", "kind", "tensor_cores", "changes_layout"),
+    ("layer", "kind", "window"),
     [
-        (torch.nn.Conv2d(8, 8, 3, bias=False), "convolution", True, True),
-        (torch.nn.Conv2d(8, 8, 1, bias=False), "convolution", True, False),
-        (torch.nn.Conv2d(8, 8, 3, dilation=2, bias=False), "convolution", False, True),
-        (torch.nn.Conv2d(3, 8, 3, bias=False), "convolution", False, True),
-        (torch.nn.Conv2d(8, 8, 3, groups=8, bias=False), "depthwise", False, True),
+        (torch.nn.Conv2d(8, 8, 3), "convolution", Window((3, 3), (1, 1), (1, 1), 8, 1, 2, 1600)),
+        (torch.nn.Conv2d(8, 8, (1, 5), (2, 1)), "convolution", Window((1, 5), (2, 1), (1, 1), 8, 1, 2, 1600)),
+        (torch.nn.Conv2d(8, 8, 3, dilation=2), "convolution", Window((3, 3), (1, 1), (2, 2), 8, 1, 2, 1600)),
+        (torch.nn.Conv2d(8, 8, 3, groups=2), "convolution", Window((3, 3), (1, 1), (1, 1), 4, 2, 2, 1600)),
+        (torch.nn.Conv2d(8, 8, 3, groups=8), "depthwise", Window((3, 3), (1, 1), (1, 1), 1, 8, 2, 1600)),
+        (torch.nn.ConvTranspose2d(8, 8, 3, groups=8), "convolution", Window((3, 3), (1, 1), (1, 1), 1, 8, 2, 1600)),
+        (torch.nn.MaxPool2d(3, 2, dilation=2), "stream", Window((3, 3), (2, 2), (2, 2), 1, 8, 2, 1600)),
+        (torch.nn.AvgPool2d((2, 3)), "stream", Window((2, 3), (2, 3), (1, 1), 1, 8, 2, 1600)),
+        (torch.nn.ReLU(), "stream", None),
     ],
-    ids=["3x3", "1x1", "dilated", "three channels", "depthwise"],
+    ids=["3x3", "1x5", "dilated", "grouped", "depthwise", "transposed", "max", "mean", "none"],
 )
-def test_the_shape_of_a_convolution_decides_what_runs_it(layer, kind, tensor_cores, changes_layout):
-    (kernel,) = kernels(layer, 1, layer.in_channels, 10, 10)
-    assert (kernel.kind, kernel.tensor_cores, kernel.changes_layout) == (kind, tensor_cores, changes_layout)
+def test_a_kernel_knows_its_window(layer, kind, window):
+    kernel = kernels(layer, 2, 8, 10, 10)[0]
+    assert (kernel.kind, kernel.window) == (kind, window)
+
+
+@pytest.mark.parametrize(
+    ("layer", "functions"),
+    [
+        (torch.nn.GELU(), ["gelu"]),
+        (torch.nn.SiLU(inplace=True), ["silu"]),
+        (torch.nn.MaxPool2d(2), ["max_pool2d_with_indices"]),
+        (torch.nn.Conv2d(8, 8, 3), ["convolution", "bias"]),
+        (torch.nn.Linear(10, 5), ["addmm"]),
+    ],
+    ids=["gelu", "in place", "pooling", "bias", "linear"],
+)
+def test_a_kernel_says_what_it_computes(layer, functions):
+    assert [kernel.function for kernel in kernels(layer, 1, 8, 10, 10)] == functions
+
+
+def test_a_kernel_counts_the_elements_of_its_output():
+    assert [kernel.elements for kernel in kernels(torch.nn.MaxPool2d(2), 1, 8, 10, 10)] == [200]
+    assert [kernel.elements for kernel in kernels(torch.nn.Conv2d(8, 4, 3), 1, 8, 10, 10)] == [256, 256]
+    assert [kernel.elements for kernel in kernels(torch.nn.Linear(10, 5), 3, 10)] == [15]
+
+
+def test_a_kernel_knows_whether_it_reads_in_the_order_of_memory():
+    class Clone(torch.nn.Module):
+        def __init__(self, *order):
+            super().__init__()
+            self.order = order
+
+        def forward(self, x):
+            return x.permute(*self.order).clone()
+
+    assert [kernel.contiguous for kernel in kernels(Clone(0, 1), 4, 5)] == [True]
+    assert [kernel.contiguous for kernel in kernels(Clone(1, 0), 4, 5)] == [False]
 
 
 def test_traffic_is_each_input_and_output_once_with_weights_apart():
@@ -74,6 +112,21 @@ def test_traffic_is_each_input_and_output_once_with_weights_apart():
     assert kernel.write_bytes == 4 * 16 * 100
     assert kernel.cold_bytes == 4 * 16 * 8 * 9
     assert kernel.bytes == kernel.read_bytes + kernel.write_bytes + kernel.cold_bytes
+
+
+def test_only_a_product_without_a_batch_has_weights():
+    def cold_bytes(function, *shapes):
+        class Function(torch.nn.Module):
+            def forward(self, *tensors):
+                return function(*tensors)
+
+        ops = capture(Function(), tuple(torch.empty(*shape, device="meta") for shape in shapes))
+        return [kernel.cold_bytes for op in lower(ops) for kernel in op.kernels]
+
+    assert cold_bytes(torch.mm, (2, 3), (3, 4)) == [4 * 12]
+    assert cold_bytes(torch.bmm, (5, 2, 3), (5, 3, 4)) == [0]
+    assert cold_bytes(torch.addmm, (4,), (2, 3), (3, 4)) == [4 * (12 + 4)]
+    assert cold_bytes(torch.Tensor.addmm_, (2, 4), (2, 3), (3, 4)) == [4 * 8]
 
 
 def test_views_launch_nothing():
@@ -103,8 +156,10 @@ def test_a_whole_encoder_layer_is_priced_as_its_parts():
     layer = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
     (op,) = lower(capture(layer, torch.empty(1, 10, 64, device="meta")))
     assert op.has_rule
-    hidden = 2 * 10 * 64 * 128
-    assert [kernel.flops for kernel in op.kernels if kernel.kind == "product"][-2:] == [hidden, hidden]
+    scores = [Product(4, m=10, n=10, k=16), Product(4, m=10, n=16, k=10)]
+    before, after = Product(1, m=10, n=192, k=64), Product(1, m=10, n=64, k=64)
+    hidden = [Product(1, m=10, n=128, k=64), Product(1, m=10, n=64, k=128)]
+    assert [kernel.product for kernel in op.kernels if kernel.product] == [before, *scores, after, *hidden]
 
 
 def test_scaled_dot_product_attention_is_two_products_around_a_softmax():

@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..cost.columns import Column, KernelColumns, kernel_columns, op_columns
-from ..cost.price import Costs, price
+from ..cost.columns import Column, Costs, KernelColumns, kernel_columns, op_columns
+from ..cost.price import price
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
 from ..schedule import schedule

@@ -1,1 +1,1 @@
-"""Ops and kernels to time: one module per kind of processor, and the one door to both."""
+"""Ops and kernels to time: one module per kind of processor, and `price`, which picks it."""

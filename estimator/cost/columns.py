@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ..lower import Kernel, Lowered
+from ..lower import Kernel, Lowered, Product, Window
 
 Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python 3.8 may have
 
 HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other")
 DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
+_NO_PRODUCT = Product(0, 0, 0, 0)
+_NO_WINDOW = Window((0,), (0,), (0,), 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,19 @@ class OpColumns:
 
 @dataclass(frozen=True)
 class KernelColumns:
-    """One row per kernel, in order of launch; traffic in bytes, `item_bytes` of the output's type.
+    """One row per kernel, in order of launch: facts that hold on any processor, as `Kernel` has them.
 
-    The last three are a CPU's: exponentials, whether a library runs it, whether it is part of the kernel before.
+    `kind` is an index into DEVICE_KINDS, `function` one into `functions`. Traffic in bytes, `item_bytes` of the
+    output's type. `batch` to `k` are of its product, `window_side` (the longest) to `input_elements` of its window, the
+    largest stride and dilation of all dimensions; 0 where it has none.
     """
 
+    functions: Tuple[str, ...]
     op: Column
     kind: Column
+    function: Column
+    elements: Column
+    contiguous: Column
     flops: Column
     warm_bytes: Column
     cold_bytes: Column
@@ -45,15 +53,41 @@ class KernelColumns:
     m: Column
     n: Column
     k: Column
-    tensor_cores: Column
-    changes_layout: Column
-    scalar_work: Column
-    by_library: Column
-    fused: Column
+    window_side: Column
+    taps: Column
+    stride: Column
+    dilation: Column
+    channels: Column
+    groups: Column
+    images: Column
+    input_elements: Column
 
     def select(self, rows: Column) -> KernelColumns:
         """Returns the rows where `rows` is True."""
-        return KernelColumns(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        places = np.flatnonzero(rows)  # many columns: found once, not once for each
+        _, *columns = self.__dataclass_fields__
+        return KernelColumns(self.functions, *(getattr(self, name)[places] for name in columns))
+
+    def by_function(self, values: Mapping[str, float]) -> Column:
+        """Returns a column with the value of each kernel's function, 0 where it has none."""
+        return np.array([values.get(name, 0.0) for name in self.functions], dtype=float)[self.function]
+
+    def computes(self, function: str) -> Column:
+        """Returns a column that is True where a kernel computes this function."""
+        return self.function == (self.functions.index(function) if function in self.functions else -1)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Microseconds per op on the host and per kernel on the device, and what the measuring itself adds.
+
+    `one_clock` is True where host and device are the same processor, so that no kernel runs while an op is issued.
+    """
+
+    host_us: Column
+    device_us: Column
+    overhead_us: float
+    one_clock: bool
 
 
 def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
@@ -68,28 +102,41 @@ def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
 
 def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
     """Returns the kernels of all ops as columns; column `op` says which op launched each."""
-    rows = [(i, kernel) for i, op in enumerate(lowered) for kernel in op.kernels]
-
-    def column(values: Any, dtype: Any = float) -> Column:
-        return np.array(list(values), dtype=dtype)
-
+    kernels = [kernel for op in lowered for kernel in op.kernels]
+    functions = tuple(dict.fromkeys(kernel.function for kernel in kernels))
+    index = {name: i for i, name in enumerate(functions)}
     return KernelColumns(
-        op=column((i for i, _ in rows), int),
-        kind=column((DEVICE_KINDS.index(k.kind) for _, k in rows), int),
-        flops=column(k.flops for _, k in rows),
-        warm_bytes=column(k.read_bytes + k.write_bytes for _, k in rows),
-        cold_bytes=column(k.cold_bytes for _, k in rows),
-        item_bytes=column(_item_bytes(k) for _, k in rows),
-        batch=column(k.product.batch for _, k in rows),
-        m=column(k.product.m for _, k in rows),
-        n=column(k.product.n for _, k in rows),
-        k=column(k.product.k for _, k in rows),
-        tensor_cores=column((k.tensor_cores for _, k in rows), bool),
-        changes_layout=column((k.changes_layout for _, k in rows), bool),
-        scalar_work=column(k.scalar_work for _, k in rows),
-        by_library=column((k.by_library for _, k in rows), bool),
-        fused=column((k.fused for _, k in rows), bool),
+        functions=functions,
+        op=np.array([i for i, op in enumerate(lowered) for _ in op.kernels], dtype=int),
+        kind=np.array([DEVICE_KINDS.index(kernel.kind) for kernel in kernels], dtype=int),
+        function=np.array([index[kernel.function] for kernel in kernels], dtype=int),
+        elements=_column(kernel.elements for kernel in kernels),
+        contiguous=np.array([kernel.contiguous for kernel in kernels], dtype=bool),
+        flops=_column(kernel.flops for kernel in kernels),
+        warm_bytes=_column(kernel.read_bytes + kernel.write_bytes for kernel in kernels),
+        cold_bytes=_column(kernel.cold_bytes for kernel in kernels),
+        item_bytes=_column(_item_bytes(kernel) for kernel in kernels),
+        **_product_columns([kernel.product or _NO_PRODUCT for kernel in kernels]),
+        **_window_columns([kernel.window or _NO_WINDOW for kernel in kernels]),
     )
+
+
+def _product_columns(products: List[Product]) -> Dict[str, Column]:
+    return {name: _column(getattr(product, name) for product in products) for name in ("batch", "m", "n", "k")}
+
+
+def _window_columns(windows: List[Window]) -> Dict[str, Column]:
+    same_name = ("taps", "channels", "groups", "images", "input_elements")
+    return {
+        "window_side": _column(max(window.sides) for window in windows),
+        "stride": _column(max(window.stride) for window in windows),
+        "dilation": _column(max(window.dilation) for window in windows),
+        **{name: _column(getattr(window, name) for window in windows) for name in same_name},
+    }
+
+
+def _column(values: Any) -> Column:
+    return np.array(list(values), dtype=float)
 
 
 def _elements(lowered: Lowered) -> int:

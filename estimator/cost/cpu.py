@@ -9,12 +9,43 @@ from typing import Mapping
 
 import numpy as np
 
-from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
+from ..target import Target
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns
 
 Constants = Mapping[str, float]
 _TINY = 2048  # elements: 8 KiB, a part of any first-level cache
+_OWN_ELEMENTS = 20480  # of the input: up to here PyTorch runs its own convolution (ATen/native/Convolution.cpp)
+_OWN_SIDE = 3  # of the window: the longest that PyTorch's own convolution takes
+_ELEMENT_WORK = {
+    "gelu": 1.1,
+    "silu": 1.0,
+    "sigmoid": 1.0,
+    "exp": 1.0,
+    "tanh": 1.0,
+    "elu": 1.0,
+    "mish": 2.0,
+    "softplus": 2.0,
+    "_softmax": 1.0,
+    "_log_softmax": 1.0,
+    "upsample_bilinear2d": 3.0,
+    "upsample_bicubic2d": 12.0,
+}
+"""What an element costs the vector units, in exponentials; measured ratios, rough."""
+_TAP_WORK = {"max_pool2d_with_indices": 2.2, "avg_pool2d": 1.3}  # exponentials for each tap of a pooling window
+_WINDOW_TAPS = 4  # that would take as long as setting a window up
+_GATHER_WORK = {"clone": 1.0, "copy": 1.0}  # exponentials for each element that is moved against the order of memory
 _KFLOP_PER_US = 1e3  # in a GFLOP/s
 _KB_PER_US = 1e3  # in a GB/s
+
+
+def costs(
+    ops: OpColumns,
+    kernels: KernelColumns,
+    target: Target,
+    constants: Constants,
+) -> Costs:
+    """Returns what each op and kernel costs; the constants alone describe a CPU."""
+    return Costs(host_us(ops, constants), device_us(kernels, constants), overhead_us=0.0, one_clock=True)
 
 
 def host_us(ops: OpColumns, constants: Constants) -> Column:
@@ -40,13 +71,22 @@ def device_us(kernels: KernelColumns, constants: Constants) -> Column:
         rows = kernels.kind == DEVICE_KINDS.index(kind)
         if rows.any():
             times[rows] = formula(kernels.select(rows), constants)
-    return np.where(kernels.fused, 0.0, times)
+    return np.where(kernels.computes("bias"), 0.0, times)  # oneDNN adds it to the convolution before it
 
 
 def _stream_us(kernels: KernelColumns, c: Constants) -> Column:
-    functions_us = kernels.scalar_work / c["scalar_melements_s"]
+    functions_us = _scalar_work(kernels) / c["scalar_melements_s"]
     cold_us = kernels.cold_bytes / (c["cold_gb_s"] * _KB_PER_US)
-    return _warm_us(kernels, c) + cold_us + functions_us + np.where(kernels.by_library, c["library_call_us"], 0.0)
+    calls_us = np.where(kernels.computes("gelu"), c["library_call_us"], 0.0)
+    return _warm_us(kernels, c) + cold_us + functions_us + calls_us
+
+
+def _scalar_work(kernels: KernelColumns) -> Column:
+    """Work that no wide instruction does, in exponentials."""
+    each = kernels.by_function(_ELEMENT_WORK) * kernels.elements
+    windows = kernels.by_function(_TAP_WORK) * kernels.elements * (kernels.taps + _WINDOW_TAPS)
+    gathers = kernels.by_function(_GATHER_WORK) * kernels.elements
+    return each + windows + np.where(kernels.contiguous, 0.0, gathers)
 
 
 def _warm_us(kernels: KernelColumns, c: Constants) -> Column:
@@ -70,9 +110,15 @@ def _depthwise_us(kernels: KernelColumns, c: Constants) -> Column:
 
 def _layouts_us(kernels: KernelColumns, c: Constants) -> Column:
     """oneDNN works on blocked layouts: input, weights and output of each call are reordered from PyTorch's and back."""
-    calls_us = c["library_call_us"] + np.where(kernels.by_library, c["reorder_us"], 0.0)
+    calls_us = c["library_call_us"] + np.where(_by_library(kernels), c["reorder_us"], 0.0)
     packed_us = kernels.cold_bytes / (c["packing_gb_s"] * _KB_PER_US)
     return calls_us + packed_us + c["layout_passes"] * _warm_us(kernels, c)
+
+
+def _by_library(kernels: KernelColumns) -> Column:
+    """Whether oneDNN runs a convolution; PyTorch has a loop of its own for one small image without groups."""
+    large = (kernels.window_side > _OWN_SIDE) | (kernels.input_elements > _OWN_ELEMENTS)
+    return large | (kernels.groups > 1) | (kernels.images > 1)
 
 
 def _product_us(kernels: KernelColumns, c: Constants) -> Column:

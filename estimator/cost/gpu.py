@@ -11,12 +11,13 @@ from typing import Mapping, Sequence, Tuple
 import numpy as np
 
 from ..target import Target
-from .columns import DEVICE_KINDS, HOST_KINDS, Column, KernelColumns, OpColumns
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
+_ALIGNED_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,17 @@ def rates_of(target: Target, constants: Mapping[str, float]) -> Rates:
         convolutions_on_tensor_cores=peak(precision.convolutions) > peak("fp32"),
         event_pair_us=profile.fact("event_pair_kcycles") / cpu,
     )
+
+
+def costs(
+    ops: OpColumns,
+    kernels: KernelColumns,
+    target: Target,
+    constants: Mapping[str, float],
+) -> Costs:
+    """Returns what each op costs the host and each kernel the device, which work side by side."""
+    rates = rates_of(target, constants)
+    return Costs(host_us(ops, rates), device_us(kernels, rates), rates.event_pair_us, one_clock=False)
 
 
 def host_us(ops: OpColumns, rates: Rates) -> Column:
@@ -115,11 +127,21 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
     peak = rates.convolution_flops_per_us_per_sm * c["tensor_core_convolution_efficiency"]
     arithmetic = _tiled_on_tensor_cores(kernels, peak, rates)
-    fast = np.maximum(memory_us, arithmetic) + np.where(kernels.changes_layout, passes_us, 0.0)
+    fast = np.maximum(memory_us, arithmetic) + np.where(_is_pointwise(kernels), 0.0, passes_us)
     starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
     fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
     slow = np.maximum(memory_us, _without_tensor_cores_us(kernels, kernels.m, rates))
-    return np.where(kernels.tensor_cores & rates.convolutions_on_tensor_cores, fast, slow)
+    return np.where(_fits_tensor_cores(kernels) & rates.convolutions_on_tensor_cores, fast, slow)
+
+
+def _fits_tensor_cores(kernels: KernelColumns) -> Column:
+    """Whether cuDNN has a tensor-core kernel for a convolution's shape."""
+    return (kernels.dilation <= 1) & (kernels.channels % _ALIGNED_CHANNELS == 0)
+
+
+def _is_pointwise(kernels: KernelColumns) -> Column:
+    """Whether a convolution is a plain product, for which NCHW will do."""
+    return (kernels.taps == 1) & (kernels.stride == 1)
 
 
 def _without_tensor_cores_us(kernels: KernelColumns, rows: Column, rates: Rates) -> Column:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Mapping
+from typing import Callable, Dict, Mapping
 
 from ..target import Target
 from . import cpu, gpu
-from .columns import Column, KernelColumns, OpColumns
+from .columns import Costs, KernelColumns, OpColumns
 
-
-@dataclass(frozen=True)
-class Costs:
-    """Microseconds per op on the host and per kernel on the device, and what the measuring itself adds.
-
-    `one_clock` is True where host and device are the same processor, so that no kernel runs while an op is issued.
-    """
-
-    host_us: Column
-    device_us: Column
-    overhead_us: float
-    one_clock: bool
+PROCESSORS: Dict[str, Callable[..., Costs]] = {"cpu": cpu.costs, "gpu": gpu.costs}
+"""By kind of processor: the function of its module that prices the columns."""
 
 
 def price(
@@ -30,7 +19,4 @@ def price(
     constants: Mapping[str, float],
 ) -> Costs:
     """Returns what each op and each kernel costs with these constants."""
-    if target.profile.processor == "cpu":
-        return Costs(cpu.host_us(ops, constants), cpu.device_us(kernels, constants), 0.0, one_clock=True)
-    rates = gpu.rates_of(target, constants)
-    return Costs(gpu.host_us(ops, rates), gpu.device_us(kernels, rates), rates.event_pair_us, one_clock=False)
+    return PROCESSORS[target.profile.processor](ops, kernels, target, constants)

@@ -1,0 +1,12 @@
+"""Op stream to kernels: what one ATen op makes the host do and the device run.
+
+An op dispatches once itself and once more for each ATen op that its C++ implementation calls (`calls`): a convolution's
+bias is such a call, and so are the products and the softmax inside the multi-head-attention fast path. Each launches
+kernels; a view launches none.
+"""
+
+from . import attention, convolution, pooling, product, stream  # noqa: F401  (importing them registers their rules)
+from .kernels import Kernel, Lowered, Product, Window
+from .registry import known_ops, lower, rule
+
+__all__ = ["Kernel", "Lowered", "Product", "Window", "known_ops", "lower", "rule"]

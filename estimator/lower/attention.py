@@ -1,0 +1,129 @@
+"""Attention: products around a softmax, also where one ATen op is a whole attention or encoder layer."""
+
+from __future__ import annotations
+
+from typing import Any, Tuple
+
+from ..opstream import Op, TensorSpec
+from .kernels import Kernel, Lowered
+from .product import activations_kernel, weights_kernel
+from .registry import rule
+
+_SOFTMAX_FLOPS = 5  # an element: maximum, difference, exponential, sum, quotient
+
+
+@rule(
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_attention_math",
+)
+def scaled_dot_product_attention(op: Op, query: TensorSpec, key: TensorSpec, *_: Any, **__: Any) -> Lowered:
+    """Returns three kernels: Q x K, softmax, P x V; all dimensions before the last two are heads."""
+    queries, width = query.shape[-2:]
+    heads = query.numel // (width * queries)
+    return _composed(op, _head_kernels(query, heads, queries, key.shape[-2], width))
+
+
+@rule("_native_multi_head_attention")
+def multi_head_attention(
+    op: Op,
+    query: TensorSpec,
+    key: TensorSpec,
+    value: TensorSpec,
+    embed_dim: int,
+    num_head: int,
+    qkv_weight: TensorSpec,
+    qkv_bias: TensorSpec,
+    proj_weight: TensorSpec,
+    *_: Any,
+    **__: Any,
+) -> Lowered:
+    """Returns the kernels of self-attention and of the products before and after it."""
+    return _composed(op, _layer_kernels(query, num_head, qkv_weight, proj_weight))
+
+
+@rule("_transformer_encoder_layer_fwd")
+def transformer_encoder_layer(
+    op: Op,
+    src: TensorSpec,
+    embed_dim: int,
+    num_heads: int,
+    qkv_weight: TensorSpec,
+    qkv_bias: TensorSpec,
+    proj_weight: TensorSpec,
+    proj_bias: TensorSpec,
+    use_gelu: bool,
+    norm_first: bool,
+    eps: float,
+    norm_weight_1: TensorSpec,
+    norm_bias_1: TensorSpec,
+    norm_weight_2: TensorSpec,
+    norm_bias_2: TensorSpec,
+    ffn_weight_1: TensorSpec,
+    ffn_bias_1: TensorSpec,
+    ffn_weight_2: TensorSpec,
+    *_: Any,
+    **__: Any,
+) -> Lowered:
+    """Returns the kernels of attention, two products around an activation, two norms and two residual additions."""
+    attention = _layer_kernels(src, num_heads, qkv_weight, proj_weight)
+    perceptron = _perceptron_kernels(src, ffn_weight_1, ffn_weight_2)
+    rows = _rows(src, src.shape[-1])
+    between = (_pass("native_layer_norm", rows), _pass("add", rows))
+    return _composed(op, (*attention, *perceptron, *between, *between))
+
+
+def _composed(op: Op, kernels: Tuple[Kernel, ...]) -> Lowered:
+    return Lowered(op, "product", len(kernels) - 1, kernels)
+
+
+def _layer_kernels(
+    query: TensorSpec, heads: int, qkv_weight: TensorSpec, proj_weight: TensorSpec
+) -> Tuple[Kernel, ...]:
+    """QKV product, head split with bias and scale, Q x K, softmax, P x V, head merge, output product."""
+    batch, tokens, width = query.shape
+    rows = _rows(query, width)
+    return (
+        weights_kernel("mm", rows, _transposed(qkv_weight)),
+        _pass("transform_bias_rescale_qkv", _rows(query, 3 * width)),
+        *_head_kernels(query, batch * heads, tokens, tokens, width // heads),
+        _pass("transform_0213", rows),
+        weights_kernel("mm", rows, _transposed(proj_weight)),
+    )
+
+
+def _perceptron_kernels(src: TensorSpec, first: TensorSpec, second: TensorSpec) -> Tuple[Kernel, ...]:
+    hidden = _rows(src, first.shape[0])
+    return (
+        weights_kernel("mm", _rows(src, src.shape[-1]), _transposed(first)),
+        weights_kernel("mm", hidden, _transposed(second)),
+        _pass("activation", hidden),
+    )
+
+
+def _head_kernels(like: TensorSpec, heads: int, queries: int, keys: int, width: int) -> Tuple[Kernel, ...]:
+    scores = _like(like, heads, queries, keys)
+    return (
+        activations_kernel("bmm", _like(like, heads, queries, width), _like(like, heads, width, keys)),
+        _pass("_softmax", scores, _SOFTMAX_FLOPS),
+        activations_kernel("bmm", scores, _like(like, heads, keys, width)),
+    )
+
+
+def _pass(function: str, t: TensorSpec, flops_per_element: int = 0) -> Kernel:
+    """Reads a tensor once and writes one of its size."""
+    return Kernel("stream", function, t.dtype, t.numel, flops_per_element * t.numel, t.nbytes, t.nbytes)
+
+
+def _rows(t: TensorSpec, width: int) -> TensorSpec:
+    """A row of `width` elements for each token of (batch, tokens, width)."""
+    return _like(t, t.shape[0] * t.shape[1], width)
+
+
+def _like(t: TensorSpec, *shape: int) -> TensorSpec:
+    return TensorSpec(shape, t.dtype, t.item_bytes)
+
+
+def _transposed(t: TensorSpec) -> TensorSpec:
+    return TensorSpec((t.shape[1], t.shape[0]), t.dtype, t.item_bytes, contiguous=False)

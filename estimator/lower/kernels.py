@@ -1,0 +1,110 @@
+"""What lowering finds out about an op: its kernels, described by facts that hold on every kind of processor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from ..opstream import Op
+
+
+@dataclass(frozen=True)
+class Product:
+    """A (batched) matrix product, or a convolution as an implicit one: batch x (m, k) x (k, n)."""
+
+    batch: int
+    m: int
+    n: int
+    k: int
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-add."""
+        return 2 * self.batch * self.m * self.n * self.k
+
+
+@dataclass(frozen=True)
+class Window:
+    """The window of a convolution or a pooling, and the images it moves over.
+
+    `sides` and `stride` in pixels and `dilation` in pixels from tap to tap, each along every dimension of an image.
+    `channels` are the input channels of one group, `input_elements` the elements of all images.
+    """
+
+    sides: Tuple[int, ...]
+    stride: Tuple[int, ...]
+    dilation: Tuple[int, ...]
+    channels: int
+    groups: int
+    images: int
+    input_elements: int
+
+    @property
+    def taps(self) -> int:
+        """Pixels that the window takes at each of its positions."""
+        return math.prod(self.sides)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One launch: its kind (which rate prices it), what it computes, its work in FLOP and its traffic in bytes.
+
+    `function` is ATen's name of what it computes, without "aten." and the "_" of an in-place op ("gelu"), or a plain
+    word where it is a part of an op ("bias"). `elements` are those of its output. `cold_bytes` are weights, which no
+    earlier kernel has left in a cache. `contiguous` says whether all that it reads lies in the order of its elements.
+    """
+
+    kind: str
+    function: str
+    dtype: str
+    elements: int
+    flops: int
+    read_bytes: int
+    write_bytes: int
+    cold_bytes: int = 0
+    contiguous: bool = True
+    product: Optional[Product] = None
+    window: Optional[Window] = None
+
+    @property
+    def bytes(self) -> int:
+        """All traffic, in bytes."""
+        return self.read_bytes + self.cold_bytes + self.write_bytes
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """One op: its kind on the host, the ATen calls below it, its kernels, and whether a rule was found for it."""
+
+    op: Op
+    host_kind: str
+    calls: int
+    kernels: Tuple[Kernel, ...]
+    has_rule: bool = True
+
+
+def stream_kernel(op: Op, window: Optional[Window] = None) -> Kernel:
+    """Returns the kernel that reads each input of the op once, writes each output once, and does a FLOP an element."""
+    return Kernel(
+        kind="stream",
+        function=function_name(op),
+        dtype=op.outputs[0].dtype,
+        elements=op.outputs[0].numel,
+        flops=max((t.numel for t in op.outputs + op.inputs), default=0),
+        read_bytes=sum(t.nbytes for t in op.inputs),
+        write_bytes=sum(t.nbytes for t in op.outputs),
+        contiguous=reads_contiguous(op),
+        window=window,
+    )
+
+
+def function_name(op: Op) -> str:
+    """Returns ATen's name of what the op computes: "relu" for "aten.relu" and for "aten.relu_"."""
+    name = op.name.rpartition(".")[2]
+    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+
+
+def reads_contiguous(op: Op) -> bool:
+    """Returns whether every tensor among the op's arguments lies in the order of its elements."""
+    return all(t.contiguous for t in op.inputs)

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from estimator.lower import Lowered, known_ops, lower, rule
+from estimator.opstream import Op, TensorSpec
+
+
+def f32(*shape):
+    return TensorSpec(shape, "float32", 4)
+
+
+def f16(*shape):
+    return TensorSpec(shape, "float16", 2)
+
+
+def i64(*shape):
+    return TensorSpec(shape, "int64", 8)
+
+
+def boolean(*shape):
+    return TensorSpec(shape, "bool", 1)
+
+
+def call(name, args, *outputs, **kwargs):
+    return Op(f"aten.{name}", args, tuple(kwargs.items()), outputs, is_view=False, in_place=name.endswith("_"))
+
+
+X, MASK, ROW, ROWS = f32(2, 3), boolean(2, 3), f32(3), f32(2)
+IMAGE, VOLUME, CHANNELS = f32(1, 2, 4, 4), f32(1, 2, 2, 2, 2), f32(2)
+TABLE, EMPTY = f32(100, 3), f32(0)
+CONVOLUTION = (IMAGE, f32(3, 2, 3, 3), f32(3), (1, 1), (1, 1), (1, 1), False, (0, 0), 1)
+QUERY, KEY = f32(1, 2, 3, 4), f32(1, 2, 5, 4)
+TOKENS = f32(1, 3, 4)
+HEADS = (TOKENS, TOKENS, TOKENS, 4, 2, f32(12, 4), f32(12), f32(4, 4), f32(4))
+HEADS_BYTES = (384, 288, 168, 144, 168, 96, 160)
+WEIGHTS = {"qkv": f32(12, 4), "proj": f32(4, 4), "ffn_1": f32(5, 4), "ffn_2": f32(4, 5)}
+
+
+def encoder_layer(qkv, proj, ffn_1, ffn_2):
+    norms = (f32(4),) * 4
+    return (TOKENS, 4, 2, qkv, f32(12), proj, f32(4), True, False, 1e-5, *norms, ffn_1, f32(5), ffn_2, f32(4))
+
+
+CALLS = (
+    ("abs", (X,), (X,), "pointwise", (48,)),
+    ("add", (X, X), (X,), "pointwise", (72,)),
+    ("bitwise_and", (MASK, MASK), (MASK,), "pointwise", (18,)),
+    ("bitwise_not", (MASK,), (MASK,), "pointwise", (12,)),
+    ("bitwise_or", (MASK, MASK), (MASK,), "pointwise", (18,)),
+    ("ceil", (X,), (X,), "pointwise", (48,)),
+    ("clamp", (X, 0, 1), (X,), "pointwise", (48,)),
+    ("clamp_max", (X, 1), (X,), "pointwise", (48,)),
+    ("clamp_min", (X, 0), (X,), "pointwise", (48,)),
+    ("cos", (X,), (X,), "pointwise", (48,)),
+    ("div", (X, X), (X,), "pointwise", (72,)),
+    ("elu", (X, 1.0), (X,), "pointwise", (48,)),
+    ("eq", (X, X), (MASK,), "pointwise", (54,)),
+    ("erf", (X,), (X,), "pointwise", (48,)),
+    ("exp", (X,), (X,), "pointwise", (48,)),
+    ("floor", (X,), (X,), "pointwise", (48,)),
+    ("floor_divide", (X, 2), (X,), "pointwise", (48,)),
+    ("ge", (X, X), (MASK,), "pointwise", (54,)),
+    ("gelu", (X,), (X,), "pointwise", (48,)),
+    ("glu", (f32(2, 4), -1), (f32(2, 2),), "pointwise", (48,)),
+    ("gt", (X, X), (MASK,), "pointwise", (54,)),
+    ("hardsigmoid", (X,), (X,), "pointwise", (48,)),
+    ("hardswish", (X,), (X,), "pointwise", (48,)),
+    ("hardtanh", (X, 0, 6), (X,), "pointwise", (48,)),
+    ("le", (X, X), (MASK,), "pointwise", (54,)),
+    ("leaky_relu", (X, 0.01), (X,), "pointwise", (48,)),
+    ("log", (X,), (X,), "pointwise", (48,)),
+    ("logical_and", (MASK, MASK), (MASK,), "pointwise", (18,)),
+    ("logical_not", (MASK,), (MASK,), "pointwise", (12,)),
+    ("logical_or", (MASK, MASK), (MASK,), "pointwise", (18,)),
+    ("lt", (X, X), (MASK,), "pointwise", (54,)),
+    ("masked_fill", (X, MASK, 0.0), (X,), "pointwise", (54,)),
+    ("maximum", (X, X), (X,), "pointwise", (72,)),
+    ("minimum", (X, X), (X,), "pointwise", (72,)),
+    ("mish", (X,), (X,), "pointwise", (48,)),
+    ("mul", (X, ROW), (X,), "pointwise", (60,)),
+    ("ne", (X, X), (MASK,), "pointwise", (54,)),
+    ("neg", (X,), (X,), "pointwise", (48,)),
+    ("pow", (X, 2), (X,), "pointwise", (48,)),
+    ("prelu", (X, ROW), (X,), "pointwise", (60,)),
+    ("reciprocal", (X,), (X,), "pointwise", (48,)),
+    ("relu", (X,), (X,), "pointwise", (48,)),
+    ("remainder", (X, 2), (X,), "pointwise", (48,)),
+    ("rsqrt", (X,), (X,), "pointwise", (48,)),
+    ("rsub", (X, 1), (X,), "pointwise", (48,)),
+    ("sigmoid", (X,), (X,), "pointwise", (48,)),
+    ("sign", (X,), (X,), "pointwise", (48,)),
+    ("silu", (X,), (X,), "pointwise", (48,)),
+    ("sin", (X,), (X,), "pointwise", (48,)),
+    ("softplus", (X,), (X,), "pointwise", (48,)),
+    ("sqrt", (X,), (X,), "pointwise", (48,)),
+    ("sub", (X, X), (X,), "pointwise", (72,)),
+    ("tanh", (X,), (X,), "pointwise", (48,)),
+    ("threshold", (X, 0, 0), (X,), "pointwise", (48,)),
+    ("where", (MASK, X, X), (X,), "pointwise", (78,)),
+    ("_adaptive_avg_pool2d", (IMAGE, (1, 1)), (f32(1, 2, 1, 1),), "reduction", (136,)),
+    ("_adaptive_avg_pool3d", (VOLUME, (1, 1, 1)), (f32(1, 2, 1, 1, 1),), "reduction", (72,)),
+    ("_log_softmax", (X, -1, False), (X,), "reduction", (48,)),
+    ("_softmax", (X, -1, False), (X,), "reduction", (48,)),
+    ("all", (MASK,), (boolean(),), "reduction", (7,)),
+    ("amax", (X, (-1,)), (ROWS,), "reduction", (32,)),
+    ("amin", (X, (-1,)), (ROWS,), "reduction", (32,)),
+    ("any", (MASK,), (boolean(),), "reduction", (7,)),
+    ("argmax", (X, -1), (i64(2),), "reduction", (40,)),
+    ("argmin", (X, -1), (i64(2),), "reduction", (40,)),
+    ("avg_pool2d", (IMAGE, (2, 2)), (f32(1, 2, 2, 2),), "reduction", (160,)),
+    ("avg_pool3d", (VOLUME, (2, 2, 2)), (f32(1, 2, 1, 1, 1),), "reduction", (72,)),
+    ("cumsum", (X, -1), (X,), "reduction", (48,)),
+    ("linalg_vector_norm", (X,), (f32(),), "reduction", (28,)),
+    ("max", (X, -1), (ROWS, i64(2)), "reduction", (48,)),
+    ("max_pool2d_with_indices", (IMAGE, (2, 2)), (f32(1, 2, 2, 2), i64(1, 2, 2, 2)), "reduction", (224,)),
+    ("max_pool3d_with_indices", (VOLUME, (2, 2, 2)), (f32(1, 2, 1, 1, 1), i64(1, 2, 1, 1, 1)), "reduction", (88,)),
+    ("mean", (X, (-1,)), (ROWS,), "reduction", (32,)),
+    ("min", (X, -1), (ROWS, i64(2)), "reduction", (48,)),
+    ("prod", (X, -1), (ROWS,), "reduction", (32,)),
+    ("sort", (X,), (X, i64(2, 3)), "reduction", (96,)),
+    ("sum", (X, (-1,)), (ROWS,), "reduction", (32,)),
+    ("topk", (X, 2), (f32(2, 2), i64(2, 2)), "reduction", (72,)),
+    ("var", (X, (-1,)), (ROWS,), "reduction", (32,)),
+    ("var_mean", (X, (-1,)), (ROWS, ROWS), "reduction", (40,)),
+    ("_to_copy", (X,), (f16(2, 3),), "copy", (36,)),
+    ("cat", ((X, X), 1), (f32(2, 6),), "copy", (96,)),
+    ("clone", (X,), (X,), "copy", (48,)),
+    ("constant_pad_nd", (X, (1, 1), 0.0), (f32(2, 5),), "copy", (64,)),
+    ("copy", (X, X), (X,), "copy", (72,)),
+    ("flip", (X, (0,)), (X,), "copy", (48,)),
+    ("grid_sampler_2d", (IMAGE, f32(1, 4, 4, 2), 0, 0, False), (IMAGE,), "copy", (384,)),
+    ("lift_fresh", (X,), (X,), "copy", (48,)),
+    ("pixel_shuffle", (f32(1, 4, 2, 2), 2), (f32(1, 1, 4, 4),), "copy", (128,)),
+    ("pixel_unshuffle", (f32(1, 1, 4, 4), 2), (f32(1, 4, 2, 2),), "copy", (128,)),
+    ("reflection_pad2d", (IMAGE, (1, 1, 1, 1)), (f32(1, 2, 6, 6),), "copy", (416,)),
+    ("repeat", (X, (2, 1)), (f32(4, 3),), "copy", (72,)),
+    ("replication_pad2d", (IMAGE, (1, 1, 1, 1)), (f32(1, 2, 6, 6),), "copy", (416,)),
+    ("roll", (X, (1,), (0,)), (X,), "copy", (48,)),
+    ("stack", ((X, X), 0), (f32(2, 2, 3),), "copy", (96,)),
+    ("tril", (X,), (X,), "copy", (48,)),
+    ("triu", (X,), (X,), "copy", (48,)),
+    ("upsample_bicubic2d", (IMAGE, (8, 8), False), (f32(1, 2, 8, 8),), "copy", (640,)),
+    ("upsample_bilinear2d", (IMAGE, (8, 8), False), (f32(1, 2, 8, 8),), "copy", (640,)),
+    ("upsample_nearest2d", (IMAGE, (8, 8)), (f32(1, 2, 8, 8),), "copy", (640,)),
+    ("embedding", (TABLE, i64(2)), (X,), "copy", (64,)),
+    ("gather", (TABLE, 0, i64(2, 3)), (X,), "copy", (96,)),
+    ("index", (TABLE, (i64(2),)), (X,), "copy", (64,)),
+    ("index_select", (TABLE, 0, i64(2)), (X,), "copy", (64,)),
+    ("arange", (3,), (ROW,), "pointwise", (12,)),
+    ("fill", (X, 1.0), (X,), "pointwise", (24,)),
+    ("full", ((2, 3), 1.0), (X,), "pointwise", (24,)),
+    ("full_like", (X, 1.0), (X,), "pointwise", (24,)),
+    ("linspace", (0, 1, 3), (ROW,), "pointwise", (12,)),
+    ("new_full", (X, (3,), 1.0), (ROW,), "pointwise", (12,)),
+    ("new_ones", (X, (3,)), (ROW,), "pointwise", (12,)),
+    ("new_zeros", (X, (3,)), (ROW,), "pointwise", (12,)),
+    ("ones", ((2, 3),), (X,), "pointwise", (24,)),
+    ("ones_like", (X,), (X,), "pointwise", (24,)),
+    ("scalar_tensor", (1.0,), (f32(),), "pointwise", (4,)),
+    ("zero", (X,), (X,), "pointwise", (24,)),
+    ("zeros", ((2, 3),), (X,), "pointwise", (24,)),
+    ("zeros_like", (X,), (X,), "pointwise", (24,)),
+    (
+        "_native_batch_norm_legit_no_training",
+        (IMAGE, CHANNELS, CHANNELS, CHANNELS, CHANNELS, 0.1, 1e-5),
+        (IMAGE, EMPTY, EMPTY),
+        "norm",
+        (288,),
+    ),
+    (
+        "cudnn_batch_norm",
+        (IMAGE, CHANNELS, CHANNELS, CHANNELS, CHANNELS, False, 0.1, 1e-5),
+        (IMAGE, CHANNELS, CHANNELS, EMPTY),
+        "norm",
+        (288,),
+    ),
+    (
+        "native_batch_norm",
+        (IMAGE, CHANNELS, CHANNELS, CHANNELS, CHANNELS, False, 0.1, 1e-5),
+        (IMAGE, CHANNELS, CHANNELS),
+        "norm",
+        (288,),
+    ),
+    ("native_group_norm", (IMAGE, CHANNELS, CHANNELS, 1, 2, 16, 1, 1e-5), (IMAGE, f32(1), f32(1)), "norm", (272,)),
+    ("native_layer_norm", (X, (3,), ROW, ROW, 1e-5), (X, f32(2, 1), f32(2, 1)), "norm", (72,)),
+    ("convolution", CONVOLUTION, (f32(1, 3, 4, 4),), "convolution", (536, 396)),
+    ("_convolution", (*CONVOLUTION, False, False, True, True), (f32(1, 3, 4, 4),), "convolution", (536, 396)),
+    ("mm", (X, f32(3, 4)), (f32(2, 4),), "product", (104,)),
+    ("addmm", (f32(4), X, f32(3, 4)), (f32(2, 4),), "product", (120,)),
+    ("bmm", (f32(2, 2, 3), f32(2, 3, 4)), (f32(2, 2, 4),), "product", (208,)),
+    ("baddbmm", (f32(2, 2, 4), f32(2, 2, 3), f32(2, 3, 4)), (f32(2, 2, 4),), "product", (272,)),
+    ("_scaled_dot_product_attention_math", (QUERY, KEY, KEY), (QUERY,), "product", (376, 240, 376)),
+    ("_scaled_dot_product_efficient_attention", (QUERY, KEY, KEY, None, False), (QUERY,), "product", (376, 240, 376)),
+    ("_scaled_dot_product_flash_attention", (QUERY, KEY, KEY), (QUERY,), "product", (376, 240, 376)),
+    ("_scaled_dot_product_flash_attention_for_cpu", (QUERY, KEY, KEY), (QUERY,), "product", (376, 240, 376)),
+    ("_native_multi_head_attention", HEADS, (TOKENS, EMPTY), "product", HEADS_BYTES),
+    (
+        "_transformer_encoder_layer_fwd",
+        encoder_layer(**WEIGHTS),
+        (TOKENS,),
+        "product",
+        (*HEADS_BYTES, 188, 188, 120, 96, 96, 96, 96),
+    ),
+)
+
+
+def test_every_rule_stands_in_the_table():
+    names = [name for name, *_ in CALLS]
+    assert sorted(f"aten.{name}{suffix}" for name in names for suffix in ("", "_")) == list(known_ops())
+
+
+@pytest.mark.parametrize("suffix", ["", "_"], ids=["", "in place"])
+@pytest.mark.parametrize(
+    ("name", "args", "outputs", "host_kind", "kernel_bytes"), [pytest.param(*row, id=row[0]) for row in CALLS]
+)
+def test_each_op_is_issued_as_its_kind_and_moves_its_bytes(name, args, outputs, host_kind, kernel_bytes, suffix):
+    (op,) = lower([call(name + suffix, args, *outputs)])
+    assert op.has_rule
+    assert op.host_kind == host_kind
+    assert tuple(kernel.bytes for kernel in op.kernels) == kernel_bytes
+    assert op.calls == len(kernel_bytes) - 1
+
+
+@pytest.mark.parametrize("name", ["embedding", "gather", "index", "index_select"])
+def test_a_look_up_costs_the_same_in_a_table_of_any_size(name):
+    (args,) = (args for row_name, args, *_ in CALLS if row_name == name)
+    small, large = lower(call(name, (f32(rows, 3), *args[1:]), X) for rows in (10, 1_000_000))
+    assert small.kernels == large.kernels
+
+
+@pytest.mark.parametrize("pair", list(combinations(WEIGHTS, 2)), ids=" and ".join)
+def test_two_weights_of_an_encoder_layer_are_not_interchangeable(pair):
+    first, second = pair
+    swapped = {**WEIGHTS, first: WEIGHTS[second], second: WEIGHTS[first]}
+    right, wrong = lower(
+        call("_transformer_encoder_layer_fwd", encoder_layer(**weights), TOKENS) for weights in (WEIGHTS, swapped)
+    )
+    assert right.kernels != wrong.kernels
+
+
+def test_arguments_may_be_given_by_name():
+    out, names = f32(1, 3, 4, 4), "input weight bias stride padding dilation transposed output_padding groups".split()
+    by_place, by_name = lower(
+        [call("convolution", CONVOLUTION, out), call("convolution", (), out, **dict(zip(names, CONVOLUTION)))]
+    )
+    assert by_place.kernels == by_name.kernels
+
+
+@pytest.fixture
+def no_rules(monkeypatch):
+    monkeypatch.setattr("estimator.lower.registry._RULES", {})
+
+
+@pytest.mark.usefixtures("no_rules")
+def test_a_rule_is_one_function_that_names_what_it_needs():
+    @rule("something_new")
+    def something_new(op, self, times, *_, **__):
+        return Lowered(op, "other", calls=times, kernels=())
+
+    plain, in_place = lower([call("something_new", (X, 2, 3), X), call("something_new_", (X,), X, times=4)])
+    assert (plain.calls, in_place.calls) == (2, 4)
+
+
+@pytest.mark.usefixtures("no_rules")
+def test_two_rules_for_one_op_are_an_error_that_names_both():
+    @rule("relu")
+    def one(op, *_, **__):
+        return Lowered(op, "pointwise", 0, ())
+
+    def other(op, *_, **__):
+        return Lowered(op, "pointwise", 0, ())
+
+    with pytest.raises(
+        ValueError, match=r"aten\.relu has two rules: .*test_rules\..*\.one and .*test_rules\..*\.other"
+    ):
+        rule("abs", "relu")(other)
