@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import List, Sequence
 
 import numpy as np
 
@@ -47,3 +48,39 @@ def _one_clock(host_us: Column, device_us: Column, kernel_op: Column) -> Timelin
     issue_end = np.cumsum(host_us) + before
     end = np.cumsum(host_us)[kernel_op] + np.cumsum(device_us)
     return Timeline(issue_end, end - device_us, end, float(host_us.sum() + device_us.sum()))
+
+
+class Passes:
+    """Many forward passes in one column, each with two clocks of its own; for a fit, which asks only when they end.
+
+    Pass i has the ops from `op_bounds[i]` up to `op_bounds[i + 1]`, and its kernels likewise. `kernel_op` is the op of
+    each kernel, counted over all passes.
+    """
+
+    def __init__(self, op_bounds: Column, kernel_bounds: Column, kernel_op: Column) -> None:
+        self._ops, self._kernels, self._kernel_op = _slices(op_bounds), _slices(kernel_bounds), kernel_op
+        self._last_op = op_bounds[1:] - 1
+        self._launches = np.diff(kernel_bounds) > 0
+        self._first_kernel = kernel_bounds[:-1][self._launches]
+        self._last_kernel = kernel_bounds[1:][self._launches] - 1
+
+    def ends_us(self, host_us: Column, device_us: Column) -> Column:
+        """Returns when each pass ends, in us from its start, to the last digit as `schedule` says; no pass is empty."""
+        issue_end, work = _running_sums(host_us, self._ops), _running_sums(device_us, self._kernels)
+        ends = issue_end[self._last_op]
+        if len(work):
+            waits = np.maximum.reduceat(issue_end[self._kernel_op] - (work - device_us), self._first_kernel)
+            ends[self._launches] = np.maximum(ends[self._launches], work[self._last_kernel] + waits)
+        return ends
+
+
+def _slices(bounds: Column) -> List[slice]:
+    return [slice(*pair) for pair in zip(bounds[:-1].tolist(), bounds[1:].tolist())]
+
+
+def _running_sums(values: Column, parts: Sequence[slice]) -> Column:
+    """Of each part by itself: what one sum over all has before a part would round it otherwise."""
+    sums = np.empty(len(values))
+    for part in parts:
+        np.add.accumulate(values[part], out=sums[part])
+    return sums

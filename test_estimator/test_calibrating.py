@@ -180,12 +180,20 @@ def test_one_command_calibrates_and_the_next_run_has_estimates(live):
     run.stdout.fnmatch_lines(["  a pattern alone runs hot in a CPU's caches; *"])
 
 
+WITHOUT_ROOM = """
+from estimator.measure import layers
+
+
+def measure_chains(*_):
+    raise MemoryError("no room")
+
+
+layers.measure_chains = measure_chains
+"""
+
+
 def test_a_calibration_that_fails_writes_nothing(live):
-    chains = live.suite.path / "estimator" / "measure" / "layers.py"
-    text = chains.read_text(encoding="utf-8")
-    chains.write_text(
-        text.replace('    """Passes over all', '    raise MemoryError("no room")\n    """Passes over all')
-    )
+    live.suite.run_first(WITHOUT_ROOM)
     run = live.run(*CALIBRATE)
     run.assert_outcomes(failed=1, deselected=run.parseoutcomes()["deselected"])
     run.stdout.fnmatch_lines(["not calibrated: calibration: MemoryError: no room"])
@@ -223,11 +231,16 @@ def test_a_damaged_profile_of_this_machine_is_refused_before_anything_is_measure
     )
 
 
-def test_what_calibrating_needs_is_asked_for_before_anything_is_measured(suite, monkeypatch):
-    hidden = "import importlib.util as u\nfind = u.find_spec\n"
-    hidden += 'u.find_spec = lambda name, *rest: None if name == "scipy" else find(name, *rest)\n'
-    suite.path.joinpath("sitecustomize.py").write_text(hidden, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(suite.path))
+WITHOUT_SCIPY = """
+import importlib.util
+
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "scipy" else find_spec(name, *rest)
+"""
+
+
+def test_what_calibrating_needs_is_asked_for_before_anything_is_measured(suite):
+    suite.plug_in(WITHOUT_SCIPY)
     run = suite.run(*LIVE, "--calibrate", models="")
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines(["ERROR: --calibrate needs scipy: pip install scipy"])

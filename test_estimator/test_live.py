@@ -112,13 +112,28 @@ def test_models_with_a_baseline_are_judged_together(live):
     )
 
 
+DEADLY = """
+import os
+
+from estimator.measure import build
+
+build_model = build.build_model
+
+
+def build_or_die(model, *options):
+    if model.name == "vgg11":
+        os.kill(os.getpid(), 9)
+    if model.name == "resnet18":
+        raise MemoryError("no room")
+    return build_model(model, *options)
+
+
+build.build_model = build_or_die
+"""
+
+
 def test_a_model_that_fails_or_dies_fails_alone(live):
-    build = live.suite.path / "estimator" / "measure" / "build.py"
-    text = build.read_text(encoding="utf-8")
-    dying = '    if model.name == "vgg11":\n        import os\n        os.kill(os.getpid(), 9)\n'
-    failing = '    if model.name == "resnet18":\n        raise MemoryError("no room")\n'
-    marker = "    module = build_seeded(lambda: model.build(device), device)\n"
-    build.write_text(text.replace(marker, dying + failing + marker), encoding="utf-8")
+    live.suite.run_first(DEADLY)
     run = live(models=f"resnet18,{MODEL},vgg11")
     run.assert_outcomes(passed=1, failed=2, deselected=run.parseoutcomes()["deselected"])
     run.stdout.fnmatch_lines(
@@ -129,26 +144,36 @@ def test_a_model_that_fails_or_dies_fails_alone(live):
     )
 
 
+HOT = """
+from dataclasses import replace
+
+
+def pytest_configure():
+    from estimator.measure.device.cpu import CpuReader
+
+    read = CpuReader.read
+    CpuReader.read = lambda *arguments: replace(read(*arguments), throttled=("hot",))
+"""
+
+
 def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded(live):
-    cpu = live.suite.path / "estimator" / "measure" / "device" / "cpu.py"
-    text = cpu.read_text(encoding="utf-8")
-    load = "            load=self._load(),\n"
-    hot = text.replace(load, load + '            throttled=("hot",),\n')
-    assert hot != text
-    cpu.write_text(hot, encoding="utf-8")
+    live.suite.plug_in(HOT)
     run = live("--record")
     run.assert_outcomes(errors=1, deselected=run.parseoutcomes()["deselected"])
     run.stdout.fnmatch_lines([f"{MODEL}: not measured, refused: it is throttled: hot"])
     assert not live.folder.joinpath("record-models.toml").exists()
 
 
+BLIND = """
+def pytest_configure():
+    from estimator.measure.device.cpu import CpuReader
+
+    CpuReader.unchecked = "it is blind"
+"""
+
+
 def test_what_cannot_be_checked_of_a_device_is_said(live):
-    cpu = live.suite.path / "estimator" / "measure" / "device" / "cpu.py"
-    text = cpu.read_text(encoding="utf-8")
-    head = "class CpuReader(StateReader):\n"
-    blind = text.replace(head, f'{head}    unchecked = "it is blind"\n')
-    assert blind != text
-    cpu.write_text(blind, encoding="utf-8")
+    live.suite.plug_in(BLIND)
     run = live()
     run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
     run.stdout.fnmatch_lines(["  it is blind"])

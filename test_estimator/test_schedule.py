@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from estimator.schedule import schedule
+from estimator.schedule import Passes, schedule
 
 
 def by_hand(host_us, device_us, kernel_op):
@@ -31,6 +31,28 @@ def test_the_timeline_is_that_of_a_loop_over_both_clocks(seed):
     np.testing.assert_allclose(timeline.kernel_start_us, starts)
     np.testing.assert_allclose(timeline.kernel_end_us, ends)
     assert timeline.end_us == pytest.approx(end)
+
+
+def test_many_passes_end_as_each_does_by_itself_to_the_last_digit():
+    random = np.random.default_rng(22)
+    ops = random.integers(1, 60, 40)
+    kernels_of = [
+        random.integers(0, 3, count) if index % 5 else np.zeros(count, int) for index, count in enumerate(ops)
+    ]
+    alone = [
+        (
+            random.exponential(10, len(counts)),
+            random.exponential(10, counts.sum()),
+            np.repeat(range(len(counts)), counts),
+        )
+        for counts in kernels_of
+    ]
+    op_bounds = np.cumsum([0, *ops])
+    kernel_bounds = np.cumsum([0, *(counts.sum() for counts in kernels_of)])
+    kernel_op = np.concatenate([kernel_op + first for (_, _, kernel_op), first in zip(alone, op_bounds)])
+    host_us, device_us = (np.concatenate(column) for column in list(zip(*alone))[:2])
+    ends_us = Passes(op_bounds, kernel_bounds, kernel_op).ends_us(host_us, device_us)
+    assert ends_us.tolist() == [schedule(*columns).end_us for columns in alone]
 
 
 def columns(*values):

@@ -11,7 +11,8 @@ from ..cost.columns import Column, Costs, KernelColumns, kernel_columns, op_colu
 from ..cost.price import price
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
-from ..schedule import schedule
+from ..lower import Lowered
+from ..schedule import Passes
 from ..target import Target, calibrated_target
 from .evidence import MICROBENCHMARKS, Evidence
 
@@ -40,28 +41,51 @@ class Fit:
     at_bound: Tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Pieces:
+    """Some of the evidence in one line: each op's and kernel's row among the distinct ones, each piece's bounds."""
+
+    indices: Column
+    ops: Column
+    kernels: Column
+    kernel_op: Column
+    op_bounds: Column
+    kernel_bounds: Column
+
+
 class Fitter:
-    """Prices all evidence at once for any constants; the op streams become columns only once."""
+    """Prices all evidence at once for any constants; the op streams become columns only once.
+
+    Models repeat their blocks: of equal ops, one is priced.
+    """
 
     def __init__(self, profile: Profile, evidence: Sequence[Evidence]) -> None:
-        lowered = [op for item in evidence for op in item.lowered]
         self.profile, self.evidence = profile, tuple(evidence)
         self.names = tuple(profile.constants)
+        distinct = dict.fromkeys((item.precision, op) for item in evidence for op in item.lowered)
+        lowered = [op for _, op in distinct]
         self._ops, self._kernels = op_columns(lowered), kernel_columns(lowered)
-        self._op_bounds = np.cumsum([0] + [len(item.lowered) for item in evidence])
-        self._kernel_bounds = np.searchsorted(self._kernels.op, self._op_bounds)
-        self._by_precision = self._split_by_precision()
+        self._by_precision = self._split_by_precision([precision for precision, _ in distinct])
+        rows = {pair: row for row, pair in enumerate(distinct)}
+        self._synchronised = self._pieces([i for i, item in enumerate(evidence) if item.synchronised], rows)
+        self._timed = self._pieces([i for i, item in enumerate(evidence) if not item.synchronised], rows)
+        self._passes = Passes(self._timed.op_bounds, self._timed.kernel_bounds, self._timed.kernel_op)
         self._measured_us = np.array([item.latency_us for item in evidence])
         self._spread = np.array([item.spread for item in evidence])
-        self._has_nuisance = any(item.synchronised for item in evidence)
+        self._has_nuisance = len(self._synchronised.indices) > 0
         self._soft = any(item.source == MICROBENCHMARKS for item in evidence)
 
     def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
         """Returns the estimated latency of each piece of evidence, in us."""
-        costs = self._costs(constants)
-        if costs.one_clock:
-            return self._sums(costs)
-        return np.array([self._latency_us(i, costs, synchronised_call_us or 0.0) for i in range(len(self.evidence))])
+        costs, timed, synchronised = self._costs(constants), self._timed, self._synchronised
+        host_us, device_us = costs.host_us[timed.ops], costs.device_us[timed.kernels]
+        ends_us = self._sums(host_us, device_us) if costs.one_clock else self._passes.ends_us(host_us, device_us)
+        latencies_us = np.empty(len(self.evidence))
+        latencies_us[timed.indices] = ends_us + costs.overhead_us
+        if self._has_nuisance:
+            kernels_us = np.add.reduceat(costs.device_us[synchronised.kernels], synchronised.kernel_bounds[:-1])
+            latencies_us[synchronised.indices] = kernels_us + (synchronised_call_us or 0.0)
+        return latencies_us
 
     def errors_pct(self, fit: Fit) -> Column:
         """Returns the error of each estimate against its measurement, in percent."""
@@ -104,11 +128,22 @@ class Fitter:
             raise CalibrationError(f"the fit did not converge: {solution.message}")
         return self._as_fit(x, solution.jac, lower, upper)
 
-    def _split_by_precision(self) -> List[Tuple[Target, Column, KernelColumns]]:
+    def _pieces(self, indices: List[int], rows: Mapping[Tuple[str, Lowered], int]) -> _Pieces:
+        chosen = [self.evidence[i] for i in indices]
+        ops = np.array([rows[item.precision, op] for item in chosen for op in item.lowered], dtype=int)
+        op_bounds = np.cumsum([0] + [len(item.lowered) for item in chosen])
+        counts = self._ops.kernels[ops]
+        kernel_op = np.repeat(np.arange(len(ops)), counts)
+        first = np.cumsum(counts) - counts
+        kernels = np.searchsorted(self._kernels.op, ops)[kernel_op] + np.arange(len(kernel_op)) - first[kernel_op]
+        return _Pieces(
+            np.array(indices, dtype=int), ops, kernels, kernel_op, op_bounds, np.searchsorted(kernel_op, op_bounds)
+        )
+
+    def _split_by_precision(self, of_ops: List[str]) -> List[Tuple[Target, Column, KernelColumns]]:
         """Each precision of the evidence, the rows of its kernels, and those kernels."""
-        names = np.array([item.precision for item in self.evidence])
-        of_kernel = np.repeat(names, np.diff(self._kernel_bounds))
-        rows = {name: of_kernel == name for name in dict.fromkeys(names.tolist())}
+        of_kernels = np.array(of_ops)[self._kernels.op]
+        rows = {name: of_kernels == name for name in dict.fromkeys(of_ops)}
         return [
             (calibrated_target(self.profile, name), mask, self._kernels.select(mask)) for name, mask in rows.items()
         ]
@@ -121,18 +156,11 @@ class Fitter:
             device_us[rows] = costs.device_us
         return replace(costs, device_us=device_us)
 
-    def _sums(self, costs: Costs) -> Column:
+    def _sums(self, host_us: Column, device_us: Column) -> Column:
         """One clock: a latency is the sum of its ops and kernels."""
-        ops_us = np.concatenate([[0.0], np.cumsum(costs.host_us)])[self._op_bounds]
-        kernels_us = np.concatenate([[0.0], np.cumsum(costs.device_us)])[self._kernel_bounds]
-        return np.diff(ops_us) + np.diff(kernels_us) + costs.overhead_us
-
-    def _latency_us(self, i: int, costs: Costs, synchronised_call_us: float) -> float:
-        ops, kernels = slice(*self._op_bounds[i : i + 2]), slice(*self._kernel_bounds[i : i + 2])
-        if self.evidence[i].synchronised:
-            return float(costs.device_us[kernels].sum()) + synchronised_call_us
-        timeline = schedule(costs.host_us[ops], costs.device_us[kernels], self._kernels.op[kernels] - ops.start)
-        return float(timeline.end_us + costs.overhead_us)
+        ops_us = np.concatenate([[0.0], np.cumsum(host_us)])[self._timed.op_bounds]
+        kernels_us = np.concatenate([[0.0], np.cumsum(device_us)])[self._timed.kernel_bounds]
+        return np.diff(ops_us) + np.diff(kernels_us)
 
     def _prior(self) -> Tuple[Column, Column, Column, Column]:
         constants = [self.profile.constants[name] for name in self.names]

@@ -1,6 +1,6 @@
 """Chains and models measured in turns in one process, so that a machine's slow minutes fall on both.
 
-    python -m test_estimator.interleaved FOLDER TURNS SHARE MODEL[:PIXELS]...
+    python -m bench.interleaved FOLDER TURNS SHARE MODEL[:PIXELS]...
 
 Writes FOLDER/times.json: us of each layer of the chains (means), ms of each model by turn (medians).
 """
@@ -12,42 +12,53 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
 
 from estimator.measure.allocator import keep_memory
+from estimator.subjects.zoo import ZooModel
 
 CHAINS_S, MODEL_S, LEAST_ROUNDS, MOST_ROUNDS = 6.0, 0.5, 3, 25
+FILE_NAME = "times.json"
+SamplesUs = Dict[Tuple[int, int, int], List[float]]
 
 
-def main(folder, turns, share, *names):
+def main(folder: str, turns: str, share: str, *names: str) -> None:
+    """Measures and writes the file."""
     keep_memory()
+    times = measure(int(turns), float(share), names)
+    Path(folder, FILE_NAME).write_text(json.dumps(times), encoding="utf-8")
+
+
+def measure(turns: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
+    """Returns the times of chains and models, and the threads that they had."""
     import torch
 
     from estimator.calibration.design import design
     from estimator.measure.build import build_model, make_input
     from estimator.measure.layers import build_block, mean_us
 
-    chains = design("cpu", float(share))
+    chains = design("cpu", share)
     built = [[build_block(block, "cpu") for block in chain] for chain in chains]
     subjects = [subject(name) for name in names]
     models = [(s.name, build_model(s, "cpu"), make_input(s, 1, "cpu")) for s in subjects]
-    samples_us, turns_ms = {}, {s.name: [] for s in subjects}
+    samples_us: SamplesUs = {}
+    turns_ms: Dict[str, List[float]] = {s.name: [] for s in subjects}
     with torch.no_grad():
-        for _ in range(int(turns)):
-            time_chains(built, samples_us, CHAINS_S * float(share))
+        for _ in range(turns):
+            time_chains(built, samples_us, CHAINS_S * share)
             for name, model, x in models:
                 turns_ms[name].append(median_ms(model, x))
     layers_us = [
         [[[mean_us(samples_us[c, b, i]) for i in range(len(block.layers))]] for b, block in enumerate(chain)]
         for c, chain in enumerate(chains)
     ]
-    result = {"layers_us": layers_us, "turns_ms": turns_ms, "threads": torch.get_num_threads()}
-    Path(folder, "times.json").write_text(json.dumps(result), encoding="utf-8")
+    return {"layers_us": layers_us, "turns_ms": turns_ms, "threads": torch.get_num_threads()}
 
 
-def subject(name):
+def subject(name: str) -> ZooModel:
     """Returns the model of torchvision by "name" or "name:pixels", whether it is one of the suite or not."""
     from estimator.subjects._torchvision import declare_missing_operators
-    from estimator.subjects.zoo import MODELS, ZooModel
+    from estimator.subjects.zoo import MODELS
 
     declare_missing_operators()
     name, _, pixels = name.partition(":")
@@ -55,7 +66,8 @@ def subject(name):
     return known[0] if known else ZooModel(name, "outside", int(pixels or 224))
 
 
-def time_chains(built, samples_us, budget_s):
+def time_chains(built: Sequence[Any], samples_us: SamplesUs, budget_s: float) -> None:
+    """Adds the us of each layer by chain, block and layer; passes over all chains until the budget is used."""
     from estimator.measure.layers import run_chain
 
     start_s, passes = time.perf_counter(), 0
@@ -67,9 +79,11 @@ def time_chains(built, samples_us, budget_s):
         passes += 1
 
 
-def median_ms(model, x):
+def median_ms(model: Any, x: Any) -> float:
+    """Returns the median ms of a few forwards."""
     model(x)
-    samples_ms, start_s = [], time.perf_counter()
+    samples_ms: List[float] = []
+    start_s = time.perf_counter()
     while len(samples_ms) < LEAST_ROUNDS or (len(samples_ms) < MOST_ROUNDS and time.perf_counter() - start_s < MODEL_S):
         before_s = time.perf_counter()
         model(x)

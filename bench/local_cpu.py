@@ -1,0 +1,154 @@
+"""`python -m bench.local_cpu`: this machine's CPU calibrated by micro-benchmarks alone, its estimates beside its latencies.
+
+Chains and models are measured in turns (bench.interleaved); the table is printed and, with --output, kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+
+from estimator.calibration.design import design
+from estimator.calibration.from_microbenchmarks import calibrate
+from estimator.calibration.microbenchmarks import Microbenchmarks, timed_blocks
+from estimator.capture import capture
+from estimator.hardware.boards import ThisCpu
+from estimator.hardware.profile import Profile
+from estimator.hardware.reading import read_profile
+from estimator.lower import lower
+from estimator.measure.device.environment import cpu_name
+from estimator.pipeline import estimate_lowered
+from estimator.report import MICROBENCHMARK_BARS
+from estimator.subjects.zoo import MODELS
+from estimator.target import calibrated_target
+
+from .bars import beside_bar
+from .interleaved import FILE_NAME, subject
+
+ROOT = Path(__file__).parents[1]
+OUTSIDE = (
+    "densenet121",
+    "convnext_tiny",
+    "swin_t",
+    "regnet_y_800mf",
+    "resnext50_32x4d",
+    "shufflenet_v2_x1_0",
+    "squeezenet1_1",
+    "mnasnet1_0",
+    "inception_v3:299",
+    "googlenet",
+)
+MODE = "default"
+
+
+class Priced(NamedTuple):
+    """A model's estimate, the median of its turns, and how far the turns are from it."""
+
+    name: str
+    est_ms: float
+    median_ms: float
+    spread_pct: float
+
+    @property
+    def error_pct(self) -> float:
+        """Returns the error of the estimate in percent."""
+        return 100 * (self.est_ms / self.median_ms - 1)
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Measures, prints the table and the bars, and returns 0."""
+    parser = argparse.ArgumentParser(prog="python -m bench.local_cpu", description=__doc__)
+    parser.add_argument("--turns", default=8, type=int, metavar="N", help="default: %(default)s")
+    parser.add_argument("--share", default=1.0, type=float, help="of the micro-benchmarks (default: %(default)s)")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="keep the table here")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        times = measured(options.turns, options.share, [*(model.name for model in MODELS), *OUTSIDE], Path(folder))
+        profile = calibrated(times, options.share, Path(folder))
+    inside = [price_model(model.name, profile, times["turns_ms"]) for model in MODELS]
+    outside = [price_model(name, profile, times["turns_ms"]) for name in OUTSIDE]
+    text = "\n".join(table_lines(profile, inside, outside, options.turns)) + "\n"
+    print(text)
+    print("\n".join(bar_lines(inside)))
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+def measured(turns: int, share: float, names: Sequence[str], folder: Path) -> Mapping[str, Any]:
+    """Returns what bench.interleaved measures, in a process of its own."""
+    command = [sys.executable, "-m", "bench.interleaved", str(folder), str(turns), str(share), *names]
+    subprocess.run(command, cwd=ROOT, check=True)
+    times: Mapping[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    return times
+
+
+def calibrated(times: Mapping[str, Any], share: float, folder: Path) -> Profile:
+    """Returns the profile that the times of the chains give."""
+    about = {"board": cpu_name(Path("/")), "software": platform.python_version()}
+    about.update(date="", revision="", threads=str(times["threads"]))
+    blocks = timed_blocks(design("cpu", share), ("in chain",), times["layers_us"])
+    made = calibrate(ThisCpu().base_profile(), Microbenchmarks(about, 1, blocks), MODE, lambda _: None)
+    path = folder / f"{ThisCpu.NAME}.toml"
+    path.write_text(made.text, encoding="utf-8")
+    return read_profile(path)
+
+
+def price_model(name: str, profile: Profile, turns_ms: Mapping[str, Sequence[float]]) -> Priced:
+    """Returns the model's estimate beside its turns."""
+    model = subject(name)
+    module = model.build("cpu")  # some cannot be built without data
+    lowered = lower(capture(module, model.example_input(1)))
+    est_ms = estimate_lowered(lowered, calibrated_target(profile)).latency_ms
+    median_ms = statistics.median(turns_ms[model.name])
+    spread_pct = statistics.fmean(100 * abs(ms / median_ms - 1) for ms in turns_ms[model.name])
+    return Priced(model.name, est_ms, median_ms, spread_pct)
+
+
+def bar_lines(priced: Sequence[Priced]) -> Iterator[str]:
+    """Yields mean and largest |error| of the suite's models beside what micro-benchmarks alone promise of a CPU."""
+    errors, bars = [abs(found.error_pct) for found in priced], MICROBENCHMARK_BARS["cpu"]
+    for name, pct, bar_pct in (("mean", statistics.fmean(errors), bars.mean_pct), ("max", max(errors), bars.max_pct)):
+        yield beside_bar(f"{name} |error|: {pct:.1f} %", f"<= {bar_pct:g} %", pct <= bar_pct)
+
+
+def table_lines(profile: Profile, inside: Sequence[Priced], outside: Sequence[Priced], turns: int) -> Iterator[str]:
+    """Yields the document: machine, software, the models inside and outside the suite, and the constants."""
+    import torch
+    import torchvision
+
+    yield "# A CPU calibrated by micro-benchmarks alone"
+    yield ""
+    yield "Written by `tox -e bench`. No model was seen by the fit; models and chains were measured in turns."
+    yield ""
+    yield f"- machine: {profile.board['description']}, {profile.mode().threads} threads"
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    yield f"- software: Python {platform.python_version()}, {versions}"
+    yield f"- date: {datetime.date.today().isoformat()}"
+    yield f"- turns: {turns}; the machine's own repeatability, mean |turn - median|, stands beside each error"
+    titles = f"The {len(inside)} models", f"{len(outside)} models outside the suite"
+    for title, rows in zip(titles, (inside, outside)):
+        yield from ("", f"## {title}", "", "| model | estimated ms | measured ms | error | repeatability |")
+        yield "| --- | ---: | ---: | ---: | ---: |"
+        for row in rows:
+            figures = f"{row.est_ms:.1f} | {row.median_ms:.1f} | {row.error_pct:+.1f} % | {row.spread_pct:.1f} %"
+            yield f"| {row.name} | {figures} |"
+        errors = [abs(row.error_pct) for row in rows]
+        spread_pct = statistics.fmean(row.spread_pct for row in rows)
+        figures = f"{statistics.fmean(errors):.1f} %, max {max(errors):.1f} % | {spread_pct:.1f} %"
+        yield f"| **mean \\|error\\|** | | | {figures} |"
+    yield from ("", "## Constants", "", "| constant | value | uncertainty | unit |", "| --- | ---: | ---: | --- |")
+    for name, constant in profile.constants.items():
+        yield f"| `{name}` | {constant.value:g} | {constant.uncertainty_pct:g} % | {constant.unit} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
