@@ -1,4 +1,4 @@
-"""`python -m bench.local_cpu`: this machine's CPU calibrated by micro-benchmarks alone, its estimates beside its latencies.
+"""`python -m bench.local_cpu`: this machine's CPU calibrated by micro-benchmarks alone, estimates beside latencies.
 
 Chains and models are measured in turns (bench.interleaved); the table is printed and, with --output, kept.
 """

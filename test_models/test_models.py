@@ -20,6 +20,6 @@ def test_validation_table(latency):
     latency.check_all()
 
 
-@pytest.mark.whole_zoo
+@pytest.mark.inputs
 def test_inputs(hardware, latency):
     latency.check_inputs(hardware)

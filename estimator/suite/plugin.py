@@ -23,7 +23,7 @@ from .live import Live
 from .live_options import add_live_options, read_plan
 from .options import Options, add_options, read_options
 from .replay import EveryConfiguration, Replay
-from .session import MARKERS, Latency, Session, Test
+from .session import EVERY, INPUTS, MARKERS, Latency, Session, Test
 from .tables import model_lines, pattern_table
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ def _version(distribution: str) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Gives a test with a `configuration` each one that has goldens, and one with a `hardware` each board."""
+    """Gives a test of every configuration each one that has goldens, and a test of inputs each board."""
     session = metafunc.config.stash[_SESSION]
-    if "configuration" in metafunc.fixturenames:
+    if metafunc.definition.get_closest_marker(EVERY):
         found = session.configurations()
         metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
-    if "hardware" in metafunc.fixturenames and isinstance(session, Replay):
+    if metafunc.definition.get_closest_marker(INPUTS):
         metafunc.parametrize("hardware", session.boards())
 
 

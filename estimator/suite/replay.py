@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import pytest
 
@@ -14,7 +14,7 @@ from ..report import markdown_report
 from ..results import Result, validate
 from .configuration import Configuration, kind_of, load_configuration
 from .goldens import Goldens, Inputs
-from .session import EVERY, WHOLE_ZOO, Session, Test
+from .session import EVERY, INPUTS, WHOLE_ZOO, Session, Test
 from .tables import mode_lines
 
 if TYPE_CHECKING:
@@ -33,13 +33,12 @@ class Replay(Session):
             return test.subject in self.options.models
         if test.kind is PATTERN_KIND:
             return self.options.whole_zoo and bool(self.configuration.records[PATTERN_KIND].runs_ms)
-        if test.role != WHOLE_ZOO or not self.options.whole_zoo:
-            return False
-        return self.configuration.is_measured or "hardware" in test.item.fixturenames  # type: ignore[attr-defined]
+        is_judged = test.role == INPUTS or (test.role == WHOLE_ZOO and self.configuration.is_measured)
+        return is_judged and self.options.whole_zoo
 
-    def boards(self) -> Tuple[str, ...]:
+    def boards(self) -> Sequence[str]:
         """Returns the boards whose inputs are held against their goldens: all, whatever the session's own is."""
-        return tuple(sorted({*boards_with_goldens(self.configuration.root), self.options.target.hardware}))
+        return sorted({*boards_with_goldens(self.configuration.root), self.options.target.hardware})
 
     def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """Fails unless the estimate equals its golden term by term, and its error stays in the golden rating's band."""
@@ -93,7 +92,7 @@ class EveryConfiguration(Replay):
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Whole configurations, and the inputs of the boards."""
-        kept = [test for test in tests if not test.is_ours or test.role == EVERY or "hardware" in _fixtures(test)]
+        kept = [test for test in tests if not test.is_ours or test.role in (EVERY, INPUTS)]
         for test in kept:
             configuration = _parameter(test, "configuration")
             if isinstance(configuration, Configuration):
@@ -126,10 +125,6 @@ class EveryConfiguration(Replay):
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         return {label: label in self._kept.get(hardware, []) for label in labels_of(self.configuration.root, hardware)}
-
-
-def _fixtures(test: Test) -> Sequence[str]:
-    return getattr(test.item, "fixturenames", ())
 
 
 def _parameter(test: Test, name: str) -> object:

@@ -20,10 +20,12 @@ WHOLE_ZOO = "whole_zoo"
 BASELINE = "against_baseline"
 CALIBRATES = "calibrates"
 EVERY = "every_configuration"
+INPUTS = "inputs"
 MARKERS: Dict[str, str] = {
     WHOLE_ZOO: "judges all models at once; left out when options select some",
     BASELINE: "judges all models of a live session together; left out where few have a baseline",
     CALIBRATES: "writes a profile; runs alone, and only with --calibrate",
+    INPUTS: "holds what a board's goldens were made from against its profile; left out when options select models",
     EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
 }
 """What a test that is not about one subject is for."""
@@ -65,7 +67,11 @@ class Session:
         return [test for test in tests if not test.is_ours]
 
     def configurations(self) -> Sequence[Configuration]:
-        """Returns what a test with a `configuration` is given, one at a time."""
+        """Returns what a test of every configuration is given, one at a time."""
+        return ()
+
+    def boards(self) -> Sequence[str]:
+        """Returns what a test of inputs is given, one at a time."""
         return ()
 
     def start(self, tests: Sequence[Test]) -> None:
