@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import List, Mapping, Sequence
 
 import pytest
+from filelock import FileLock
+
+from estimator.records.record import FILE_NAME, PROVENANCE_KEYS, Measurements, write_measurements
 
 SMALL_MODELS = ("resnet18", "mobilenet_v2", "vgg11")
 CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
@@ -19,16 +22,30 @@ def pytest_configure():
 
     session.MOST_NOISE_PCT = {"cpu": 1e9}
 """
+_QUICK = ("-p", "no:hypothesispytest")
+"""Hypothesis takes a second or two of each run that knows its plugin."""
 _COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
 
 
 @pytest.fixture(scope="session")
 def repository_with_goldens(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy whose goldens are those of this very checkout: the tests judge the machinery, not the calibration."""
-    copy = tmp_path_factory.mktemp("repository")
-    _copy_repository(request.config.rootpath, copy)
+    """A copy whose goldens are those of this very checkout: the tests judge the machinery, not the calibration.
+
+    One for all workers of pytest-xdist: the first one makes it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    copy = (folder.parent if hasattr(request.config, "workerinput") else folder) / "repository-with-goldens"
+    with FileLock(copy.with_suffix(".lock")):
+        if not copy.exists():
+            _make_goldens(request.config.rootpath, copy.with_suffix(".made")).rename(copy)
+    return copy
+
+
+def _make_goldens(root: Path, copy: Path) -> Path:
+    copy.mkdir()
+    _copy_repository(root, copy)
     shutil.rmtree(copy / CONFIGURATION / "test_models", ignore_errors=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--snapshot-update"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_QUICK, "--snapshot-update"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     subprocess.run(command, cwd=copy, check=True, stdout=subprocess.DEVNULL, env=environment)
     return copy
@@ -56,6 +73,7 @@ def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")
     monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
     monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads that wait for each other take the cores from other tests
     monkeypatch.delenv("CI", raising=False)
     suite.plug_in(ANY_NOISE)
     return Live(suite)
@@ -68,6 +86,14 @@ class Live:
         self.suite = suite
         self.folder = suite.path / "cache" / "golden-latency" / "local-cpu" / "default-fp32-b1"
 
+    def has_recorded(self, runs_ms: Mapping[str, Sequence[float]], **provenance: str) -> Path:
+        """Leaves these runs as the baseline, as if they had been recorded here."""
+        about = {**dict.fromkeys(PROVENANCE_KEYS, "made up"), **provenance}
+        path = self.folder / FILE_NAME
+        path.parent.mkdir(parents=True)
+        write_measurements(Measurements(path, about, {name: tuple(runs) for name, runs in runs_ms.items()}))
+        return path
+
     def run(self, *options: str) -> pytest.RunResult:
         """Runs pytest with just these options."""
         return self.suite.run(*options, models="")
@@ -76,11 +102,6 @@ class Live:
         """Measures models with tiny budgets."""
         tiny = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
         return self.suite.run(*tiny, *options, models=models)
-
-    def refit(self, *options: str) -> subprocess.CompletedProcess:
-        """Runs the calibration command on what was measured."""
-        command = [sys.executable, "-m", "estimator.calibration", "--hardware", "local-cpu", *options]
-        return subprocess.run(command, cwd=self.suite.path, capture_output=True, text=True)
 
 
 class Suite:
@@ -106,7 +127,7 @@ class Suite:
     def run(self, *options: str, models: str = ",".join(SMALL_MODELS)) -> pytest.RunResult:
         """Runs the small models, or those named; all of them for an empty text."""
         selection = ["--models", models] if models else []
-        return self._pytester.runpytest_subprocess(*self._plugins, *selection, *options)
+        return self._pytester.runpytest_subprocess(*_QUICK, *self._plugins, *selection, *options)
 
     def golden(self, model: str) -> Path:
         return self.folder / "test_models" / f"test_model[{model}].json"
