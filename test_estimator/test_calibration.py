@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from estimator.calibration import evidence as evidence_module
+from estimator.calibration.__main__ import main
 from estimator.calibration.evidence import load_evidence
 from estimator.calibration.fit import Fitter, indices
 from estimator.errors import CalibrationError, RecordError
@@ -33,23 +32,23 @@ def evidence(records):
 
 
 @pytest.fixture
-def copy(request, tmp_path):
-    for name in ("estimator", "golden"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(request.config.rootpath / name, tmp_path / name, ignore=ignored)
-    return tmp_path
+def refit(request, monkeypatch, capsys):
+    """Returns exit code and lines of errors of `python -m estimator.calibration` with these options."""
+    monkeypatch.chdir(request.config.rootpath)
+
+    def run(*options):
+        exit_code = main(options)
+        return exit_code, capsys.readouterr().err.splitlines()
+
+    return run
 
 
-def calibrate(folder, *options):
-    command = [sys.executable, "-m", "estimator.calibration", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
-def test_the_evidence_is_models_patterns_and_long_kernels(evidence):
+def test_the_evidence_is_models_patterns_and_long_kernels(records, evidence):
+    models, patterns = records
     groups = [item.group for item in evidence]
-    assert groups.count("model") == 22
-    assert groups.count("pattern") == 8
-    assert groups.count("convolution") + groups.count("product") == 82
+    assert groups.count("model") == len(models.runs_ms) == len(MODELS)
+    assert groups.count("pattern") == len(patterns.runs_ms) > 0
+    assert set(groups) == {"model", "pattern", "convolution", "product"}
     assert all(item.latency_us > 1000 for item in evidence if item.synchronised)
 
 
@@ -63,8 +62,9 @@ def test_a_product_in_fp16_is_priced_in_fp16(evidence):
 
 
 def test_a_family_is_left_out_whole(evidence):
-    assert sorted(i for family in FAMILIES for i in indices(evidence, family=family)) == list(range(22))
-    assert len(indices(evidence, family="VGG")) == 3
+    assert sorted(i for family in FAMILIES for i in indices(evidence, family=family)) == list(range(len(MODELS)))
+    names = [evidence[i].name for i in indices(evidence, family="VGG")]
+    assert names == [model.name for model in MODELS if model.family == "VGG"]
 
 
 def test_the_fit_finds_constants_that_made_the_evidence(evidence):
@@ -85,30 +85,32 @@ def test_without_recorded_models_there_is_nothing_to_calibrate_from(records):
         load_evidence("Jetson-Orin-AGX", empty, empty)
 
 
-def test_a_damaged_row_of_evidence_is_one_line(copy):
-    path = copy / "estimator/calibration/evidence/Jetson-Orin-AGX.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("[3, 64, 224, 3,", "[3, 64, 224,", 1), encoding="utf-8")
-    run = calibrate(copy, "--fit-only")
-    assert run.returncode == 4
-    assert "Jetson-Orin-AGX.toml" in run.stderr
-    assert len(run.stderr.splitlines()) == 1
+def test_a_damaged_row_of_evidence_is_one_line(refit, tmp_path, monkeypatch):
+    name = "Jetson-Orin-AGX.toml"
+    text = (evidence_module._FOLDER / name).read_text(encoding="utf-8")
+    assert "[3, 64, 224, 3," in text
+    (tmp_path / name).write_text(text.replace("[3, 64, 224, 3,", "[3, 64, 224,", 1), encoding="utf-8")
+    monkeypatch.setattr(evidence_module, "_FOLDER", tmp_path)
+    exit_code, errors = refit("--fit-only")
+    assert exit_code == 4
+    assert [name in line for line in errors] == [True]
 
 
-def test_a_refit_gives_the_profile_and_the_cross_validation_digit_for_digit(request):
-    run = calibrate(request.config.rootpath, "--check")
-    assert (run.returncode, run.stderr) == (0, "")
+def test_a_refit_gives_the_profile_and_the_cross_validation_digit_for_digit(refit):
+    assert refit("--check") == (0, [])
 
 
-def test_a_constant_that_no_refit_gives_is_found_and_mended(copy):
-    profile = copy / "estimator/hardware/Jetson-Orin-AGX.toml"
-    before = profile.read_text(encoding="utf-8")
+def test_a_constant_that_no_refit_gives_is_found_and_mended(refit, tmp_path, monkeypatch):
+    path = tmp_path / "Jetson-Orin-AGX.toml"
+    before = load_profile("Jetson-Orin-AGX").path.read_text(encoding="utf-8")
     pattern = r"(\[constants\.dispatch_kcycles\]\nvalue = )[0-9.]+"
-    profile.write_text(re.sub(pattern, r"\g<1>117.0", before), encoding="utf-8")
-    check = calibrate(copy, "--check", "--fit-only")
-    assert check.returncode == 1
-    assert "differs from what a refit gives" in check.stderr
-    assert calibrate(copy, "--fit-only").returncode == 0
-    assert profile.read_text(encoding="utf-8") == before
+    path.write_text(re.sub(pattern, r"\g<1>117.0", before), encoding="utf-8")
+    monkeypatch.setattr("estimator.hardware.boards.PROFILES", tmp_path)
+    exit_code, errors = refit("--check", "--fit-only")
+    assert exit_code == 1
+    assert ["differs from what a refit gives" in line for line in errors] == [True]
+    assert refit("--fit-only") == (0, [])
+    assert path.read_text(encoding="utf-8") == before
 
 
 def test_the_bars_of_held_out_models_are_met(request):

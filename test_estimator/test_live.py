@@ -5,6 +5,7 @@ import json
 import pytest
 
 from estimator.files import read_toml
+from estimator.measure.device.cpu import CpuReader
 
 MODEL = "mobilenet_v3_small"
 
@@ -64,14 +65,13 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
 
 
 def test_a_subset_however_selected_is_not_mixed_into_the_record_of_another_software(live):
-    live("--record", models=f"{MODEL},resnet18")
-    path = live.folder / "record-models.toml"
-    text = path.read_text(encoding="utf-8").replace("torch ", "torch 1.0 and not ")
-    path.write_text(text, encoding="utf-8")
-    tiny = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
-    run = live.run("test_models", *tiny, "--record", "-k", MODEL)
+    state = CpuReader().read()
+    here = {"board": state.name, "mode": state.power_mode or "default"}
+    path = live.has_recorded({MODEL: (10.0,), "resnet18": (40.0,)}, **here, software="torch 1.0")
+    text = path.read_text(encoding="utf-8")
+    run = live("--record", "-k", MODEL, models="")
     assert run.ret == pytest.ExitCode.TESTS_FAILED
-    run.stdout.fnmatch_lines(["  NOT RECORDED: --record of some models would mix records: software was *"])
+    run.stdout.fnmatch_lines(["  NOT RECORDED: --record of some models would mix records: software was 'torch 1.0', *"])
     assert path.read_text(encoding="utf-8") == text
 
 
@@ -91,15 +91,12 @@ def test_a_benchmark_can_be_compared_with_the_last_one(live):
     run.stdout.fnmatch_lines(["*0001_*"])
 
 
-SEVERAL = f"{MODEL},mobilenet_v2,mobilenet_v3_large,efficientnet_b0,resnet18"
+SEVERAL = (MODEL, "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "resnet18")
 
 
 def test_models_with_a_baseline_are_judged_together(live):
-    live("--record", "--runs", "2", models=SEVERAL)
-    path = live.folder / "record-models.toml"
-    lines = [f"{MODEL} = [1e-30, 1.1e-30]" if MODEL in line else line for line in path.read_text().splitlines()]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    run = live("--runs", "2", models=SEVERAL)
+    live.has_recorded({**dict.fromkeys(SEVERAL, (10.0, 11.0)), MODEL: (1e-30, 1.1e-30)})
+    run = live("--runs", "2", models=",".join(SEVERAL))
     run.stdout.fnmatch_lines(
         [
             "*_ test_baseline _*",

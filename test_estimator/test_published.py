@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from estimator.calibration.published import main
 
 HEADER = ",".join(
     "conv_type in_channels out_channels input_size kernel_size stride groups batch_size precision flops mean_ms".split()
@@ -20,21 +19,24 @@ MATMUL = "m,n,k,batch_size,precision,flops,mean_ms,std_ms\n2048,2048,2048,1,fp32
 
 
 @pytest.fixture
-def published(request, tmp_path):
+def published(tmp_path, capsys):
+    """Returns exit code, lines printed and lines of errors of the command on these tables."""
+
     def run(*texts, options=()):
         paths = [tmp_path / f"{index}.csv" for index in range(len(texts))]
         for path, text in zip(paths, texts):
             path.write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "estimator.calibration.published", *map(str, paths), *options]
-        return subprocess.run(command, cwd=request.config.rootpath, capture_output=True, text=True)
+        exit_code = main([*map(str, paths), *options])
+        printed = capsys.readouterr()
+        return exit_code, printed.out.splitlines(), printed.err.splitlines()
 
     return run
 
 
 def test_errors_are_told_by_class_and_precision(published):
-    run = published(CONV2D, MATMUL)
-    assert run.returncode == 0, run.stderr
-    rows = [line.split() for line in run.stdout.splitlines()[1:]]
+    exit_code, lines, errors = published(CONV2D, MATMUL)
+    assert (exit_code, errors) == (0, [])
+    rows = [line.split() for line in lines[1:]]
     assert [row[:2] for row in rows if "launch" not in row] == [
         ["fp32", "3x3"],
         ["fp32", "depthwise"],
@@ -42,16 +44,13 @@ def test_errors_are_told_by_class_and_precision(published):
         ["fp16", "3x3"],
     ]
     assert sum("launch" in row for row in rows) == 2
-    errors = [float(row[-6]) for row in rows if "launch" not in row]
-    assert all(0 <= error < 100 for error in errors)
+    assert all(0 <= float(row[-6]) < 100 for row in rows if "launch" not in row)
 
 
 def test_short_rows_are_left_out_unless_asked_for(published):
-    counts = [published(CONV2D, options=options).stdout for options in ((), ("--least-ms", "0.5"))]
-    assert [line.split()[3] for text in counts for line in text.splitlines() if line.startswith("fp32       3x3")] == [
-        "1",
-        "2",
-    ]
+    tables = [published(CONV2D, options=options)[1] for options in ((), ("--least-ms", "0.5"))]
+    rows = [line.split() for table in tables for line in table if line.startswith("fp32       3x3")]
+    assert [row[3] for row in rows] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,6 @@ def test_short_rows_are_left_out_unless_asked_for(published):
     ],
 )
 def test_a_damaged_table_is_one_line(published, text, reason):
-    run = published(text)
-    assert run.returncode == 4
-    assert run.stderr.endswith(f"{reason}\n")
-    assert len(run.stderr.splitlines()) == 1
+    exit_code, _, errors = published(text)
+    assert exit_code == 4
+    assert [line.endswith(reason) for line in errors] == [True]
