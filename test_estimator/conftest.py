@@ -11,6 +11,7 @@ import pytest
 
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
+from estimator.subjects._torchvision import declare_missing_operators
 
 SMALL_MODELS = ("resnet18", "mobilenet_v2", "vgg11")
 CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
@@ -23,6 +24,12 @@ def pytest_configure():
 _QUICK = ("-p", "no:hypothesispytest")
 """Hypothesis takes a second or two of each run that knows its plugin."""
 _COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
+
+
+def pytest_sessionstart() -> None:
+    """Imports torch, which cannot be imported twice, before `pytester` first notes what is imported."""
+    declare_missing_operators()
+    import torchvision  # noqa: F401
 
 
 @pytest.fixture

@@ -1,0 +1,139 @@
+"""CONTRIBUTING.md's recipes, each done in a copy of the repository with the commands of the text."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from estimator.hardware.boards import load_profile
+from estimator.hardware.reading import TEMPLATES, read_profile
+from estimator.lower import lower, registry
+from estimator.lower.registry import rule
+from estimator.lower.stream import stream_kernel
+from estimator.opstream import Op, TensorSpec
+from estimator.records.record import PROVENANCE_KEYS, Record, write_record
+from estimator.subjects.zoo import MODELS
+from test_estimator.test_suite_goldens import move_constant
+
+UPDATE_ALL = ("--every-configuration", "--snapshot-update")
+BOARD = "NVIDIA-GeForce-RTX-4090"
+
+
+@pytest.fixture
+def recipe(request):
+    """The commands of a recipe: the words behind `pytest` of each line."""
+    text = (request.config.rootpath / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sections = {part.split("\n")[0]: part for part in text.split("\n## ")}
+
+    def commands(title):
+        blocks = re.findall(r"```sh\n(.*?)```", sections[title], flags=re.DOTALL)
+        lines = [line for block in blocks for line in re.split(r"\n\s*| && ", block)]
+        return [tuple(line.split()[1:]) for line in lines if "pytest" in line]
+
+    return commands
+
+
+@pytest.fixture
+def home(suite):
+    """The copy with the goldens of the measured configuration and those of one other board, for the sake of time."""
+    for folder in (suite.path / "golden").iterdir():
+        if folder.is_dir() and folder.name not in ("Jetson-Orin-AGX", "NVIDIA-H100"):
+            shutil.rmtree(folder)
+    tables = suite.path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
+    text = tables.read_text(encoding="utf-8")
+    tables.write_text(text[: text.index("## 15W-fp32-b1")].rstrip() + "\n", encoding="utf-8")
+    return suite
+
+
+def is_green(run):
+    assert run.ret == pytest.ExitCode.OK
+    assert run.parseoutcomes().keys() <= {"passed", "deselected"}
+
+
+def test_a_model_is_one_line_and_one_update(home, recipe):
+    assert UPDATE_ALL in recipe("Add a model")
+    zoo = home.path / "estimator" / "subjects" / "zoo.py"
+    line = '    ZooModel("maxvit_t", "MaxViT"),\n'
+    text = zoo.read_text(encoding="utf-8")
+    assert line in text
+    zoo.write_text(text.replace(line, line + '    ZooModel("squeezenet1_1", "SqueezeNet"),\n'), encoding="utf-8")
+    is_green(home.run(*UPDATE_ALL, models=""))
+    run = home.run(models="")
+    is_green(run)
+    run.stdout.fnmatch_lines(
+        [
+            "    squeezenet1_1 * UNMEASURED *",
+            f"  Models EXCELLENT: *{len(MODELS)} of {len(MODELS)} * met",
+            "  Mean |error|: * met",
+        ]
+    )
+    row = next(line for line in (home.path / "golden/op-streams.md").read_text().splitlines() if "squeezenet" in line)
+    assert "| - |" in row  # every op has a rule
+
+
+def test_a_board_is_ten_lines_then_its_own_constants_then_a_record(home, recipe):
+    assert ("--hardware", "NAME", "--snapshot-update") in recipe("Add a board")
+    profile = home.path / "estimator" / "hardware" / f"{BOARD}.toml"
+    shutil.copy(TEMPLATES / "gpu.toml", profile)
+    is_green(home.run("--hardware", BOARD, "--snapshot-update", models=""))
+    is_green(home.run("--hardware", BOARD, models=""))
+    tables = home.path / "golden" / BOARD / "estimates.md"
+    assert "## default-fp32-b1" in tables.read_text(encoding="utf-8")
+
+    give_constants_of_its_own(profile)
+    record = home.path / "golden" / BOARD / "default-fp32-b1" / "record-models.toml"
+    record.parent.mkdir()
+    about = dict.fromkeys(PROVENANCE_KEYS, "made up")
+    write_record(Record(record, about, {model.name: (10.0, 10.1, 9.9) for model in MODELS}))
+    is_green(home.run("--hardware", BOARD, "--device", "recorded", "--snapshot-update", models=""))
+    is_green(home.run("--hardware", BOARD, "--device", "recorded", models=""))
+    assert "## default-fp32-b1" not in tables.read_text(encoding="utf-8")
+    golden = json.loads((record.parent / "test_models" / "test_model[vgg11].json").read_text(encoding="utf-8"))
+    assert golden["meas_ms"] == 10.0
+
+
+def give_constants_of_its_own(path):
+    """What a calibration does to a profile: constants instead of the name of another board."""
+    origin = load_profile().path.read_text(encoding="utf-8")
+    calibrated = origin[origin.index("\n[calibration]") :].replace('power_mode = "50W"', 'power_mode = "default"')
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index("\n[calibration]")] + calibrated, encoding="utf-8")
+    assert read_profile(path).transferred_from == ""
+
+
+def test_an_op_rule_is_one_decorated_function(monkeypatch, recipe):
+    assert any("test_estimator/test_rules.py" in command for command in recipe("Add an op rule"))
+    monkeypatch.setattr(registry, "_RULES", dict(registry._RULES))
+    spec = TensorSpec((10,), "float32", 4)
+    op = Op("aten.made_up", (spec,), (), (spec,), is_view=False, in_place=False)
+    assert not lower([op])[0].has_rule
+
+    @rule("made_up")
+    def made_up(op, *_, **__):
+        return registry.Lowered(op, "reduction", 0, (stream_kernel(op),))
+
+    (lowered,) = lower([op])
+    assert (lowered.has_rule, lowered.host_kind, lowered.kernels[0].bytes) == (True, "reduction", 80)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "name"), [("Jetson-Orin-AGX", "tensor_core_product_efficiency"), ("Jetson-Orin-AGX", "view_kcycles")]
+)
+def test_one_percent_on_a_constant_turns_the_default_session_red_for_every_board(home, recipe, hardware, name):
+    assert recipe("Change a constant")[-1] == UPDATE_ALL
+    move_constant(home, name)
+    red = home.run("-k", "test_inputs", models="")
+    red.assert_outcomes(failed=2, deselected=red.parseoutcomes()["deselected"])
+    red.stdout.fnmatch_lines([f"  constant.{name}: * -> *", f"  constant.{name}: * -> *"])
+
+
+def test_a_fact_that_only_another_board_has_turns_the_default_session_red(home):
+    profile = home.path / "estimator" / "hardware" / "NVIDIA-H100.toml"
+    text = profile.read_text(encoding="utf-8")
+    clock = re.search(r"gpu_mhz = ([\d.]+)", text)
+    moved = f"gpu_mhz = {float(clock.group(1)) * 1.01!r}"
+    profile.write_text(text.replace(clock.group(0), moved, 1), encoding="utf-8")
+    red = home.run("-k", "test_inputs", models="")
+    red.assert_outcomes(passed=1, failed=1, deselected=red.parseoutcomes()["deselected"])
+    red.stdout.fnmatch_lines(["NVIDIA-H100: the goldens were made from other inputs", "  mode.default.gpu_mhz: * -> *"])
