@@ -1,3 +1,3 @@
-"""Glue: hands pytest the suite's hooks, and pytest's own plugin tester to the tests of the suite."""
+"""Glue: registers the suite's hooks, and pytest's own plugin tester for the tests of the suite."""
 
 pytest_plugins = ("estimator.suite.plugin", "pytester")

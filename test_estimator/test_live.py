@@ -65,9 +65,9 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
         [
             "*= VERDICT =*",
             "  This suite, since *:",
-            "    inputs and op streams are the same: it changed nothing",
+            "    op streams: the same, 1 of 1",
             "  The board and its software, since the record:",
-            "  So another latency is the doing of the board or its software.",
+            "  The same ops were measured: another latency is the doing of the board, its software or the protocol.",
         ]
     )
     slow.stdout.fnmatch_lines(["*Against the last run here: mean |difference| of medians * %, *, 1 models"])

@@ -21,7 +21,7 @@ SYNCHRONISED_CALL_US = "synchronised_call_us"
 _NUISANCE_PRIOR, _NUISANCE_SIGMA = 450.0, 0.15
 _DIGITS = 4
 _STARTS, _STEPS = 4, 200
-"""The tiles' minimum has kinks: the solver starts again from where it stopped, and may step to and fro at one."""
+"""The objective has kinks: restart from the last point, at most so many times, with so many steps each."""
 _SETTLED = 1e-3
 """A start that lowers the cost by less than this part of it has found nothing new."""
 

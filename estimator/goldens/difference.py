@@ -79,10 +79,15 @@ class Difference:
 
     @property
     def got_worse(self) -> bool:
-        """Whether the rating now is a worse one."""
-        order = list(BANDS_PCT)
-        before, now = self.ratings
-        return before in order and now in order and order.index(now) > order.index(before)
+        """Whether the rating now is a worse one, or there is none any more."""
+        before, now = map(_rank, self.ratings)
+        return before is not None and (now is None or now > before)
+
+    @property
+    def got_better(self) -> bool:
+        """Whether the rating now is a better one."""
+        before, now = map(_rank, self.ratings)
+        return before is not None and now is not None and now < before
 
     @property
     def band_pct(self) -> Optional[float]:
@@ -156,6 +161,11 @@ class Difference:
         terms = terms or [term for term in self.terms if term[0] in ("host_ms", "device_ms")]
         terms.sort(key=lambda term: -abs((term[2] or 0.0) - (term[1] or 0.0)))
         return [term_text(term) for term in terms[:_MOST_TERMS]]
+
+
+def _rank(rating: str) -> Optional[int]:
+    """0 for the best rating, None for none."""
+    return list(BANDS_PCT).index(rating) if rating in BANDS_PCT else None
 
 
 def term_text(term: Tuple[str, Any, Any]) -> str:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Tuple
 
+from ..errors import RecordError
 from ..hardware.boards import find_board
 from ..hardware.profile import Profile
 from ..target import calibrated_target
 from .files import estimates_path, golden_root, load_held_out_means_pct
-from .tables import INPUTS, Row, Table, read_document
+from .tables import INPUTS, REPAIR, Row, Table, read_document
 
+_NUMBERS = ("constant.", "fact.", "mode.")
 INPUT_TITLES: Row = ("Input", "Value", "Unit")
 CALIBRATION = "calibration."
 """What the name of an input begins with that says where the constants are from, and how sure they are."""
@@ -22,8 +24,20 @@ _UNITS = {"cpu_mhz": "MHz", "gpu_mhz": "MHz", "sms": "SMs", "bandwidth_gb_s": "G
 
 
 def golden_inputs(root: Path, hardware: str) -> Table:
-    """Returns what the goldens of a board were made from; no rows where they do not say it."""
-    return read_document(estimates_path(root, hardware)).sections.get(INPUTS, Table(INPUT_TITLES, {}))
+    """Returns what the goldens of a board were made from, no rows where they do not say it; RecordError if damaged."""
+    path = estimates_path(root, hardware)
+    table = read_document(path).sections.get(INPUTS, Table(INPUT_TITLES, {}))
+    for name, row in table.rows.items():
+        if name.startswith(_NUMBERS):
+            _check_number(f"{path}: section {INPUTS}, row {name}", row[1])
+    return table
+
+
+def _check_number(where: str, text: str) -> None:
+    try:
+        float(text)
+    except ValueError:
+        raise RecordError(f"{where}: must be a number, got {text!r}; {REPAIR}") from None
 
 
 def inputs_now(root: Path, hardware: str) -> Table:

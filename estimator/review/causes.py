@@ -29,7 +29,7 @@ Inputs = Mapping[str, Table]
 def changed_inputs(before: Inputs, now: Inputs) -> List[InputChange]:
     """Returns the inputs that differ on boards of both sides, one for all boards on which it changed alike."""
     boards: Dict[Tuple[str, str, Optional[str], Optional[str]], List[str]] = {}
-    for hardware in (name for name in before if name in now):
+    for hardware in (name for name in before if name in now and before[name].rows and now[name].rows):
         old, new = before[hardware].rows, now[hardware].rows
         for name in dict.fromkeys([*old, *new]):
             if old.get(name) != new.get(name):
@@ -50,6 +50,7 @@ class Priced:
     before: Target
     now: Target
     same_uncertainty: bool
+    knows_inputs: bool
 
 
 def priced_differences(
@@ -72,7 +73,8 @@ def _priced(difference: Difference, before: Inputs, now: Inputs) -> Priced:
     target = parse_label(board, board.profile(), difference.label)
     tables = [inputs.get(difference.hardware) for inputs in (before, now)]
     same = len({tuple(row for row in _rows(table) if row[0].startswith(CALIBRATION)) for table in tables}) == 1
-    return Priced(difference, _at(target, tables[0]), _at(target, tables[1]), same)
+    knows = all(table is not None and table.rows for table in tables)
+    return Priced(difference, _at(target, tables[0]), _at(target, tables[1]), same, knows)
 
 
 def find_causes(
@@ -142,13 +144,15 @@ def _record_causes(differences: Sequence[Difference]) -> Iterator[Cause]:
 
 
 def _code_causes(priced: Sequence[Priced]) -> Iterator[Cause]:
-    found: Dict[Place, float] = {}
+    found: Dict[bool, Dict[Place, float]] = {True: {}, False: {}}
     for item in priced:
         difference = item.difference
         if difference.before and difference.now and not difference.another_stream and _code_moved(item):
-            found[difference.place] = _code_share_pct(item)
-    if found:
-        yield Cause("code", "the code", found)
+            found[item.knows_inputs][difference.place] = _code_share_pct(item)
+    if found[True]:
+        yield Cause("code", "the code", found[True])
+    if found[False]:
+        yield Cause("unknown", "not known: one side keeps no inputs", found[False])
 
 
 def _code_moved(item: Priced) -> bool:

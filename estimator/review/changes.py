@@ -63,7 +63,7 @@ def _six_digits(text: Optional[str]) -> str:
 class Cause:
     """One thing that changed, and by how many percent it alone moved each estimate.
 
-    `kind` is "input", "op stream", "record" or "code".
+    `kind` is "input", "op stream", "record", "code", or "unknown" where one side keeps no inputs.
     """
 
     kind: str
@@ -95,8 +95,9 @@ class Review:
     """Everything that two sides differ in.
 
     `differences` are the subjects whose golden is not the same on both sides, `unchanged` counts the others, `unjudged`
-    the configurations without a measurement. `errors_pct` are those of all measured subjects before and now by place,
-    `software` the provenance of records by (board, configuration, key). `notices` say what the review cannot see.
+    the configurations without a measurement, `other_files` what changed beside the goldens. `errors_pct` are those of
+    all measured models before and now by place, `provenance` what records say otherwise: where, key, before, now.
+    `notices` say what the review cannot see.
     """
 
     base: str
@@ -110,12 +111,14 @@ class Review:
     cross_validations: Tuple[Mapping[str, CrossValidation], Mapping[str, CrossValidation]] = ({}, {})
     records: Tuple[RecordChange, ...] = ()
     provenance: Tuple[Tuple[str, str, str, str], ...] = ()
+    other_files: Tuple[str, ...] = ()
     notices: Tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing changed."""
-        return not (self.inputs or self.differences or self.records or self.provenance or self._held_out_moved)
+        found = (self.inputs, self.differences, self.records, self.provenance, self.other_files)
+        return not (any(found) or self._held_out_moved)
 
     @property
     def _held_out_moved(self) -> bool:

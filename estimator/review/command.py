@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from ..errors import UsageError
-from ..goldens.files import UPDATE_ALL
+from ..goldens.files import IN_SAMPLE, UPDATE_ALL
 from ..goldens.inputs import inputs_now
 from ..hardware.boards import known_hardware
 from .causes import changed_inputs
 from .changes import Review
 from .compare import review
 from .formats import FORMATS
-from .sides import Side, merge_base, side_of
+from .page import rises
+from .sides import Side, merge_base, side_of, top_folder
 
 HELP = "what moved between two sets of goldens, and why"
 
@@ -28,10 +29,8 @@ def _rating(found: Review) -> bool:
 
 def _held_out(found: Review) -> bool:
     before, now = found.cross_validations
-    pairs = ((before[name].mean_pct, means.mean_pct) for name, means in now.items() if name in before)
-    return any(
-        means[kind] > old.get(kind, means[kind]) for old, means in pairs for kind in means if kind != "in_sample"
-    )
+    pairs = ((before[name].mean_pct, found.mean_pct) for name, found in now.items() if name in before)
+    return any(rises(old, new, kind) for old, new in pairs for kind in new if kind != IN_SAMPLE)
 
 
 FAILURES: Mapping[str, Callable[[Review], bool]] = {
@@ -59,18 +58,25 @@ def run(arguments: argparse.Namespace) -> int:
     _check("--format", arguments.format, FORMATS)
     if arguments.fail_on is not None:
         _check("--fail-on", arguments.fail_on, FAILURES)
-    with _sides(Path.cwd(), arguments.base, arguments.head) as (before, now):
+    names = arguments.base, arguments.head
+    root = top_folder(Path.cwd()) if any(map(_needs_git, names)) else Path.cwd()
+    with _sides(root, *names) as (before, now):
         found = review(before, now)
     if arguments.head is None:
-        found = replace(found, notices=(*found.notices, *_stale(now)))
+        found = replace(found, notices=(*found.notices, *_stale(root, now)))
     sys.stdout.buffer.write(FORMATS[arguments.format](found).encode("utf-8"))
     return int(arguments.fail_on is not None and FAILURES[arguments.fail_on](found))
 
 
-def _stale(now: Side) -> Iterator[str]:
+def _needs_git(name: Optional[str]) -> bool:
+    """A folder does not."""
+    return name is None or not Path(name).is_dir()
+
+
+def _stale(root: Path, now: Side) -> Iterator[str]:
     """Yields a notice where the working tree's goldens were made from other inputs than its profiles have."""
     boards = [hardware for hardware in now.inputs if hardware in known_hardware()]
-    at_hand = {hardware: inputs_now(Path.cwd(), hardware) for hardware in boards}
+    at_hand = {hardware: inputs_now(root, hardware) for hardware in boards}
     names = [change.short_name for change in changed_inputs(now.inputs, at_hand)]
     if names:
         yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {UPDATE_ALL}"

@@ -16,7 +16,7 @@ from .causes import Inputs, changed_inputs, find_causes, of_another_code, priced
 from .changes import Place, RecordChange, Review
 from .sides import Side, changed_files
 
-_OLD_LAYOUT = "{}: its goldens say no inputs, as those before the tables did; causes cannot be told"
+_OLD_LAYOUT = "{}: its goldens keep no inputs, as those before the tables; causes cannot be told"
 
 
 def review(before: Side, now: Side) -> Review:
@@ -38,6 +38,7 @@ def review(before: Side, now: Side) -> Review:
         (before.cross_validations, now.cross_validations),
         tuple(_record_changes(before, now)),
         tuple(_provenance_changes(before, now)),
+        tuple(name for name in changed_files(before, now) if not _is_read(name)),
         (*_notices(before, now), *notices, *of_another_code(priced)),
     )
 
@@ -51,15 +52,15 @@ def review_differences(
     """
     changes = changed_inputs(*inputs)
     priced, notices = priced_differences([d for d in differences if d.before and d.now], *inputs)
-    found = {d.place: d.now["error_pct"] for d in differences if d.place in errors_pct and d.now.get("error_pct")}
+    found = {d.place: d.now["error_pct"] for d in differences if d.now.get("error_pct") is not None}
     return Review(
         "golden",
         "now",
         tuple(changes),
         tuple(differences),
         tuple(find_causes(differences, changes, priced)),
-        total - len(differences),
-        errors_pct=(errors_pct, {**errors_pct, **found}),
+        total - sum(bool(d.before) for d in differences),
+        errors_pct=(errors_pct, {place: found.get(place, error_pct) for place, error_pct in errors_pct.items()}),
         notices=tuple(notices),
     )
 
@@ -130,13 +131,10 @@ def _about(record: Optional[Record]) -> Mapping[str, str]:
 
 def _notices(before: Side, now: Side) -> Iterator[str]:
     yield from (_OLD_LAYOUT.format(side.name) for side in (before, now) if not side.inputs)
-    unread = [name for name in changed_files(before, now) if not _is_read(name)]
-    if unread:
-        yield f"changed, and in none of the figures above: {', '.join(unread)}"
 
 
 def _is_read(name: str) -> bool:
     """Whether the review reads the file, or the file repeats what another says."""
     path = Path(name)
     read = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem, *(Path(kind.record).stem for kind in KINDS))
-    return path.suffix == ".json" or path.stem in read
+    return path.parent.name in (kind.folder for kind in KINDS) or path.stem in read

@@ -103,6 +103,7 @@ def data(review: Review) -> Dict[str, Any]:
         "records": [asdict(change) for change in review.records],
         "provenance": [dict(zip(("where", "key", "before", "now"), row)) for row in review.provenance],
         "not_judged": list(review.unjudged),
+        "other_files": list(review.other_files),
         "notices": list(review.notices),
     }
 

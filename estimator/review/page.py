@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..goldens.difference import Difference
 from .changes import LEAST_PCT, Cause, CrossValidation, InputChange, Place, RecordChange, Review
@@ -51,10 +51,15 @@ def headline(review: Review) -> Iterator[str]:
 def _overfitting(review: Review) -> Iterator[str]:
     for name, before, now in _validated_on_both(review):
         held_out = [kind for kind in now.mean_pct if kind != "in_sample"]
-        rising = [kind for kind in held_out if now.mean_pct[kind] > before.mean_pct.get(kind, now.mean_pct[kind])]
-        if rising and now.mean_pct["in_sample"] < before.mean_pct["in_sample"]:
+        rising = [kind for kind in held_out if rises(before.mean_pct, now.mean_pct, kind)]
+        if rising and rises(now.mean_pct, before.mean_pct, "in_sample"):
             figures = ", ".join(_rise(kind, before, now) for kind in ("in_sample", *rising))
             yield f"OVER-FITTING on {name}: the in-sample error falls while the held-out error rises ({figures})"
+
+
+def rises(before: Mapping[str, float], now: Mapping[str, float], kind: str) -> bool:
+    """Whether an error in percent is higher now, to two digits."""
+    return kind in before and round(now[kind], 2) > round(before[kind], 2)
 
 
 def _rise(kind: str, before: CrossValidation, now: CrossValidation) -> str:
@@ -114,7 +119,7 @@ def _counts(review: Review) -> Section:
         "new": sum(not d.before for d in found),
         "vanished": sum(not d.now for d in found),
         "ratings worse": sum(d.got_worse for d in found),
-        "ratings better": sum(d.rating_changed and not d.got_worse for d in found),
+        "ratings better": sum(d.got_better for d in found),
         "configurations not judged": len(review.unjudged),
     }
     rows = () if review.is_empty else (tuple(str(number) for number in figures.values()),)
@@ -235,7 +240,8 @@ def _errors(review: Review) -> Section:
 def _golden_errors(review: Review) -> Iterator[Cells]:
     before, now = review.errors_pct
     for place in dict.fromkeys(place[:2] for place in now):
-        old, new = ([abs(e) for p, e in errors.items() if p[:2] == place] for errors in (before, now))
+        both = [p for p in now if p[:2] == place and p in before]
+        old, new = ([abs(errors[p]) for p in both] for errors in (before, now))
         if old and new:
             cells = (f"{fmean(errors):.2f} % ({max(errors):.1f})" for errors in (old, new))
             yield (" ".join(place), "models, as in the goldens", *cells, _trend(fmean(old), fmean(new)))
@@ -281,6 +287,8 @@ def _unseen(review: Review) -> Iterator[str]:
     if review.is_empty:
         return
     yield from review.notices
+    if review.other_files:
+        yield f"What these changed files say: {', '.join(review.other_files)}."
     if review.unjudged:
         yield f"Whether {_count(review.unjudged, 'configuration')} without a record got better or worse."
     yield "Whether a device still runs as its record says: that takes a live session."

@@ -14,14 +14,14 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from ..errors import UsageError
 from ..goldens.files import (
     OP_STREAMS,
-    estimates_path,
     golden_root,
     is_measured,
     labels_of,
     read_cross_validation,
     read_goldens,
 )
-from ..goldens.tables import INPUTS, Document, Table, read_document
+from ..goldens.inputs import golden_inputs
+from ..goldens.tables import Document, Table, read_document
 from ..records.kinds import KINDS
 from ..records.record import Record, load_record
 from .changes import CrossValidation, Place
@@ -74,8 +74,8 @@ def read_side(name: str, root: Path) -> Side:
 
 def _inputs(root: Path, boards: Any) -> Iterator[Tuple[str, Table]]:
     for board in boards:
-        table = read_document(estimates_path(root, board)).sections.get(INPUTS)
-        if table is not None:
+        table = golden_inputs(root, board)
+        if table.rows:
             yield board, table
 
 
@@ -133,6 +133,11 @@ def merge_base(root: Path) -> str:
         with contextlib.suppress(UsageError):
             return _git(root, "merge-base", branch, "HEAD")
     raise UsageError(f"there is no branch to compare with (looked for {', '.join(MAIN_BRANCHES)}): name BASE")
+
+
+def top_folder(folder: Path) -> Path:
+    """Returns the top of the git repository around a folder; UsageError with git's reason where there is none."""
+    return Path(_git(folder, "rev-parse", "--show-toplevel"))
 
 
 def changed_files(before: Side, now: Side) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:

@@ -34,7 +34,7 @@ def _result_free_inputs(review: Review) -> Iterator[str]:
 
 
 def input_text(change: InputChange) -> str:
-    """Returns "dispatch_kcycles 116.1 -> 117.3 kcycle of the CPU per op (+1.0 %), 8 boards"."""
+    """Returns "dispatch_kcycles 116.1 -> 117.3 kcycle of the CPU per op (+1.0 %), 7 boards"."""
     text = f"{change.short_name} {' -> '.join(change.texts)} {change.unit}"
     by = f" ({percent(change.change_pct)})" if change.change_pct is not None else ""
     boards = change.boards[0] if len(change.boards) == 1 else f"{len(change.boards)} boards"
@@ -42,7 +42,9 @@ def input_text(change: InputChange) -> str:
 
 
 def _alone(cause: Optional[Cause]) -> str:
-    return f": {alone_text(cause)}" if cause is not None else ""
+    if cause is None or cause.shares_pct:
+        return f": {alone_text(cause)}" if cause is not None else ""
+    return ": moves none of the estimates that were judged"
 
 
 def _other_causes(causes: Sequence[Cause]) -> Iterator[str]:
@@ -66,7 +68,8 @@ def _names(places: Mapping[Place, float]) -> str:
 
 
 def _effects(review: Review) -> Iterator[str]:
-    yield f"{moved_text(review)}{_ratings(review)}"
+    judged = review.unchanged + len(review.differences)
+    yield f"{moved_text(review)}{_ratings(review)}" if judged else "no estimate was judged in this session"
     missing = [d.name for d in review.differences if not d.before]
     if missing:
         yield f"no golden yet: {', '.join(missing[:_MOST_NAMES])}{' ...' if len(missing) > _MOST_NAMES else ''}"

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ..subjects.all import Subject
 
 
+UNFINISHED = "unfinished"
+"""The outcome of a test whose process died in it."""
+
+
 class ResultCollector:
     """Gathers rows and outcomes from test reports, which pytest-xdist brings from every worker to one process."""
 
@@ -30,7 +34,8 @@ class ResultCollector:
             return
         if "est_ms" in properties:
             self._rows[str(model)] = _row(str(model), properties)
-        if self._outcomes.get(str(model)) in (None, "passed"):
+        before = self._outcomes.setdefault(str(model), UNFINISHED)
+        if before in (UNFINISHED, "passed") and (report.when == "call" or report.outcome != "passed"):
             self._outcomes[str(model)] = report.outcome
 
     def rows(self) -> List[Comparison]:

@@ -7,10 +7,15 @@ from typing import Any, Generator, List, Tuple
 
 import pytest
 
+from ..errors import GoldenLatencyError
 from ..goldens.difference import Difference
-from .problem import DIFFERENCE, SUMMARY
+from ..records.kinds import KINDS
+from ..subjects.all import subject_names
+from .problem import CONFIGURATION, DIFFERENCE, SUMMARY
 from .session import Session
 
+JUDGED = (*(kind.parameter for kind in KINDS), CONFIGURATION)
+"""The user properties with the names of what a test has judged."""
 MOST_IN_FULL = 3
 """Up to so many failures have their message in full; of more, each has its line, and -v shows the messages."""
 
@@ -18,20 +23,29 @@ MOST_IN_FULL = 3
 class Failures:
     """Gathers what failed tests carry, from whichever process they ran in, and says it at the end."""
 
-    def __init__(self, session: Session, verbose: bool) -> None:
+    def __init__(self, session: Session, config: pytest.Config) -> None:
         self._session = session
-        self._verbose = verbose
+        self._verbose = config.option.verbose > 0
+        self._config = config
         self._reports: List[pytest.TestReport] = []
+        self._judged: List[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keeps the reports of tests that failed with a line of their own."""
+        """Keeps what was judged, and the reports of tests that failed with a line of their own."""
+        if report.when == "call":
+            self._judged += [name for key in JUDGED for name in _properties(report, key)]
         if report.when == "call" and report.failed and _properties(report, SUMMARY):
             self._reports.append(report)
 
     @property
     def in_short(self) -> bool:
         """Whether each failure has its line alone."""
-        return not self._verbose and len(self._reports) > MOST_IN_FULL
+        return not self._verbose and self._has_lines() and len(self._reports) > MOST_IN_FULL
+
+    def _has_lines(self) -> bool:
+        """Whether pytest's options ask for a line for each failed test."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        return reporter is not None and bool(reporter.hasopt("f"))
 
     @property
     def differences(self) -> List[Difference]:
@@ -58,19 +72,26 @@ class Failures:
         """Takes the failures out of what pytest has left to print."""
         stats = terminalreporter.stats
         if self._reports:
-            stats["failed"] = [report for report in stats["failed"] if report not in self._reports]
+            stats["failed"] = [report for report in stats.get("failed", []) if report not in self._reports]
 
     def _print(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if terminalreporter.hasopt("f"):
+        if self._has_lines():
             terminalreporter.write_sep("=", "short test summary info")
-            for report in self._reports:
+            for report in sorted(self._reports, key=_in_order_of_the_tables):
                 terminalreporter.write("FAILED", red=True)
                 terminalreporter.write_line(f" {report.nodeid} - {_properties(report, SUMMARY)[0]}")
-        lines = list(self._session.verdict(self.differences))
+        lines = self._verdict()
         if lines:
             terminalreporter.write_sep("=", "VERDICT")
             for line in lines:
                 terminalreporter.write_line(line)
+
+    def _verdict(self) -> List[str]:
+        """What is damaged must not take the rest of the summary with it."""
+        try:
+            return list(self._session.verdict(self.differences, self._judged))
+        except GoldenLatencyError as error:
+            return [f"  cannot be told: {error}"]
 
 
 class BeforeShortSummary:
@@ -83,6 +104,13 @@ class BeforeShortSummary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Called after pytest's messages of failures, and before its short summary."""
         self._failures.hide(terminalreporter)
+
+
+def _in_order_of_the_tables(report: pytest.TestReport) -> Tuple[str, int]:
+    """Workers report in another order each time."""
+    order = subject_names()
+    names = [name for kind in KINDS for name in _properties(report, kind.parameter)]
+    return report.nodeid.split("::")[0], order.index(names[0]) if names and names[0] in order else len(order)
 
 
 def _properties(report: pytest.TestReport, name: str) -> Tuple[str, ...]:

@@ -189,13 +189,18 @@ def inputs_problem(
     if all(is_same) or (updating and not stale):
         return None
     changes = changed_inputs(before, now)
-    lines = [f"  {input_text(change)}" for change in changes] or ["  only the text differs"]
+    lines = [f"  {input_text(change)}" for change in changes]
+    lines += [f"  {board} has no goldens yet: pytest --hardware {board} --snapshot-update" for board in _new(before)]
     lines += [*stale, *([f"  to rewrite them all: {UPDATE_ALL}"] if stale else [])]
-    return Problem(f"the goldens were made from other inputs: {_names(changes)}", tuple(lines))
+    return Problem(f"the goldens were made from other inputs: {_names(changes, _new(before))}", tuple(lines))
 
 
-def _names(changes: Sequence[InputChange]) -> str:
-    names = [change.short_name for change in changes]
+def _new(inputs: Mapping[str, Table]) -> List[str]:
+    return [hardware for hardware, table in inputs.items() if not table.rows]
+
+
+def _names(changes: Sequence[InputChange], new_boards: Sequence[str]) -> str:
+    names = [*(change.short_name for change in changes), *(f"{board} is new" for board in new_boards)]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more if names else "their text differs"
 

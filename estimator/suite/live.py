@@ -15,12 +15,13 @@ from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.verdict import judge
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from .configuration import kind_of
+from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens
 from .live_report import LiveResult, band_problem, common_problem, cost_line, extra_info, live_lines, verdict_problem
 from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .problem import Problem, fail_with
-from .replay import estimated, golden_verdict_lines
+from .replay import estimated
 from .session import BASELINE, Test
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Live(Measuring):
     def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """Fails with what is wrong with the estimate, its band, or the latency since the baseline.
 
-        While recording, the old baseline and the golden that goes with it are only spoken of, not asserted.
+        While recording, the old baseline and the golden that goes with it are reported, not asserted.
         """
         __tracebackhide__ = True
         if subject.name not in self._outcomes:
@@ -219,11 +220,13 @@ class Live(Measuring):
         if self._recorded_line:
             yield f"  {self._recorded_line}"
 
-    def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
+    def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields what changed in the goldens' inputs, then whether the suite or the device changed since the record."""
         configuration = self.configuration
         if differences:
-            yield from golden_verdict_lines(configuration.root, [configuration], differences, f"{self._command} -v")
+            goldens = goldens_of(configuration, judged)
+            models = model_names([configuration])
+            yield from golden_verdict_lines(configuration.root, goldens, models, differences, self._command)
         if self._results:
             names = [result.measured.model for result in self._results]
             now = provenance(self.measuring, configuration.root)

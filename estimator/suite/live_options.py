@@ -12,6 +12,7 @@ from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
 from ..measure.plan import Plan
 from ..measure.protocol import make_protocol
+from .options import is_updating
 
 _RUNS = {"cuda": 3, "cpu": 1}
 
@@ -104,8 +105,7 @@ def _refuse_replayed(config: pytest.Config, choice: Choice, board: Board) -> Non
 
 
 def _refuse_together(config: pytest.Config) -> None:
-    updates = ("update_snapshots", "update_new_snapshots_only")
-    if any(config.getoption(name, default=False) for name in updates):
+    if is_updating(config):
         raise UsageError(
             "--snapshot-update cannot be combined with a live device: goldens hold records; "
             "--record first, then --device recorded --snapshot-update"

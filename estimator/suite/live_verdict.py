@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, Sequence, Tuple
 
 from ..errors import UsageError
 from ..goldens.content import STREAM_TITLES
@@ -18,7 +19,7 @@ from ..review.verdict import input_text
 from ..subjects.all import find_subject, op_stream
 from ..target import Target
 
-COMPARED = ("board", "mode", "software", "clocks", "threads", "switches", "variables")
+COMPARED = ("board", "mode", "software", "protocol", "clocks", "threads", "switches", "variables")
 """What a record says that a latency depends on."""
 
 
@@ -29,46 +30,71 @@ def live_verdict_lines(
 
     `now` is the provenance that a record made now would have, `names` the models that were measured.
     """
-    since, changes = _suite_changes(root, target, record, names)
+    since, streams, inputs = _suite_changes(root, target, record, names)
     yield f"  This suite, since {since}:"
-    yield from (f"    {line}" for line in changes or ["inputs and op streams are the same: it changed nothing"])
+    yield from (f"    {line}" for line in (*streams.lines, *inputs))
     yield "  The board and its software, since the record:"
     if not record.runs_ms:
         yield "    there is no record to compare with"
         return
-    differing = [
-        key for key in COMPARED if key in now and key in record.provenance and now[key] != record.provenance[key]
-    ]
-    yield from (f"    {key}: {record.provenance[key]} -> {now[key]}" for key in differing)
-    unknown = [key for key in COMPARED if key in now and key not in record.provenance]
+    yield from (f"    {line}" for line in _device_lines(record.provenance, now))
+    if streams.same:
+        yield "  The same ops were measured: another latency is the doing of the board, its software or the protocol."
+
+
+def _device_lines(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    differing = [key for key in COMPARED if key in now and then.get(key, now[key]) != now[key]]
+    yield from (f"{key}: {then[key]} -> {now[key]}" for key in differing)
+    unknown = [key for key in COMPARED if key in now and key not in then]
     if unknown:
-        yield f"    the record does not say: {', '.join(unknown)}"
+        yield f"the record does not say: {', '.join(unknown)}"
     if not differing:
-        yield f"    {'nothing else' if unknown else 'nothing'} that the record says is different"
-    if not changes:
-        yield "  So another latency is the doing of the board or its software."
+        yield "nothing that the record says is different"
 
 
-def _suite_changes(root: Path, target: Target, record: Record, names: Sequence[str]) -> Tuple[str, List[str]]:
+@dataclass(frozen=True)
+class _Streams:
+    """What is said of the op streams, and whether all are known to be the same."""
+
+    lines: Tuple[str, ...]
+    same: bool
+
+
+def _suite_changes(
+    root: Path, target: Target, record: Record, names: Sequence[str]
+) -> Tuple[str, _Streams, Sequence[str]]:
     """Since the revision that made the record where git has it, else since the goldens were made."""
     revision = record.provenance.get("revision", "").split(" ")[0]
     try:
         with exported(root, revision or "no revision") as folder:
-            return f"the record's revision {revision[:12]}", list(_changes(root, folder, target, names))
+            since = f"the record's revision {revision[:12]}"
+            return since, _streams(folder, target, names), list(_inputs(root, folder, target))
     except UsageError:
-        return "the goldens were made", list(_changes(root, root, target, names))
+        return "the goldens were made", _streams(root, target, names), list(_inputs(root, root, target))
 
 
-def _changes(root: Path, before: Path, target: Target, names: Sequence[str]) -> Iterator[str]:
-    if target.board.has_goldens:
-        inputs = (
-            {target.hardware: golden_inputs(before, target.hardware)},
-            {target.hardware: inputs_now(root, target.hardware)},
-        )
-        yield from (f"{input_text(change)} (moves estimates, no latency)" for change in changed_inputs(*inputs))
-    for name, digests in _digests(before, target, names).items():
-        if digests[0] != digests[1]:
-            yield f"{name}: another op stream than then: another model, torch or torchvision is measured"
+def _inputs(root: Path, before: Path, target: Target) -> Iterator[str]:
+    """Yields the inputs that moved: they move estimates, and no latency."""
+    if not target.board.has_goldens:
+        return
+    name = target.hardware
+    golden = golden_inputs(before, name)
+    if not golden.rows:
+        yield "inputs: not known, for none were kept then"
+    for change in changed_inputs({name: golden}, {name: inputs_now(root, name)}):
+        if not change.is_result:
+            yield f"{input_text(change)} (moves estimates, no latency)"
+
+
+def _streams(before: Path, target: Target, names: Sequence[str]) -> _Streams:
+    digests = _digests(before, target, names)
+    others = [name for name, (then, now) in digests.items() if then != now]
+    if others:
+        text = "another model, or another torch or torchvision, is measured"
+        return _Streams(tuple(f"{name}: another op stream than then: {text}" for name in others), False)
+    if len(digests) < len(names):
+        return _Streams((f"op streams: known of {len(digests)} of {len(names)}, and the same",), False)
+    return _Streams((f"op streams: the same, {len(names)} of {len(names)}",), True)
 
 
 def _digests(before: Path, target: Target, names: Sequence[str]) -> Dict[str, Tuple[str, str]]:

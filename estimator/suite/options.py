@@ -76,6 +76,7 @@ class Options:
 def read_options(config: pytest.Config) -> Options:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
     _refuse_parallel_update(config)
+    _refuse_new_only(config)
     board = find_board(config.getoption("hardware"))
     return Options(
         target=_target(config, board),
@@ -134,8 +135,15 @@ def _output_path(path: Path) -> Path:
 
 def is_updating(config: pytest.Config) -> bool:
     """Whether goldens are to be rewritten."""
-    options = ("update_snapshots", "update_new_snapshots_only")
-    return any(config.getoption(option, default=False) for option in options)
+    return bool(config.getoption("update_snapshots", default=False))
+
+
+def _refuse_new_only(config: pytest.Config) -> None:
+    """A golden that differs, and is not rewritten, would pass."""
+    if config.getoption("update_new_snapshots_only", default=False):
+        raise UsageError(
+            "--snapshot-update-new-only is not supported: --snapshot-update with -k NAME writes one golden"
+        )
 
 
 def _refuse_parallel_update(config: pytest.Config) -> None:

@@ -66,7 +66,7 @@ def _session(config: pytest.Config, plan: Plan) -> Session:
 
 def _register_collectors(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        failures = Failures(config.stash[_SESSION], config.option.verbose > 0)
+        failures = Failures(config.stash[_SESSION], config)
         config.pluginmanager.register(failures, _FAILURES)
         config.pluginmanager.register(BeforeShortSummary(failures))
         for kind, subjects in ((MODEL_KIND, MODELS), (PATTERN_KIND, PATTERNS)):

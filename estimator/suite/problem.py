@@ -12,6 +12,8 @@ from ..goldens.difference import Difference
 
 SUMMARY = "summary"
 """The user property with the one line of a failed test."""
+CONFIGURATION = "configuration"
+"""The user property with the name of the whole configuration that a test judges."""
 DIFFERENCE = "golden_difference"
 """The user property with what differs from a golden, as JSON."""
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
 
 import pytest
 
 from ..errors import GoldenLatencyError
 from ..goldens.difference import Difference
-from ..goldens.files import UPDATE_ALL, boards_with_goldens, every_target, labels_of
-from ..goldens.inputs import golden_inputs, inputs_now
+from ..goldens.files import boards_with_goldens, every_target, labels_of
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
 from ..results import Result, validate
-from ..review.changes import Place
-from ..review.compare import review_differences
 from ..review.page import spread_text
-from ..review.verdict import verdict_lines
 from .configuration import Configuration, kind_of, load_configuration
+from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens, inputs_problem
-from .problem import Problem, fail_with
+from .problem import CONFIGURATION, Problem, fail_with
 from .session import EVERY, INPUTS, WHOLE_ZOO, Session, Test
 from .tables import mode_lines
 
@@ -31,9 +27,14 @@ if TYPE_CHECKING:
 class Replay(Session):
     """Estimates each subject of one configuration and holds it against record and golden."""
 
+    _rewrites_all = False
+
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Models as the options say; patterns where some are recorded, and no option selects models."""
-        return [test for test in tests if not test.is_ours or self._runs(test)]
+        kept = [test for test in tests if not test.is_ours or self._runs(test)]
+        names = {test.subject.name for test in kept if test.subject is not None}
+        self._rewrites_all = names >= {subject.name for subject in _subjects_of(self.configuration)}
+        return kept
 
     def _runs(self, test: Test) -> bool:
         if test.kind is MODEL_KIND:
@@ -83,19 +84,13 @@ class Replay(Session):
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         """Whether this session rewrites each of the board's configurations, when it updates."""
         target = self.options.target
-        return {target.label: self.options.whole_zoo} if hardware == target.hardware else {}
+        return {target.label: self._rewrites_all} if hardware == target.hardware else {}
 
-    def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
+    def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields which inputs, op streams or records changed, or that the code did, and what that did."""
-        return golden_verdict_lines(self.configuration.root, self._judged(), differences, self._look_closer)
-
-    @property
-    def _look_closer(self) -> str:
-        return f"{self.options.target.command} -v"
-
-    def _judged(self) -> Sequence[Configuration]:
-        """The configurations whose goldens this session has judged."""
-        return [self.configuration]
+        root, goldens = self.configuration.root, goldens_of(self.configuration, judged)
+        command = self.options.target.command
+        return golden_verdict_lines(root, goldens, model_names([self.configuration]), differences, command)
 
     def summary(self) -> Iterator[str]:
         """Yields the power modes side by side, where that was asked for."""
@@ -108,7 +103,8 @@ class EveryConfiguration(Replay):
 
     def __init__(self, config: pytest.Config, options: object, configuration: Configuration) -> None:
         super().__init__(config, options, configuration)  # type: ignore[arg-type]
-        self._all: Optional[Sequence[Configuration]] = None
+        root = configuration.root
+        self._all = [load_configuration(root, target) for target in every_target(root)]
         self._kept: Dict[str, List[str]] = {}
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
@@ -123,15 +119,13 @@ class EveryConfiguration(Replay):
 
     def configurations(self) -> Sequence[Configuration]:
         """Returns each configuration that has goldens."""
-        if self._all is None:
-            root = self.configuration.root
-            self._all = [load_configuration(root, target) for target in every_target(root)]
         return self._all
 
     def check_all(self, request: pytest.FixtureRequest) -> None:
         """Fails with all differences of one configuration."""
         __tracebackhide__ = True
         configuration: Configuration = request.node.callspec.params["configuration"]
+        request.node.user_properties.append((CONFIGURATION, configuration.name))
         goldens = _goldens(request, configuration, self.options.updating)
         try:
             found = [goldens.problem(s, estimated(s, configuration)) for s in _subjects_of(configuration)]
@@ -143,22 +137,15 @@ class EveryConfiguration(Replay):
         problems = [problem for problem in found if problem is not None]
         fail_with(request, [_of_all(configuration, problems), *problems] if problems else [])
 
-    @property
-    def _look_closer(self) -> str:
-        return "pytest --every-configuration -v"
-
-    def _judged(self) -> Sequence[Configuration]:
-        return self.configurations()
+    def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
+        """Yields the same over all configurations that were judged."""
+        found = [configuration for configuration in self._all if configuration.name in judged]
+        goldens = {place: golden for configuration in found for place, golden in goldens_of(configuration).items()}
+        command = "pytest --every-configuration"
+        return golden_verdict_lines(self.configuration.root, goldens, model_names(found), differences, command)
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         return {label: label in self._kept.get(hardware, []) for label in labels_of(self.configuration.root, hardware)}
-
-
-def _errors_pct(configuration: Configuration) -> Iterator[Tuple[Place, float]]:
-    """Yields the error of each model in the goldens, where it was measured."""
-    for name, golden in configuration.goldens[MODEL_KIND].items():
-        if golden.get("error_pct") is not None:
-            yield (configuration.target.hardware, configuration.target.label, name), golden["error_pct"]
 
 
 def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Problem:
@@ -166,20 +153,6 @@ def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Proble
     moved = [p.difference.change_pct or 0.0 for p in problems if p.difference is not None and p.difference.moved]
     by = f", estimates moved {len(moved)}, by{spread_text(moved)}" if moved else ""
     return Problem(f"{configuration.name}: goldens differ {len(problems)}{by}")
-
-
-def golden_verdict_lines(
-    root: Path, judged: Sequence[Configuration], differences: Sequence[Difference], look_closer: str
-) -> Iterator[str]:
-    """Yields the verdict over differences from the goldens of the judged configurations; nothing if all is the same."""
-    boards = dict.fromkeys([*boards_with_goldens(root), *(c.target.hardware for c in judged)])
-    before = {hardware: golden_inputs(root, hardware) for hardware in boards}
-    now = {hardware: inputs_now(root, hardware) for hardware in boards}
-    total = sum(len(goldens) for configuration in judged for goldens in configuration.goldens.values())
-    errors_pct = {place: error_pct for c in judged for place, error_pct in _errors_pct(c)}
-    found = review_differences(differences, (before, now), errors_pct, total)
-    if not found.is_empty:
-        yield from verdict_lines(found, UPDATE_ALL, f"{look_closer}, or once accepted: python -m estimator review")
 
 
 def _parameter(test: Test, name: str) -> object:

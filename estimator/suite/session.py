@@ -97,8 +97,11 @@ class Session:
         """Yields the lines below the tables."""
         return iter(())
 
-    def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
-        """Yields what changed and what that did, where tests failed; `differences` are those from goldens."""
+    def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
+        """Yields what changed and what that did, where tests failed; `differences` are those from goldens.
+
+        `judged` names the models, patterns and whole configurations whose tests ended.
+        """
         return iter(())
 
     def device_info(self) -> Dict[str, Any]:

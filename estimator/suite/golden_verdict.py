@@ -1,0 +1,51 @@
+"""The verdict over goldens that differ: what changed, what that did to what was judged, and how to accept it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
+
+from ..goldens.difference import Difference
+from ..goldens.files import UPDATE_ALL, boards_with_goldens
+from ..goldens.inputs import golden_inputs, inputs_now
+from ..records.kinds import MODEL_KIND
+from ..review.changes import Place
+from ..review.compare import review_differences
+from ..review.verdict import verdict_lines
+from .configuration import Configuration
+
+Goldens = Mapping[Place, Mapping[str, Any]]
+"""What goldens keep, by board, configuration and name."""
+
+
+def golden_verdict_lines(
+    root: Path, goldens: Goldens, models: Iterable[str], differences: Sequence[Difference], command: str
+) -> Iterator[str]:
+    """Yields the verdict over differences from the goldens that were judged; nothing where nothing changed.
+
+    `models` names those of the goldens that are models; `command` is the one that runs this session again.
+    """
+    before = {hardware: golden_inputs(root, hardware) for hardware in boards_with_goldens(root)}
+    now = {hardware: inputs_now(root, hardware) for hardware in before}
+    names = set(models)
+    errors_pct = {place: golden.get("error_pct") for place, golden in goldens.items() if place[-1] in names}
+    measured = {place: error_pct for place, error_pct in errors_pct.items() if error_pct is not None}
+    found = review_differences(differences, (before, now), measured, len(goldens))
+    if not found.is_empty:
+        is_new = bool(differences) and not any(difference.before for difference in differences)
+        accept = f"{command} --snapshot-update" if is_new else UPDATE_ALL
+        yield from verdict_lines(found, accept, f"{command} -v, or once accepted: python -m estimator review")
+
+
+def goldens_of(configuration: Configuration, judged: Optional[Sequence[str]] = None) -> Goldens:
+    """Returns the goldens of a configuration's models and patterns, of the judged ones where those are given."""
+    target = configuration.target
+    found = {name: golden for goldens in configuration.goldens.values() for name, golden in goldens.items()}
+    wanted = [name for name in found if judged is None or name in judged]
+    return {(target.hardware, target.label, name): found[name] for name in wanted}
+
+
+def model_names(configurations: Iterable[Configuration]) -> Iterator[str]:
+    """Yields the names of the models that have goldens."""
+    for configuration in configurations:
+        yield from configuration.goldens[MODEL_KIND]
