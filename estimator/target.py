@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Mapping, Optional
+from typing import TYPE_CHECKING, Mapping, Optional, Tuple
 
 from .errors import RecordError, UsageError
 from .hardware.boards import DEFAULT_HARDWARE, Board, find_board
@@ -52,13 +52,18 @@ def tensor_dtype(name: str) -> Optional[torch.dtype]:
 
 @dataclass(frozen=True)
 class Target:
-    """A board with its profile, one of its power modes, a precision and a batch."""
+    """A board with its profile, one of its power modes, a precision and a batch.
+
+    `other_software` names what the machine that is measured on has in another version than the host's constants were
+    fitted with; empty where the estimate is for no machine in particular.
+    """
 
     board: Board
     profile: Profile
     mode: PowerMode
     precision: Precision = PRECISIONS["fp32"]
     batch_size: int = 1
+    other_software: Tuple[str, ...] = ()
 
     @property
     def hardware(self) -> str:

@@ -93,7 +93,7 @@ def inputs_table(profile: Profile) -> Table:
 
 
 def _inputs(profile: Profile) -> Iterator[Tuple[str, str, str]]:
-    yield "calibration.constants_of", profile.transferred_from or profile.name, "board"
+    yield "calibration.constants_of", profile.constants_of, "board"
     yield "calibration.power_mode", profile.calibrated_mode, "mode"
     yield "calibration.held_out_spread", f"{profile.held_out_spread_pct!r}", "%"
     yield "calibration.covariance", _short_digest(repr(profile.covariance)), "digest"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Mapping, Tuple
 
-GPU_CONSTANTS: Tuple[str, ...] = (
+HOST_CONSTANTS: Tuple[str, ...] = (
     "dispatch_kcycles",
     "view_kcycles",
     "nested_dispatch_kcycles",
     "product_extra_kcycles",
     "norm_extra_kcycles",
+)
+"""Of a GPU's host; `--calibrate host` fits these alone."""
+GPU_CONSTANTS: Tuple[str, ...] = (
+    *HOST_CONSTANTS,
     "fp32_core_efficiency",
     "tensor_core_convolution_efficiency",
     "tensor_core_product_efficiency",

@@ -3,7 +3,8 @@
 On a CPU host and device are one: the time from a layer's call to its return is all it costs, if caches are as a model
 leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh.
 On a GPU a layer runs once after a synchronise (host plus device) and many times in a row (the slower of the two), so
-that neither is mistaken for the other.
+that neither is mistaken for the other. Where only its host is asked for, layers run in chains as on a CPU: a call
+returns when its kernels are issued.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 WAYS = {"cpu": ("in chain",), "cuda": ("alone", "queued")}
 """How each layer is timed, by device."""
+HOST_WAYS = WAYS["cpu"]
+"""How each is timed where the host alone is asked for."""
 QUEUE = 16
 """Calls in a row of a queued layer."""
 COPIES = 3
@@ -42,20 +45,31 @@ class ChainTimes:
     measuring_s: float
 
 
-def measure_chains(chains: Sequence[Chain], device: str, budget_s: float, report: Report) -> ChainTimes:
-    """Returns the times of all layers; `report` gets ("calibration", done, of) as the budget is used up."""
+def measure_chains(
+    chains: Sequence[Chain], device: str, budget_s: float, report: Report, host_alone: bool = False
+) -> ChainTimes:
+    """Returns the times of all layers; `report` gets ("calibration", done, of) as the budget is used up.
+
+    With `host_alone` they are those that the host needs for the calls, whatever the device does meanwhile.
+    """
     import torch
 
     with torch.no_grad():
-        return (_on_cuda if device == "cuda" else _on_cpu)(chains, budget_s, report)
+        if device == "cuda" and not host_alone:
+            return _on_cuda(chains, budget_s, report)
+        return _in_chains(chains, device, budget_s, report)
 
 
 BuiltBlock = Tuple[Any, List[List[Any]]]
 
 
-def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTimes:
-    """Passes over all chains until the budget is used: each chain runs once to warm up and once to be timed."""
-    built = [[build_block(block, "cpu") for block in chain] for chain in chains]
+def _in_chains(chains: Sequence[Chain], device: str, budget_s: float, report: Report) -> ChainTimes:
+    """Passes over all chains until the budget is used: each chain runs once to warm up and once to be timed.
+
+    A GPU is idle before each: no call waits for room in its queue.
+    """
+    wait = _waiting(device)
+    built = [[build_block(block, device) for block in chain] for chain in chains]
     samples_us: Dict[Tuple[int, int, int], List[float]] = {}
     passes_us: List[float] = []
     start_s = time.perf_counter()
@@ -63,9 +77,11 @@ def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTi
         passes_us.append(0.0)
         for index, chain in enumerate(built):
             run_chain(chain)
+            wait()
             for block, layer, us in run_chain(chain):
                 samples_us.setdefault((index, block, layer), []).append(us)
                 passes_us[-1] += us
+            wait()
         report("calibration", min(int(time.perf_counter() - start_s), int(budget_s)), int(budget_s))
     measuring_s = time.perf_counter() - start_s
     layers_us = tuple(
@@ -73,6 +89,12 @@ def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTi
         for c, chain in enumerate(chains)
     )
     return ChainTimes(layers_us, tuple(passes_us), measuring_s)
+
+
+def _waiting(device: str) -> Callable[[], None]:
+    import torch
+
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
 
 
 def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
