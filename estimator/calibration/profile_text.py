@@ -32,7 +32,14 @@ def profile_text(
         table[name] = value
     _set_constants(document, fitter.profile, fit)
     _set_calibration(document["calibration"], fitter, fit, software)
-    return str(tomlkit.dumps(document))
+    return _dumped(document)
+
+
+def _dumped(document: Any) -> str:
+    """A blank line before each table; tomlkit loses that behind a table which was replaced."""
+    import tomlkit
+
+    return re.sub(r"^([^#\n].*)\n(?=\[)", r"\1\n\n", tomlkit.dumps(document), flags=re.MULTILINE)
 
 
 def _set_constants(document: Any, profile: Profile, fit: Fit) -> None:
@@ -102,7 +109,7 @@ def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> s
     calibration["covariance"] = tomlkit.item([list(row) for row in whole.covariance]).multiline(True)
     _set_table(calibration, "host", about)
     _say_whose(document["constants"], profile, fit)
-    return str(tomlkit.dumps(document))
+    return _dumped(document)
 
 
 def _with_device(profile: Profile, fit: Fit) -> Fit:
