@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import math
 import random
-import statistics
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from estimator.calibration.from_microbenchmarks import calibrate
-from estimator.calibration.host import calibrate_host, host_design, host_times
-from estimator.calibration.microbenchmarks import Microbenchmarks, timed_blocks
+from estimator.calibration.host import calibrate_host, host_design, taken_together
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.gpu import device_us, host_us, rates_of
 from estimator.hardware.boards import load_profile
@@ -21,7 +19,7 @@ from estimator.hardware.quantities import GPU_CONSTANTS, HOST_CONSTANTS
 from estimator.hardware.reading import read_profile
 from estimator.hardware.software import software_in
 from estimator.measure import layers
-from estimator.measure.layers import QUEUE, ChainTimes, measure_chains
+from estimator.measure.layers import ChainTimes, measure_chains
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import resolve
 from test_estimator.test_calibrating import unmeasured
@@ -88,7 +86,7 @@ def host_times_of(hardware, chains, noise=0.05):
     def us(lowered):
         return host_us_of(lowered, rates) * math.exp(source.gauss(0, noise))
 
-    layers_us = tuple(tuple((tuple(map(us, lower_layers(block))),) for block in chain) for chain in chains)
+    layers_us = tuple(tuple(((us(sum(lower_layers(block), ())),),) for block in chain) for chain in chains)
     return ChainTimes(layers_us, (1000.0,) * 10, 1.0)
 
 
@@ -166,14 +164,13 @@ def test_a_board_with_borrowed_constants_gets_a_host_of_its_own_and_copies_of_th
 def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
     profile = load_profile(H100)
     chains = host_design()
-    times = host_times([host_times_of(H100, chains)])
+    times = taken_together([host_times_of(H100, chains)])
     about = {"board": "made up", "software": NEW, "date": "today", "revision": "none"}
-    found = Microbenchmarks(about, QUEUE, timed_blocks(chains, layers.HOST_WAYS, times.layers_us))
     path = tmp_path / f"{H100}.toml"
-    path.write_text(calibrate_host(profile, found, times, "default", lambda _: None).text, encoding="utf-8")
+    path.write_text(calibrate_host(profile, chains, times, "default", about).text, encoding="utf-8")
     apart = read_profile(path)
     assert apart.own_host
-    again = calibrate_host(apart, found, times, "default", lambda _: None)
+    again = calibrate_host(apart, chains, times, "default", about)
     assert again.text == path.read_text(encoding="utf-8")
     assert "+0.0 %" in again.lines[3]
 
@@ -186,14 +183,14 @@ def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
 
 def test_processes_that_differ_leave_the_host_less_certain():
     def timed(us):
-        return ChainTimes((((((us, 2 * us),),)),), (us,), 1.0)
+        return ChainTimes(((((us,),), ((2 * us,),)),), (us,), 1.0)
 
-    alike, apart = (host_times([timed(us) for us in speeds]) for speeds in ((10, 10.1, 9.9), (8.0, 10.0, 12.0)))
+    alike, apart = (taken_together([timed(us) for us in speeds]) for speeds in ((10, 10.1, 9.9), (8.0, 10.0, 12.0)))
     assert alike.common_spread == 0.04 < apart.common_spread
-    assert alike.layers_us[0][0][0] == pytest.approx((10, 20))
+    assert alike.blocks_us[0] == pytest.approx((10, 20))
 
 
-def test_each_short_layer_is_quicker_on_the_device_than_to_issue():
+def test_each_short_layer_takes_the_device_less_time_than_the_host():
     target = resolve(ORIN)
     rates = rates_of(target, target.profile.values())
     for chain in host_design():
@@ -220,7 +217,8 @@ def test_on_a_gpu_the_host_is_timed_from_call_to_return(monkeypatch):
     times = measure_chains([tiny], "cuda", 0.0, lambda *_: None, host_alone=True)
     assert len(times.passes_us) == 3
     assert len(waits) == 6  # before and after each timed chain
-    assert statistics.fmean(times.layers_us[0][0][0]) > 0
+    ((((block_us,),),),) = times.layers_us
+    assert block_us > 0
 
 
 REFUSED = {

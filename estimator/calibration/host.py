@@ -2,7 +2,8 @@
 
 On a GPU a layer's call returns when the host has issued its kernels, not when they have run. In chains of short layers
 the time from call to return is the host's cost and nothing of the device's: no constant of the device has a part in the
-fit, and the new constants are not correlated with the old ones.
+fit, and the new constants are not correlated with the old ones. Blocks are timed whole: what Python does around the
+layers of a model is in the cost of their ops, as it is where constants are fitted to models.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,12 +20,12 @@ from ..cost.gpu import host_us, rates_of
 from ..hardware.profile import Profile
 from ..hardware.quantities import HOST_CONSTANTS
 from ..hardware.software import software_in
-from ..subjects.chains import Block, Chain
+from ..subjects.chains import Block, Chain, lower_layers
 from ..target import calibrated_target
-from .evidence import MODEL_SPREAD_FLOOR, Evidence
+from .evidence import MICROBENCHMARKS, MODEL_SPREAD_FLOOR, Evidence
 from .fit import Fit, Fitter
 from .from_microbenchmarks import Calibrated, bound_lines
-from .microbenchmarks import Microbenchmarks, as_evidence
+from .microbenchmarks import micro_benchmark_spread
 from .profile_text import host_profile_text, rounded_group_errors_pct, summary
 
 if TYPE_CHECKING:
@@ -50,56 +51,63 @@ def _chain(c: int) -> Chain:
     scores = (("Product", _WINDOWS, c, _TOKENS), ("Add", 1, _TOKENS, _TOKENS), ("Softmax", -1))
     permutes = ("Permute", 0, 2, 3, 1), ("Permute", 0, 3, 1, 2)
     add_image, add_tokens = ("Add", 1, c, _PX, _PX), ("Add", 1, _TOKENS, c)
-    mlp = (("LayerNorm", c), ("Linear", c, 2 * c), ("GELU",), ("Linear", 2 * c, c), add_tokens)
     gate = (("AdaptiveAvgPool2d", 1), squeeze, ("ReLU",), expand, ("Hardsigmoid",), ("Scale", 1, c, _PX, _PX))
+    mlp = (("LayerNorm", c), ("Linear", c, 2 * c), ("GELU",), ("Linear", 2 * c, c), add_tokens)
     return (
         Block("dense convolution", image, (dense, ("BatchNorm2d", c), ("ReLU",), add_image)),
         Block("depthwise convolution", image, (depthwise, ("BatchNorm2d", c), ("Hardswish",))),
+        Block("convolution with bias", image, (squeeze, ("ReLU",), expand, ("ReLU",))),
         Block("gate", image, gate),
         Block("pooling", image, (("MaxPool2d", 3, 2, 1), ("ReLU",))),
         Block("MLP", tokens, mlp),
+        Block("head", (1, c), (("Linear", c, c),) * 4),
+        Block("norm", image, (("BatchNorm2d", c),) * 4),
+        Block("layer norm", tokens, (("LayerNorm", c),) * 4),
         Block("attention", tokens, (("LayerNorm", c), ("SelfAttention", c, _HEADS), add_tokens)),
         Block("window attention", windows, (*scores, ("Product", _WINDOWS, _TOKENS, c), ("Permute", 1, 0, 2))),
         Block("copy", image, (*permutes, ("Concatenate", 1, _SQUEEZED, _PX, _PX))),
-        Block("tiny", (1, c), (("ReLU",), ("Add", 1, c), ("Sigmoid",), ("Views", 8), ("Scale", 1, c))),
+        Block("tiny", (1, c), (("ReLU",), ("Add", 1, c), ("Sigmoid",), ("Scale", 1, c))),
+        Block("views", (1, c), (("Views", 8), ("ReLU",))),
     )
 
 
 @dataclass(frozen=True)
 class HostTimes:
-    """Mean us of each layer over the processes that measured, and how well they know the speed that all share.
+    """Mean us of each block's call over the processes that measured, and how well they know the speed that all share.
 
     `common_spread` is relative, one sigma.
     """
 
-    layers_us: Tuple[Tuple[Tuple[Tuple[float, ...], ...], ...], ...]
+    blocks_us: Tuple[Tuple[float, ...], ...]
     processes: int
     common_spread: float
 
 
-def host_times(runs: Sequence[ChainTimes]) -> HostTimes:
-    """Returns what the processes measured, taken together.
+def taken_together(runs: Sequence[ChainTimes]) -> HostTimes:
+    """Returns what the processes measured, each block as one layer.
 
-    A process keeps a speed of its own. Not below the floor that a few processes of one day cannot show.
+    A process keeps a speed of its own. The spread is not below the floor that a few processes of one day cannot show.
     """
-    logs = [math.log(sum(_flat(run.layers_us))) for run in runs]
+    by_run = [[[block[0][0] for block in chain] for chain in run.layers_us] for run in runs]
+    logs = [math.log(sum(map(sum, chains_us))) for chains_us in by_run]
     error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
-    return HostTimes(_mean([run.layers_us for run in runs]), len(runs), max(MODEL_SPREAD_FLOOR, error))
+    blocks_us = tuple(tuple(map(statistics.fmean, zip(*chains_us))) for chains_us in zip(*by_run))
+    return HostTimes(blocks_us, len(runs), max(MODEL_SPREAD_FLOOR, error))
 
 
-def _flat(times: object) -> Iterator[float]:
-    if isinstance(times, (list, tuple)):
-        for part in times:
-            yield from _flat(part)
-    else:
-        yield float(times)  # type: ignore[arg-type]
+def host_evidence(chains: Sequence[Chain], times: HostTimes) -> List[Evidence]:
+    """Returns a piece of evidence per block."""
+    return [
+        _piece(index, block, us)
+        for index, (chain, chain_us) in enumerate(zip(chains, times.blocks_us))
+        for block, us in zip(chain, chain_us)
+    ]
 
 
-def _mean(times: Sequence[object]) -> Tuple[Tuple[Tuple[Tuple[float, ...], ...], ...], ...]:
-    """The mean of nested tuples of one shape, number by number."""
-    if isinstance(times[0], (list, tuple)):
-        return tuple(map(_mean, zip(*times)))  # type: ignore[arg-type]
-    return statistics.fmean(times)  # type: ignore[arg-type, return-value]
+def _piece(chain: int, block: Block, us: float) -> Evidence:
+    lowered = tuple(op for layer in lower_layers(block) for op in layer)
+    name, spread = f"{block.group} of chain {chain}", micro_benchmark_spread(us, len(block.layers))
+    return Evidence(name, block.group, f"chain {chain}", us, spread, lowered, source=MICROBENCHMARKS)
 
 
 class HostFitter(Fitter):
@@ -117,23 +125,22 @@ class HostFitter(Fitter):
 
 
 def calibrate_host(
-    profile: Profile, found: Microbenchmarks, times: HostTimes, power_mode: str, progress: Callable[[str], None]
+    profile: Profile, chains: Sequence[Chain], times: HostTimes, power_mode: str, provenance: Mapping[str, str]
 ) -> Calibrated:
     """Returns the profile with the host's constants as the short chains fit them; CalibrationError where they do not.
 
     The device's constants and their block of the covariance stay; cross terms are zero, since what was measured has no
     part of the device in it.
     """
-    progress("fit")
-    evidence = as_evidence(found)
+    evidence = host_evidence(chains, times)
     fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
     fit = _with_common(fitter.fit(), times.common_spread)
     counted = f"{summary(evidence)}, {times.processes} processes"
     about = {
         "power_mode": power_mode,
         "evidence": counted,
-        **{key: found.provenance[key] for key in ("board", "date", "revision") if key in found.provenance},
-        "software": software_in(found.provenance["software"]),
+        **{key: provenance[key] for key in ("board", "date", "revision") if key in provenance},
+        "software": software_in(provenance["software"]),
         "residuals_pct": rounded_group_errors_pct(fitter, fit),
     }
     lines = ("  the host's constants, from " + counted, "", *_changed_lines(profile, fit), *bound_lines(fit))

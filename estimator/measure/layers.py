@@ -3,8 +3,8 @@
 On a CPU host and device are one: the time from a layer's call to its return is all it costs, if caches are as a model
 leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh.
 On a GPU a layer runs once after a synchronise (host plus device) and many times in a row (the slower of the two), so
-that neither is mistaken for the other. Where only its host is asked for, layers run in chains as on a CPU: a call
-returns when its kernels are issued.
+that neither is mistaken for the other. Where only its host is asked for, blocks run in chains as on a CPU: a call
+returns when its kernels are issued. A block is then timed as a whole, with what Python adds around its layers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 WAYS = {"cpu": ("in chain",), "cuda": ("alone", "queued")}
 """How each layer is timed, by device."""
-HOST_WAYS = WAYS["cpu"]
-"""How each is timed where the host alone is asked for."""
 QUEUE = 16
 """Calls in a row of a queued layer."""
 COPIES = 3
@@ -50,26 +48,26 @@ def measure_chains(
 ) -> ChainTimes:
     """Returns the times of all layers; `report` gets ("calibration", done, of) as the budget is used up.
 
-    With `host_alone` they are those that the host needs for the calls, whatever the device does meanwhile.
+    With `host_alone` it is what the host needs to call each block, as of a single layer, whatever the device does.
     """
     import torch
 
     with torch.no_grad():
         if device == "cuda" and not host_alone:
             return _on_cuda(chains, budget_s, report)
-        return _in_chains(chains, device, budget_s, report)
+        build = build_whole_block if host_alone else build_block
+        return _in_chains([[build(block, device) for block in chain] for chain in chains], device, budget_s, report)
 
 
 BuiltBlock = Tuple[Any, List[List[Any]]]
 
 
-def _in_chains(chains: Sequence[Chain], device: str, budget_s: float, report: Report) -> ChainTimes:
+def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: float, report: Report) -> ChainTimes:
     """Passes over all chains until the budget is used: each chain runs once to warm up and once to be timed.
 
     A GPU is idle before each: no call waits for room in its queue.
     """
     wait = _waiting(device)
-    built = [[build_block(block, device) for block in chain] for chain in chains]
     samples_us: Dict[Tuple[int, int, int], List[float]] = {}
     passes_us: List[float] = []
     start_s = time.perf_counter()
@@ -85,8 +83,10 @@ def _in_chains(chains: Sequence[Chain], device: str, budget_s: float, report: Re
         report("calibration", min(int(time.perf_counter() - start_s), int(budget_s)), int(budget_s))
     measuring_s = time.perf_counter() - start_s
     layers_us = tuple(
-        tuple((tuple(mean_us(samples_us[c, b, i]) for i in range(len(block.layers))),) for b, block in enumerate(chain))
-        for c, chain in enumerate(chains)
+        tuple(
+            (tuple(mean_us(samples_us[c, b, i]) for i in range(len(copies[0]))),) for b, (_, copies) in enumerate(chain)
+        )
+        for c, chain in enumerate(built)
     )
     return ChainTimes(layers_us, tuple(passes_us), measuring_s)
 
@@ -105,6 +105,14 @@ def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
     source = torch.randn(block.input_shape, generator=generator).to(device)
     make = lambda: torch.nn.ModuleList(make_layers(block))  # noqa: E731
     return source, [list(build_seeded(make, device).eval()) for _ in range(copies)]  # type: ignore[call-overload]
+
+
+def build_whole_block(block: Block, device: str) -> BuiltBlock:
+    """Returns the block with each copy of its layers in one module, as a model has them."""
+    import torch
+
+    source, copies = build_block(block, device)
+    return source, [[torch.nn.Sequential(*layers)] for layers in copies]
 
 
 def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:

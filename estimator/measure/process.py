@@ -105,7 +105,7 @@ class MeasuringProcess:
     ) -> ChainTimes:
         """Returns the times of all layers of the chains, measured for about `budget_s`; raises as `measure`.
 
-        With `host_alone` they are the host's.
+        With `host_alone` they are what the host needs to call each block.
         """
         plain = [[asdict(block) for block in chain] for chain in chains]
         request = {"chains": plain, "budget_s": budget_s, "host_alone": host_alone}

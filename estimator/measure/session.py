@@ -155,7 +155,7 @@ class MeasuringSession:
         return times
 
     def measure_host(self, chains: Sequence[Chain], budget_s: float) -> Tuple[ChainTimes, ...]:
-        """Returns the host's times of all layers of the chains, from each process in turn; raises as `measure`.
+        """Returns what the host needs for all blocks of the chains, from each process in turn; raises as `measure`.
 
         A process keeps a speed of its own: one alone is no measure of the host.
         """

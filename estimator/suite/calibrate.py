@@ -12,13 +12,14 @@ import pytest
 from ..errors import GoldenLatencyError
 from ..files import write_atomically
 from ..measure.baseline import calibration_provenance
-from ..measure.layers import HOST_WAYS, QUEUE, WAYS
+from ..measure.layers import QUEUE, WAYS
 from .measuring import Measuring
 from .session import CALIBRATES, Test
 
 if TYPE_CHECKING:
     from ..calibration.from_microbenchmarks import Calibrated
     from ..calibration.microbenchmarks import Microbenchmarks
+    from ..measure.layers import ChainTimes
     from ..subjects.chains import Chain
 
 CPU_BUDGET_S = 45.0
@@ -63,18 +64,19 @@ class Calibrate(Measuring):
         target = self.options.target
         chains = design(device, share)
         times = self.measuring.measure_chains(chains, CPU_BUDGET_S * share)
-        found = self._found(chains, WAYS[device], times.layers_us)
+        found = self._found(chains, times)
         made = calibrate(target.profile, found, target.mode.name, self.measuring.progress.say)
         for folder in (target.board.profile_path.parent, self.configuration.folder):
             folder.mkdir(parents=True, exist_ok=True)
         write_microbenchmarks(self.configuration.folder / FILE_NAME, found)
         yield from self._written(made, times.measuring_s)
 
-    def _found(self, chains: Sequence[Chain], ways: Sequence[str], layers_us: object) -> Microbenchmarks:
+    def _found(self, chains: Sequence[Chain], times: ChainTimes) -> Microbenchmarks:
         from ..calibration.microbenchmarks import Microbenchmarks, timed_blocks
 
+        ways = WAYS[self.plan.choice.device]
         about = calibration_provenance(self.measuring, self.configuration.root)
-        return Microbenchmarks(about, QUEUE, timed_blocks(chains, ways, layers_us))
+        return Microbenchmarks(about, QUEUE, timed_blocks(chains, ways, times.layers_us))
 
     def _written(self, made: Calibrated, measuring_s: float) -> Iterator[str]:
         """Writes the profile; yields what is in it, and what to do next."""
@@ -96,12 +98,12 @@ class CalibrateHost(Calibrate):
         yield "CALIBRATION of the host: short chains are measured, its constants are written, the device's stay"
 
     def _calibrated(self) -> Iterator[str]:
-        from ..calibration.host import calibrate_host, host_design, host_times
+        from ..calibration.host import calibrate_host, host_design, taken_together
 
         share, target = self.plan.calibration_share, self.options.target
         chains = host_design(share)
         runs = self.measuring.measure_host(chains, HOST_BUDGET_S * share)
-        times = host_times(runs)
-        found = self._found(chains, HOST_WAYS, times.layers_us)
-        made = calibrate_host(target.profile, found, times, target.mode.name, self.measuring.progress.say)
+        about = calibration_provenance(self.measuring, self.configuration.root)
+        self.measuring.progress.say("fit")
+        made = calibrate_host(target.profile, chains, taken_together(runs), target.mode.name, about)
         yield from self._written(made, sum(run.measuring_s for run in runs))
