@@ -38,7 +38,7 @@ class Estimate:
     """The latency of one forward pass and the terms it is made of.
 
     `interval_pct` is the half-width of the interval that covers 80 % of models; `transferred_from` names the board
-    whose constants were used, where the estimated one was not calibrated itself.
+    whose constants were used, where the estimated one was not calibrated itself, or not but for its host.
     `host_ms` and `device_ms` are what each would take alone; `bound` names the longer. `flops` counts two per
     multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
     bytes alone. The terms split host_ms and device_ms by kind of op and of kernel.

@@ -14,6 +14,7 @@ from estimator.calibration.from_microbenchmarks import calibrate
 from estimator.calibration.host import calibrate_host, host_design, taken_together
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.gpu import device_us, host_us, rates_of
+from estimator.files import read_toml
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS, HOST_CONSTANTS
 from estimator.hardware.reading import read_profile
@@ -25,6 +26,8 @@ from estimator.target import resolve
 from test_estimator.test_calibrating import unmeasured
 
 ORIN, H100 = "Jetson-Orin-AGX", "NVIDIA-H100"
+OF_DEVICE = [name for name in GPU_CONSTANTS if name not in HOST_CONSTANTS]
+WHOSE = ["fitted here"] * len(HOST_CONSTANTS) + [f"transferred from {ORIN}"] * len(OF_DEVICE)
 FACTORS = (1.18, 0.7, 1.3, 1.5, 0.6)
 NEW = "Python 3.10.12, torch 2.5.0, torchvision 0.20.0, driver R36 (release), REVISION: 4.0, GCID: 1"
 MADE_UP_GPU = f"""
@@ -78,10 +81,10 @@ def host_us_of(lowered, rates):
     return float(host_us(op_columns(lowered), rates).sum())
 
 
-def host_times_of(hardware, chains, noise=0.05):
+def host_times_of(hardware, chains, mode=None, noise=0.05):
     """What a host with the other constants takes for these chains, by the formula itself and some noise."""
     source = random.Random(7)
-    rates = rates_of(resolve(hardware), other_constants(load_profile(hardware)))
+    rates = rates_of(resolve(hardware, mode), other_constants(load_profile(hardware)))
 
     def us(lowered):
         return host_us_of(lowered, rates) * math.exp(source.gauss(0, noise))
@@ -120,9 +123,9 @@ def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_sa
     truth = other_constants(before)
     assert np.median(errors(after.values(), truth)) < 0.1 < np.median(errors(before.values(), truth))
     assert errors(after.values(), truth)[0] < 0.03
-    assert [after.constants[n] for n in GPU_CONSTANTS[5:]] == [before.constants[n] for n in GPU_CONSTANTS[5:]]
+    assert [after.constants[n] for n in OF_DEVICE] == [before.constants[n] for n in OF_DEVICE]
     assert np.array_equal(device_block(after), device_block(before))
-    assert not np.array(after.covariance)[:5, 5:].any()
+    assert not np.array(after.covariance)[: len(HOST_CONSTANTS), len(HOST_CONSTANTS) :].any()
     assert np.linalg.eigvalsh(np.array(after.covariance)).min() > 0
     assert comments(text) == comments(before.path.read_text(encoding="utf-8"))
     assert (after.calibrated_mode, after.transferred, after.software) == ("50W", "", before.software)
@@ -133,8 +136,9 @@ def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_sa
             "CALIBRATION of the host: short chains are measured, its constants are written, the device's stay",
             "  the host's constants, from * micro-benchmarks in * chains, 3 processes",
             "  constant * before * now * change",
-            "  dispatch_kcycles *116.1 * +1?.? %  +- * %, kcycle of the CPU per op",
-            "  as before: the 13 constants of the device",
+            f"  dispatch_kcycles * {before.values()['dispatch_kcycles']:g} * +1?.? %  +- * %, kcycle of the CPU per op",
+            f"  as before: the {len(OF_DEVICE)} constants of the device",
+            "  a kind of block is off by * % on average at most (*)",
             "  * s of measuring; written: *Jetson-Orin-AGX.toml",
             "  Next: pytest --hardware Jetson-Orin-AGX --device cuda",
         ]
@@ -151,14 +155,15 @@ def test_a_board_with_borrowed_constants_gets_a_host_of_its_own_and_copies_of_th
     origin = load_profile(ORIN)
     run, after, text = calibrated(live, H100)
     assert np.median(errors(after.values(), other_constants(origin))) < 0.1
-    assert [after.values()[n] for n in GPU_CONSTANTS[5:]] == [origin.values()[n] for n in GPU_CONSTANTS[5:]]
+    assert [after.values()[n] for n in OF_DEVICE] == [origin.values()[n] for n in OF_DEVICE]
     assert np.array_equal(device_block(after), device_block(origin))
     assert (after.transferred_from, after.transferred) == (ORIN, f", device transferred from {ORIN}")
+    assert after.constants_of == f"{ORIN}, host {H100}"
     assert (after.software, after.host_software["torch"]) == (origin.software, "2.5.0")
     sources = [constant.source for constant in after.constants.values()]
-    assert [source.split(";")[0] for source in sources] == ["fitted here"] * 5 + [f"transferred from {ORIN}"] * 13
+    assert [source.split(";")[0] for source in sources] == WHOSE
     assert comments(text) == comments(load_profile(H100).path.read_text(encoding="utf-8"))
-    run.stdout.fnmatch_lines([f"  as before: the 13 constants of the device of {ORIN}"])
+    run.stdout.fnmatch_lines([f"  as before: the {len(OF_DEVICE)} constants of the device of {ORIN}"])
 
 
 def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
@@ -179,6 +184,17 @@ def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
     whole = read_profile(path)
     assert (whole.own_host, whole.transferred, whole.host_software) == (False, "", {"torch": "2.6.0"})
     assert not any(c.source.startswith(("fitted", "transferred")) for c in whole.constants.values())
+
+
+def test_the_clock_of_another_power_mode_is_not_in_the_constants(tmp_path):
+    profile, chains = load_profile(ORIN), host_design()
+    times = taken_together([host_times_of(ORIN, chains, "MAXN")])
+    path = tmp_path / f"{ORIN}.toml"
+    path.write_text(calibrate_host(profile, chains, times, "MAXN", {"software": NEW}).text, encoding="utf-8")
+    found = read_profile(path)
+    assert np.median(errors(found.values(), other_constants(profile))) < 0.1
+    assert found.calibrated_mode == profile.calibrated_mode  # of the device
+    assert read_toml(path)["calibration"]["host"]["power_mode"] == "MAXN"
 
 
 def test_processes_that_differ_leave_the_host_less_certain():

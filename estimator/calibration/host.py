@@ -136,14 +136,21 @@ def calibrate_host(
     fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
     fit = _with_common(fitter.fit(), times.common_spread)
     counted = f"{summary(evidence)}, {times.processes} processes"
+    residuals_pct = rounded_group_errors_pct(fitter, fit)
     about = {
         "power_mode": power_mode,
         "evidence": counted,
         **{key: provenance[key] for key in ("board", "date", "revision") if key in provenance},
         "software": software_in(provenance["software"]),
-        "residuals_pct": rounded_group_errors_pct(fitter, fit),
+        "residuals_pct": residuals_pct,
     }
-    lines = ("  the host's constants, from " + counted, "", *_changed_lines(profile, fit), *bound_lines(fit))
+    lines = (
+        f"  the host's constants, from {counted}",
+        "",
+        *_changed_lines(profile, fit),
+        _worst_line(residuals_pct),
+        *bound_lines(fit),
+    )
     return Calibrated(host_profile_text(profile, fit, about), lines)
 
 
@@ -156,6 +163,11 @@ def _with_common(fit: Fit, spread: float) -> Fit:
         covariance=tuple(tuple(float(f"{x:.2g}") for x in row) for row in covariance),
         uncertainty_pct={name: float(f"{pct:.2g}") for name, pct in uncertainty_pct.items()},
     )
+
+
+def _worst_line(residuals_pct: Mapping[str, float]) -> str:
+    group, pct = max(residuals_pct.items(), key=lambda item: abs(item[1]))
+    return f"  a kind of block is off by {pct:+.1f} % on average at most ({group})"
 
 
 def _changed_lines(profile: Profile, fit: Fit) -> List[str]:
