@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -114,7 +114,7 @@ class HostFitter(Fitter):
     """Prices the host's part of all evidence, for any constants of the host."""
 
     def __init__(self, profile: Profile, evidence: Sequence[Evidence]) -> None:
-        constants = {name: profile.constants[name] for name in HOST_CONSTANTS}
+        constants = {name: c for name, c in profile.constants.items() if name in HOST_CONSTANTS}
         super().__init__(replace(profile, constants=constants), evidence)
 
     def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
@@ -135,23 +135,14 @@ def calibrate_host(
     evidence = host_evidence(chains, times)
     fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
     fit = _with_common(fitter.fit(), times.common_spread)
-    counted = f"{summary(evidence)}, {times.processes} processes"
-    residuals_pct = rounded_group_errors_pct(fitter, fit)
     about = {
         "power_mode": power_mode,
-        "evidence": counted,
+        "evidence": f"{summary(evidence)}, {times.processes} processes",
         **{key: provenance[key] for key in ("board", "date", "revision") if key in provenance},
         "software": software_in(provenance["software"]),
-        "residuals_pct": residuals_pct,
+        "residuals_pct": rounded_group_errors_pct(fitter, fit),
     }
-    lines = (
-        f"  the host's constants, from {counted}",
-        "",
-        *_changed_lines(profile, fit),
-        _worst_line(residuals_pct),
-        *bound_lines(fit),
-    )
-    return Calibrated(host_profile_text(profile, fit, about), lines)
+    return Calibrated(host_profile_text(profile, fit, about), tuple(_lines(profile, fit, about)))
 
 
 def _with_common(fit: Fit, spread: float) -> Fit:
@@ -165,19 +156,22 @@ def _with_common(fit: Fit, spread: float) -> Fit:
     )
 
 
-def _worst_line(residuals_pct: Mapping[str, float]) -> str:
-    group, pct = max(residuals_pct.items(), key=lambda item: abs(item[1]))
-    return f"  a kind of block is off by {pct:+.1f} % on average at most ({group})"
+def _lines(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> Iterator[str]:
+    """What changed, what did not, and how well the fit explains what was measured."""
+    kept = len(profile.constants) - len(fit.constants)
+    owner = f" of {profile.transferred_from}" if profile.transferred_from else ""
+    group, pct = max(about["residuals_pct"].items(), key=lambda item: abs(item[1]))
+    yield from (f"  the host's constants, from {about['evidence']}", "", *_changed_lines(profile, fit))
+    yield f"  as before: the {kept} constants of the device{owner}"
+    yield f"  a kind of block is off by {pct:+.1f} % on average at most ({group})"
+    yield from bound_lines(fit)
 
 
-def _changed_lines(profile: Profile, fit: Fit) -> List[str]:
+def _changed_lines(profile: Profile, fit: Fit) -> Iterator[str]:
     width = max(map(len, fit.constants))
-    lines = [f"  {'constant':{width}} {'before':>9} {'now':>9} {'change':>9}"]
+    yield f"  {'constant':{width}} {'before':>9} {'now':>9} {'change':>9}"
     for name, now in fit.constants.items():
         known = profile.constants[name]
         change = f"{100 * (now / known.value - 1):+.1f} %"
         sure = f"+- {fit.uncertainty_pct[name]:g} %, {known.unit}"
-        lines.append(f"  {name:{width}} {known.value:>9g} {now:>9g} {change:>9}  {sure}")
-    kept = len(profile.constants) - len(fit.constants)
-    owner = f" of {profile.transferred_from}" if profile.transferred_from else ""
-    return [*lines, f"  as before: the {kept} constants of the device{owner}"]
+        yield f"  {name:{width}} {known.value:>9g} {now:>9g} {change:>9}  {sure}"

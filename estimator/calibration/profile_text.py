@@ -97,14 +97,14 @@ def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> s
     document: Any = tomlkit.parse(profile.path.read_text(encoding="utf-8"))
     calibration = document["calibration"]
     whole = _with_device(profile, fit)
-    if "constants" in document:
-        _set_constants(document, profile, fit)
-    else:
-        _set_constants(document, profile, whole)
-        calibration["power_mode"] = about["power_mode"]
+    is_first = "constants" not in document
+    _set_constants(document, profile, whole if is_first else fit)
+    if is_first:
         calibration["held_out_spread_pct"] = profile.held_out_spread_pct
         calibration["sources"] = profile.sources
         _set_table(calibration, "software", profile.software)
+    if profile.transferred_from:
+        calibration["power_mode"] = about["power_mode"]
     calibration["at_bound"] = [*_bound_before(calibration, fit), *fit.at_bound]
     calibration["covariance"] = tomlkit.item([list(row) for row in whole.covariance]).multiline(True)
     _set_table(calibration, "host", about)
