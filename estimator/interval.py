@@ -51,7 +51,7 @@ def software_variance(target: Target, gradient: Mapping[str, float]) -> float:
     By the share of the latency that follows them: `gradient` is that of its logarithm by those of the constants. Where
     host and device are one processor, all of it does.
     """
-    if not target.other_software:
+    if target.same_software is not False:
         return 0.0
     share = sum(gradient.get(name, 0.0) for name in HOST_CONSTANTS) if target.board.host_is_apart else 1.0
     return (share * SOFTWARE_PCT / 100) ** 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Mapping, Optional
 
 from .errors import RecordError, UsageError
 from .hardware.boards import DEFAULT_HARDWARE, Board, find_board
@@ -54,8 +54,8 @@ def tensor_dtype(name: str) -> Optional[torch.dtype]:
 class Target:
     """A board with its profile, one of its power modes, a precision and a batch.
 
-    `other_software` names what the machine that is measured on has in another version than the host's constants were
-    fitted with; empty where the estimate is for no machine in particular.
+    `same_software` says whether the estimate is for the software that the profile was calibrated with; None where no
+    machine was asked.
     """
 
     board: Board
@@ -63,7 +63,7 @@ class Target:
     mode: PowerMode
     precision: Precision = PRECISIONS["fp32"]
     batch_size: int = 1
-    other_software: Tuple[str, ...] = ()
+    same_software: Optional[bool] = None
 
     @property
     def hardware(self) -> str:

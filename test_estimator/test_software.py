@@ -14,7 +14,7 @@ from estimator.errors import ProfileError
 from estimator.files import read_toml
 from estimator.hardware.boards import ThisCpu, load_profile
 from estimator.hardware.reading import known_profiles, read_profile
-from estimator.hardware.software import differing, software_in, software_text
+from estimator.hardware.software import differing, is_same, software_in, software_text
 from estimator.interval import QUANTILE, SOFTWARE_PCT, software_variance
 from estimator.measure.device.environment import driver_version, installed_software
 from estimator.pipeline import estimate_stream
@@ -60,6 +60,8 @@ def test_a_provenance_states_its_versions_however_it_was_written():
 def test_versions_differ_as_far_as_both_sides_state_them(key, one, other, is_another):
     assert bool(differing({key: one}, {key: other})) == bool(differing({key: other}, {key: one})) == is_another
     assert differing({key: one}, {}) == differing({}, {key: other}) == ()
+    assert is_same({key: one}, {key: other}) is not is_another
+    assert is_same({key: one}, {}) is None
 
 
 def test_a_profile_knows_the_software_of_the_record_that_it_was_fitted_to(request):
@@ -111,7 +113,7 @@ def test_a_jetson_states_its_jetpack(request):
 
 def test_another_software_widens_the_interval_by_the_hosts_share():
     host_bound, device_bound = find_models(["resnet18", "vgg11"])
-    here, elsewhere = resolve(), replace(resolve(), other_software=("torch",))
+    here, elsewhere = resolve(), replace(resolve(), same_software=False)
     widths = {
         model.name: [estimate_stream(op_stream(model), target).interval_pct for target in (here, elsewhere)]
         for model in (host_bound, device_bound)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Mapping, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 SOFTWARE: Mapping[str, str] = {
     "jetpack": "JetPack",
@@ -48,6 +48,13 @@ def differing(fitted_with: Mapping[str, str], here: Mapping[str, str]) -> Tuple[
     """Returns the keys whose versions differ, as far as both sides state them, in the order of SOFTWARE."""
     both = [key for key in SOFTWARE if key in fitted_with and key in here]
     return tuple(key for key in both if not _agree(key, fitted_with[key], here[key]))
+
+
+def is_same(fitted_with: Mapping[str, str], here: Mapping[str, str]) -> Optional[bool]:
+    """Returns whether no version differs; None where there is none that both sides state."""
+    if not set(fitted_with) & set(here):
+        return None
+    return not differing(fitted_with, here)
 
 
 def software_text(software: Mapping[str, str], keys: Iterable[str] = tuple(SOFTWARE)) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from ..errors import UsageError
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
-from ..hardware.software import differing
+from ..hardware.software import is_same
 from ..measure.device.environment import installed_software
 from ..report import FORMATS
 from ..target import Target, target_on
@@ -74,8 +74,8 @@ class Options:
     def on_this_machine(self) -> Options:
         """Returns the options with the target on this machine, whose software may be another than the constants'."""
         software = installed_software(Path("/"))
-        other = differing(self.target.profile.host_software, software)
-        return replace(self, target=replace(self.target, other_software=other), software=software)
+        same = is_same(self.target.profile.host_software, software)
+        return replace(self, target=replace(self.target, same_software=same), software=software)
 
     @property
     def whole_zoo(self) -> bool:
