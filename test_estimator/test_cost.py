@@ -99,6 +99,20 @@ def test_tensor_cores_make_large_products_faster(profile):
     assert 2 < fp32 / tf32 < 5
 
 
+def test_a_batch_norm_waits_for_memory_where_sms_are_many_and_for_the_sms_where_they_are_few(profile):
+    shape = torch.nn.BatchNorm2d(64, device="meta").eval(), 32, 64, 56, 56
+    for mode, what_decides in (("MAXN", "bandwidth_gb_s"), ("30W", "gpu_mhz")):
+        before, clock = kernel_us(profile, *shape, mode=mode), getattr(profile.mode(mode), what_decides)
+        assert kernel_us(profile, *shape, mode=mode, **{what_decides: 1.1 * clock}) < before / 1.09
+
+
+def test_an_activation_waits_for_memory_in_every_mode(profile):
+    shape = torch.nn.ReLU(), 32, 64, 56, 56
+    for mode in profile.modes.values():
+        faster = kernel_us(profile, *shape, mode=mode.name, bandwidth_gb_s=1.1 * mode.bandwidth_gb_s)
+        assert faster == pytest.approx(kernel_us(profile, *shape, mode=mode.name) / 1.1, rel=0.01)
+
+
 def test_nothing_costs_nothing(profile):
     assert host_us(op_columns(()), rates(profile)).size == 0
     assert device_us(kernel_columns(()), rates(profile)).size == 0
@@ -147,7 +161,7 @@ def test_every_constant_matters_to_some_model(profile, name):
     models = find_models(["mobilenet_v3_small", "vgg11", "vit_b_16", "fcn_resnet50"])
     changed = [
         not np.array_equal(cost(columns, case), cost(columns, replace(case, constants=moved)))
-        for case in (rates(profile, precision="fp32"), rates(profile, precision="tf32"))
+        for case in (rates(profile), rates(profile, precision="tf32"), rates(profile, "15W"))
         for ops in (lower(op_stream(model)) for model in models)
         for cost, columns in ((host_us, op_columns(ops)), (device_us, kernel_columns(ops)))
     ]

@@ -17,6 +17,7 @@ _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 3
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
+_BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
 _ALIGNED_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
 
 
@@ -100,7 +101,18 @@ def _memory_us(kernels: KernelColumns, rates: Rates) -> Column:
     """Traffic over bandwidth; weights are read once per pass and come from DRAM, cold."""
     c, bandwidth = rates.constants, rates.bytes_per_us
     warm = kernels.warm_bytes / (bandwidth * c["stream_efficiency"])
+    warm = np.maximum(warm, _batch_norm_us(kernels, rates))
     return warm + kernels.cold_bytes / (bandwidth * c["weight_stream_efficiency"])
+
+
+def _batch_norm_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """A batch norm's threads load one element at a time, other streams 16 bytes; 0 for all but batch norms.
+
+    Few SMs then have too little in flight to draw what the memory could give (Little's law), and it is the SMs' clock
+    that decides.
+    """
+    elements_per_us = 1e3 * rates.sms * rates.gpu_kcycles_per_us * rates.constants["norm_elements_per_clock_per_sm"]
+    return kernels.by_function(dict.fromkeys(_BATCH_NORMS, 1.0)) * kernels.elements / elements_per_us
 
 
 def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:

@@ -20,6 +20,7 @@ GPU_CONSTANTS: Tuple[str, ...] = (
     "tensor_core_fill_waves",
     "reduction_fill_elements",
     "stream_efficiency",
+    "norm_elements_per_clock_per_sm",
     "weight_stream_efficiency",
     "layout_passes",
     "kernel_kcycles",
