@@ -113,6 +113,16 @@ def test_an_activation_waits_for_memory_in_every_mode(profile):
         assert faster == pytest.approx(kernel_us(profile, *shape, mode=mode.name) / 1.1, rel=0.01)
 
 
+def test_a_tap_of_a_small_depthwise_window_costs_more_than_one_of_a_large_window(profile):
+    def per_tap_us(side):
+        layer = torch.nn.Conv2d(64, 64, side, padding=side // 2, groups=64, bias=False, device="meta")
+        return kernel_us(profile, layer, 64, 64, 56, 56)[-1] / side**2
+
+    published_us = {3: 3627.8, 5: 7681.7}  # branes-ai/graphs b6c5e82, some 515 of it launch and synchronisation
+    ratio = (published_us[3] - 515) / 9 / ((published_us[5] - 515) / 25)
+    assert per_tap_us(3) / per_tap_us(5) == pytest.approx(ratio, rel=0.05)
+
+
 def test_nothing_costs_nothing(profile):
     assert host_us(op_columns(()), rates(profile)).size == 0
     assert device_us(kernel_columns(()), rates(profile)).size == 0

@@ -169,10 +169,14 @@ def _starved_rows(kernels: KernelColumns, rates: Rates) -> Column:
 
 
 def _depthwise_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
-    """FP32: PyTorch's own kernel, one thread an output, no reuse of operands. Half precision: cuDNN's, tensor cores."""
-    half = kernels.item_bytes == 2
+    """FP32: PyTorch's own kernel, one thread an output, no reuse of operands. Half precision: cuDNN's, tensor cores.
+
+    A thread finds out which output it computes before it reads: that takes as long as some taps of the window.
+    """
+    c, half = rates.constants, kernels.item_bytes == 2
     peak = rates.sms * np.where(half, rates.convolution_flops_per_us_per_sm, rates.fp32_flops_per_us_per_sm)
-    return np.maximum(memory_us, kernels.flops / (peak * rates.constants["depthwise_efficiency"]))
+    flops = kernels.flops + 2 * kernels.elements * c["depthwise_index_taps"]
+    return np.maximum(memory_us, flops / (peak * c["depthwise_efficiency"]))
 
 
 def _tiled_on_fp32_cores(kernels: KernelColumns, peak: float, rates: Rates) -> Column:

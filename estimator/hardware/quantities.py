@@ -15,6 +15,7 @@ GPU_CONSTANTS: Tuple[str, ...] = (
     "tensor_core_product_efficiency",
     "fp32_convolution_efficiency",
     "depthwise_efficiency",
+    "depthwise_index_taps",
     "tile_half_elements",
     "fp32_core_fill_waves",
     "tensor_core_fill_waves",
