@@ -123,6 +123,20 @@ def test_a_tap_of_a_small_depthwise_window_costs_more_than_one_of_a_large_window
     assert per_tap_us(3) / per_tap_us(5) == pytest.approx(ratio, rel=0.05)
 
 
+def test_memory_and_arithmetic_of_a_convolution_overlap_in_part(profile):
+    layer = torch.nn.Conv2d(256, 256, 1, bias=False, device="meta")
+    columns = kernel_columns(lowered(layer, 64, 256, 28, 28))
+
+    def time_us(**changes):
+        return device_us(columns, replace(rates(profile), **changes))[-1]
+
+    both, endless = time_us(), 1e12
+    only_memory, only_arithmetic = time_us(convolution_flops_per_us_per_sm=endless), time_us(bytes_per_us=endless)
+    assert max(only_memory, only_arithmetic) < both < only_memory + only_arithmetic
+    published_us = 1641.6 - 515  # branes-ai/graphs b6c5e82, less launch and synchronisation
+    assert both == pytest.approx(published_us, rel=0.15)
+
+
 def test_nothing_costs_nothing(profile):
     assert host_us(op_columns(()), rates(profile)).size == 0
     assert device_us(kernel_columns(()), rates(profile)).size == 0

@@ -139,11 +139,17 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
     peak = rates.convolution_flops_per_us_per_sm * c["tensor_core_convolution_efficiency"]
     arithmetic = _tiled_on_tensor_cores(kernels, peak, rates)
-    fast = np.maximum(memory_us, arithmetic) + np.where(_is_pointwise(kernels), 0.0, passes_us)
+    fast = _overlapped_us(memory_us, arithmetic, rates) + np.where(_is_pointwise(kernels), 0.0, passes_us)
     starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
     fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
     slow = np.maximum(memory_us, _without_tensor_cores_us(kernels, kernels.m, rates))
     return np.where(_fits_tensor_cores(kernels) & rates.convolutions_on_tensor_cores, fast, slow)
+
+
+def _overlapped_us(memory_us: Column, arithmetic_us: Column, rates: Rates) -> Column:
+    """The longer of both, and of the shorter what few large blocks cannot hide: first loads, last stores."""
+    shorter = np.minimum(memory_us, arithmetic_us)
+    return np.maximum(memory_us, arithmetic_us) + rates.constants["unhidden_share"] * shorter
 
 
 def _fits_tensor_cores(kernels: KernelColumns) -> Column:

@@ -20,6 +20,7 @@ GPU_CONSTANTS: Tuple[str, ...] = (
     "fp32_core_fill_waves",
     "tensor_core_fill_waves",
     "reduction_fill_elements",
+    "unhidden_share",
     "stream_efficiency",
     "norm_elements_per_clock_per_sm",
     "weight_stream_efficiency",
