@@ -137,6 +137,43 @@ def test_memory_and_arithmetic_of_a_convolution_overlap_in_part(profile):
     assert both == pytest.approx(published_us, rel=0.15)
 
 
+@pytest.fixture
+def without_tf32():
+    profile = load_profile("Jetson-AGX-Xavier")
+    assert profile.fact("tf32_flops_per_clock_per_sm") == profile.fact("fp32_flops_per_clock_per_sm")
+    return profile
+
+
+def convolution_us(profile, channels, mode, batch=64, px=28, **changes):
+    layer = torch.nn.Conv2d(channels, channels, **{"kernel_size": 3, "bias": False, "device": "meta", **changes})
+    return kernel_us(profile, layer, batch, channels, px, px, mode=mode)[-1]
+
+
+@pytest.mark.parametrize("channels", [64, 128, 256, 512])
+def test_without_tf32_a_3x3_window_that_moves_by_one_runs_as_winograd(without_tf32, channels):
+    plain = convolution_us(without_tf32, channels, "30W", padding=1)
+    assert 1.3 < convolution_us(without_tf32, channels, "30W", padding=2, dilation=2) / plain < 2.25
+    assert 1.3 < 4 * convolution_us(without_tf32, channels, "30W", padding=1, stride=2) / plain < 2.6
+
+
+def test_without_tf32_a_batch_of_one_pays_for_the_transform_of_its_weights(without_tf32):
+    alone, of_64 = (convolution_us(without_tf32, 512, "30W", batch, 7, padding=1) for batch in (1, 64))
+    assert alone > 2 * of_64 / 64
+
+
+def test_a_board_with_tf32_runs_no_winograd(profile):
+    plain, dilated = (convolution_us(profile, 256, "30W", padding=d, dilation=d) for d in (1, 2))
+    assert dilated > 2.3 * plain  # tensor cores are further ahead than 2.25 fewer products would be
+
+
+def test_without_tf32_no_convolution_beats_the_peak_by_more_than_winograd_saves(without_tf32):
+    case = rates(without_tf32, "30W")
+    peak = case.sms * case.fp32_flops_per_us_per_sm
+    for model in find_models(["resnet34", "vgg16", "mobilenet_v2", "fcn_resnet50"]):
+        columns = kernel_columns(lower(op_stream(model, batch_size=32)))
+        assert np.all(device_us(columns, case) > columns.flops / (2.25 * peak))
+
+
 def test_nothing_costs_nothing(profile):
     assert host_us(op_columns(()), rates(profile)).size == 0
     assert device_us(kernel_columns(()), rates(profile)).size == 0

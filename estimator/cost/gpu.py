@@ -5,7 +5,7 @@ Host costs are in CPU cycles, device latencies in GPU cycles: they scale with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Mapping, Sequence, Tuple
 
 import numpy as np
@@ -18,6 +18,7 @@ _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not fe
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
 _BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
+_WINOGRAD_SIDE, _WINOGRAD_PRODUCTS = 3, 16
 _ALIGNED_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
 
 
@@ -120,7 +121,7 @@ def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Colu
 
     Where tensor cores are allowed, the library still takes the other cores for what would not fill a tensor core.
     """
-    tiled = _tiled_on_fp32_cores(kernels, rates.fp32_flops_per_us_per_sm, rates)
+    tiled = _tiled_on_fp32_cores(kernels, kernels.k, rates)
     if rates.products_on_tensor_cores:
         peak = rates.product_flops_per_us_per_sm * rates.constants["tensor_core_product_efficiency"]
         tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, peak, rates))
@@ -135,6 +136,8 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     Where a weight panel outgrows the L2, too few blocks cannot hide the misses: those run as slowly as without tensor
     cores, and further blocks are free until tensor cores would take as long.
     """
+    if not rates.convolutions_on_tensor_cores:
+        return _convolution_on_fp32_cores_us(kernels, memory_us, rates)
     c = rates.constants
     passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
     peak = rates.convolution_flops_per_us_per_sm * c["tensor_core_convolution_efficiency"]
@@ -143,7 +146,36 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
     fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
     slow = np.maximum(memory_us, _without_tensor_cores_us(kernels, kernels.m, rates))
-    return np.where(_fits_tensor_cores(kernels) & rates.convolutions_on_tensor_cores, fast, slow)
+    return np.where(_fits_tensor_cores(kernels), fast, slow)
+
+
+def _convolution_on_fp32_cores_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+    """A board without TF32: an implicit product on the FP32 cores, or Winograd's where it applies and wins."""
+    implicit = _tiled_on_fp32_cores(kernels, _filled_depth(kernels.k, rates), rates)
+    direct = _overlapped_us(memory_us, implicit, rates)
+    winograd = _overlapped_us(_winograd_memory_us(kernels, memory_us, rates), _winograd_us(kernels, rates), rates)
+    return np.where(_fits_winograd(kernels), np.minimum(direct, winograd), direct)
+
+
+def _fits_winograd(kernels: KernelColumns) -> Column:
+    """3x3 windows that move by one pixel, one group."""
+    side = (kernels.window_side == _WINOGRAD_SIDE) & (kernels.taps == _WINOGRAD_SIDE**2)
+    return side & (kernels.stride == 1) & (kernels.dilation == 1) & (kernels.groups == 1)
+
+
+def _winograd_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """F(2x2, 3x3): each 2x2 outputs take 16 products of the channels instead of 36 (Lavin, Gray: arXiv 1509.09308).
+
+    That is 2.25 times fewer; the shorter reduction, whose pipeline must fill all the same, takes a part of it back.
+    """
+    products = replace(kernels, batch=kernels.batch * _WINOGRAD_PRODUCTS, m=np.ceil(kernels.m / 4))
+    return _tiled_on_fp32_cores(products, _filled_depth(kernels.channels, rates), rates)
+
+
+def _winograd_memory_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+    """Each call transforms the weights: 16 values for 9, written and read once more than the untransformed ones."""
+    transformed = kernels.cold_bytes * 2 * _WINOGRAD_PRODUCTS / _WINOGRAD_SIDE**2
+    return memory_us + transformed / (rates.bytes_per_us * rates.constants["weight_stream_efficiency"])
 
 
 def _overlapped_us(memory_us: Column, arithmetic_us: Column, rates: Rates) -> Column:
@@ -164,7 +196,7 @@ def _is_pointwise(kernels: KernelColumns) -> Column:
 
 def _without_tensor_cores_us(kernels: KernelColumns, rows: Column, rates: Rates) -> Column:
     c = rates.constants
-    flops = 2.0 * kernels.batch * rows * kernels.n * (kernels.k + c["reduction_fill_elements"])
+    flops = 2.0 * kernels.batch * rows * kernels.n * _filled_depth(kernels.k, rates)
     return flops / (rates.sms * rates.fp32_flops_per_us_per_sm * c["fp32_convolution_efficiency"])
 
 
@@ -185,17 +217,20 @@ def _depthwise_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Co
     return np.maximum(memory_us, flops / (peak * c["depthwise_efficiency"]))
 
 
-def _tiled_on_fp32_cores(kernels: KernelColumns, peak: float, rates: Rates) -> Column:
+def _tiled_on_fp32_cores(kernels: KernelColumns, depth: Column, rates: Rates) -> Column:
     c = rates.constants
-    fill = c["fp32_core_fill_waves"]
-    return _tiled_us(kernels, kernels.k, peak * c["fp32_core_efficiency"], fill, _SQUARE_AND_SLIM, rates)
+    rate = rates.fp32_flops_per_us_per_sm * c["fp32_core_efficiency"]
+    return _tiled_us(kernels, depth, rate, c["fp32_core_fill_waves"], _SQUARE_AND_SLIM, rates)
 
 
 def _tiled_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rates) -> Column:
     """A deep pipeline: it must fill along the reduction, too."""
-    c = rates.constants
-    depth, fill = kernels.k + c["reduction_fill_elements"], c["tensor_core_fill_waves"]
+    depth, fill = _filled_depth(kernels.k, rates), rates.constants["tensor_core_fill_waves"]
     return _tiled_us(kernels, depth, rate, fill, _TENSOR_CORE_TILES, rates)
+
+
+def _filled_depth(depth: Column, rates: Rates) -> Column:
+    return depth + rates.constants["reduction_fill_elements"]
 
 
 def _tiled_us(
