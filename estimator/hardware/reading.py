@@ -125,6 +125,7 @@ def _transferred(calibration: _Table) -> Dict[str, Any]:
         "covariance": source.covariance,
         "held_out_spread_pct": source.held_out_spread_pct,
         "transferred_from": origin,
+        "transferred_facts": source.facts,
     }
 
 
