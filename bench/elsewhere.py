@@ -1,8 +1,8 @@
 """`python -m bench.elsewhere TABLE.csv ...`: estimates beside latencies that were measured elsewhere.
 
 A table has the columns hardware, thermal_profile, precision, model, batch and measured_ms. Prints the error by board,
-power mode and model, at batch 1 also after one factor for each board and power mode (the software of another lab makes a
-host slower or faster as a whole), and how many latencies the 80 % intervals hold. It fits nothing but that factor.
+power mode and model, at batch 1 also after one factor for each board and power mode (the software of another lab slows
+or speeds a host as a whole), and how many latencies the 80 % intervals hold. It fits nothing but that factor.
 """
 
 from __future__ import annotations
