@@ -51,7 +51,8 @@ class Profile:
     """One board: facts, power modes (default first) and calibrated constants, all checked.
 
     `covariance` is that of the constants' logarithms, in their order; `held_out_spread_pct` the spread of the errors on
-    models that a fit has not seen. `transferred_from` names the board whose constants these are, if not its own.
+    models that a fit has not seen. `transferred_from` names the board whose constants these are, if not its own, and
+    `calibrated_facts` are the facts of that board.
     `processor` is "gpu" (a host and a device) or "cpu" (both in one); `sources` says what the constants were fitted to.
     `software` has the versions that they were fitted with, as far as known, `host_software` those of the host's.
     `own_host` says that these were fitted apart from the device's; of a transferred profile only they are its own.
@@ -73,6 +74,12 @@ class Profile:
     software: Mapping[str, str] = field(default_factory=dict)
     host_software: Mapping[str, str] = field(default_factory=dict)
     own_host: bool = False
+    transferred_facts: Mapping[str, Quantity] = field(default_factory=dict)
+
+    @property
+    def calibrated_facts(self) -> Mapping[str, Quantity]:
+        """Returns the facts of the board whose constants these are."""
+        return self.transferred_facts if self.transferred_from else self.facts
 
     def mode(self, name: Optional[str] = None) -> PowerMode:
         """Returns the named power mode, the default for None; UsageError names the known ones."""

@@ -107,6 +107,7 @@ def _calibration(document: _Table, calibration: _Table) -> Dict[str, Any]:
         "held_out_spread_pct": calibration.number("held_out_spread_pct"),
         "sources": _sources(calibration),
         "transferred_from": origin.name if origin is not None else "",
+        "transferred_facts": origin.facts if origin is not None else {},
         "software": software,
         "host_software": software if host is None else _software(host),
         "own_host": host is not None,
@@ -153,6 +154,7 @@ def _transferred(source: Profile) -> Dict[str, Any]:
         "transferred_from": source.name,
         "software": source.software,
         "host_software": source.host_software,
+        "transferred_facts": source.facts,
     }
 
 

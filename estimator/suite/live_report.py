@@ -18,7 +18,10 @@ from ..results import Result
 from ..target import Target
 from .problem import Problem
 
-_FITTED = {True: "the host's", False: "them"}
+_FITTED = {
+    True: "intervals allow for it; to fit the host's",
+    False: "no evidence says what that changes; to fit them",
+}
 COMMON = "common to models"
 """The row of what moved all models alike."""
 
@@ -102,8 +105,8 @@ def software_notes(target: Target, here: Mapping[str, str]) -> Iterator[str]:
     if of_host:
         versions = _versions(profile.host_software, here, of_host)
         yield (
-            f"another software: the constants were fitted with {versions}; intervals allow for it; "
-            f"to fit {_FITTED[board.host_is_apart]} here: {board.software_command}"
+            f"another software: the constants were fitted with {versions}; "
+            f"{_FITTED[board.host_is_apart]} here: {board.software_command}"
         )
     elif of_device:
         versions = _versions(profile.software, here, of_device)
