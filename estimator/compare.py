@@ -16,13 +16,16 @@ BANDS_PCT: Mapping[str, float] = {"EXCELLENT": 10.0, "GOOD": 25.0, "FAIR": 50.0,
 UNMEASURED = "UNMEASURED"
 """The rating of an estimate that no measurement can be held against."""
 
+NO_EVIDENCE = "no evidence"
+"""In place of an interval where nothing measured says how wide it would be."""
+
 
 @dataclass(frozen=True)
 class Comparison:
     """One model's estimate beside its measurement. Times are in ms, to four significant digits; `error_pct` is signed.
 
     `meas_ms` and `error_pct` are None where nothing was measured, the figures of the estimate where there is none.
-    `interval_pct` is the half-width of the estimate's 80 % prediction interval.
+    `interval_pct` is the half-width of the estimate's 80 % prediction interval, None without evidence for one.
     """
 
     model: str
@@ -42,7 +45,8 @@ def compare(model: str, family: str, estimate: Estimate, meas_ms: Optional[float
     est_ms = significant(estimate.latency_ms)
     error_pct = None if meas_ms is None else round(100 * (est_ms / meas_ms - 1), 2)
     host_ms, device_ms = significant(estimate.host_ms), significant(estimate.device_ms)
-    terms = estimate.bound, host_ms, device_ms, round(estimate.interval_pct, 1)
+    interval_pct = None if estimate.interval_pct is None else round(estimate.interval_pct, 1)
+    terms = estimate.bound, host_ms, device_ms, interval_pct
     return Comparison(model, family, est_ms, meas_ms, error_pct, rate(error_pct), *terms)
 
 

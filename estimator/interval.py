@@ -3,39 +3,118 @@
 from __future__ import annotations
 
 import math
-from typing import Callable, Mapping
+from dataclasses import dataclass
+from typing import Callable, Iterable, Mapping, Optional, Tuple
 
 import numpy as np
 
+from .cost.columns import Column
+from .hardware.profile import Quantity
 from .target import Target
 
 QUANTILE = 1.2816  # of the normal distribution: 80 % lie within +- 1.2816 standard deviations
 _STEP = 0.01  # relative, of each constant in turn
-PENALTIES_PCT: Mapping[str, float] = {"power mode": 5.0, "batch": 5.0, "precision": 10.0, "board": 20.0}
-"""One standard deviation each, by judgement: nothing has been measured there yet."""
+_HOST_UNIT = "kcycle of the CPU"  # what the unit of every constant of the host begins with
+_SMS = tuple(f"{arithmetic}_flops_per_clock_per_sm" for arithmetic in ("fp32", "tf32", "fp16"))
 
 
-def interval_pct(latency_of: Callable[[Mapping[str, float]], float], target: Target) -> float:
+@dataclass(frozen=True)
+class Penalty:
+    """What being carried that far adds: a standard deviation of host time and one of device time, and their evidence.
+
+    Both are errors that all ops of a forward pass have in common, so that they do not average out. 0 where what was
+    measured lies closer than fit and held-out spread say already.
+    """
+
+    host_pct: float
+    device_pct: float
+    evidence: str
+
+
+PENALTIES: Mapping[str, Penalty] = {
+    "power mode": Penalty(
+        2.0, 0.0, "dispatch of two ops in four modes, root mean square (branes-ai/graphs b6c5e82); 24 rows as for batch"
+    ),
+    "batch": Penalty(
+        0.0,
+        0.0,
+        "24 rows of another lab at 30W, batch 32 to 256: 4 %, less than fit and spread (Juanx65/ArtTRT a04f94a)",
+    ),
+    "fp16": Penalty(0.0, 8.0, "94 published FP16 kernels at 50W: bias of their classes, root mean square"),
+    "software": Penalty(
+        30.0,
+        0.0,
+        "6 models of that lab at batch 1: root mean square of the error's logarithm 0.27; 24 rows as for batch",
+    ),
+}
+"""What has been measured where nothing was calibrated, on GPUs. What is carried and not named here has no evidence."""
+
+
+def interval_pct(latency_of: Callable[[Mapping[str, float]], float], target: Target) -> Optional[float]:
     """Returns the half-width of the prediction interval, +- percent of the estimate, that covers 80 % of models.
 
-    `latency_of` gives the latency for other constants; its gradient carries the covariance of the fit.
+    `latency_of` gives the latency for other constants; its gradient carries the covariance of the fit. None where
+    nothing measured says how far the estimate may be off.
     """
-    profile = target.profile
-    values = profile.values()
+    if without_evidence(target):
+        return None
+    profile, values = target.profile, target.profile.values()
     latency = latency_of(values)
-    moved = (latency_of({**values, name: value * (1 + _STEP)}) for name, value in values.items())
-    gradient = np.array([math.log(m / latency) for m in moved]) / math.log1p(_STEP)
+    gradient = _gradient(latency_of, values, latency)
     fit_variance = float(gradient @ np.array(profile.covariance) @ gradient) if profile.covariance else 0.0
+    of_host = [name for name, constant in profile.constants.items() if constant.unit.startswith(_HOST_UNIT)]
+
+    def with_host(factor: float) -> float:
+        return latency_of({**values, **{name: factor * values[name] for name in of_host}}) / latency
+
     unexplained = (profile.held_out_spread_pct / 100) ** 2
-    return 100 * QUANTILE * math.sqrt(fit_variance + unexplained + transfer_variance(target))
+    return 100 * QUANTILE * math.sqrt(fit_variance + unexplained + transfer_variance(carried(target), with_host))
 
 
-def transfer_variance(target: Target) -> float:
-    """Returns the relative variance for what the calibration has not seen: mode, batch, precision, board."""
-    carried = {
-        "power mode": target.mode.name != target.profile.calibrated_mode,
+def transfer_variance(what: Iterable[str], with_host: Callable[[float], float]) -> float:
+    """Returns the relative variance of a latency that was carried so far.
+
+    `with_host` gives the latency, relative to the estimate, were the host's times this factor of what they are: one
+    standard deviation is tried, because a latency may follow the device now, and a slower host.
+    """
+    penalties = [PENALTIES[name] for name in what]
+    of_device = 1 - (with_host(1 + _STEP) - 1) / _STEP
+    host = sum((with_host(1 + p.host_pct / 100) - 1) ** 2 for p in penalties)
+    return host + sum((of_device * p.device_pct / 100) ** 2 for p in penalties)
+
+
+def carried(target: Target) -> Tuple[str, ...]:
+    """Returns what differs from the calibration: power mode, batch, SMs, software, or the precision by its name."""
+    profile = target.profile
+    differs = {
+        "power mode": target.mode.name != profile.calibrated_mode and profile.processor == "gpu",
         "batch": target.batch_size != 1,
-        "precision": target.precision.name != "fp32",
-        "board": bool(target.profile.transferred_from),
+        target.precision.name: target.precision.name != "fp32",
+        "other SMs": _sms(profile.facts) != _sms(profile.calibrated_facts),
     }
-    return sum((PENALTIES_PCT[what] / 100) ** 2 for what, is_so in carried.items() if is_so)
+    found = [name for name, is_so in differs.items() if is_so]
+    return (*found, *(["software"] if _other_software(target, bool(found)) else []))
+
+
+def _sms(facts: Mapping[str, Quantity]) -> Tuple[float, ...]:
+    return tuple(facts[name].value for name in _SMS if name in facts)
+
+
+def _other_software(target: Target, elsewhere: bool) -> bool:
+    """Where no machine was asked, an estimate is for the calibrated software only where it was calibrated."""
+    if target.same_software is not None:
+        return not target.same_software
+    return target.profile.processor == "gpu" and (elsewhere or bool(target.profile.transferred_from))
+
+
+def without_evidence(target: Target) -> Tuple[str, ...]:
+    """Returns what an estimate was carried over though nothing measured says what that does to it."""
+    known = PENALTIES if target.profile.processor == "gpu" else {}
+    return tuple(name for name in carried(target) if name not in known)
+
+
+def _gradient(
+    latency_of: Callable[[Mapping[str, float]], float], values: Mapping[str, float], latency: float
+) -> Column:
+    moved = (latency_of({**values, name: value * (1 + _STEP)}) for name, value in values.items())
+    return np.array([math.log(m / latency) for m in moved]) / math.log1p(_STEP)

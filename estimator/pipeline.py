@@ -19,7 +19,7 @@ from .cost.columns import (
 )
 from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
-from .interval import interval_pct
+from .interval import interval_pct, without_evidence
 from .lower import Lowered, lower
 from .schedule import Timeline, schedule
 from .target import Target, resolve, tensor_dtype
@@ -46,15 +46,16 @@ class Span:
 class Estimate:
     """The latency of one forward pass and the terms it is made of.
 
-    `interval_pct` is the half-width of the interval that covers 80 % of models; `transferred_from` names the board
-    whose constants were used, where the estimated one was not calibrated itself.
+    `interval_pct` is the half-width of the interval that covers 80 % of models; None where nothing measured tells it,
+    and `without_evidence` names why. `transferred_from` names the board whose constants were used, where the estimated
+    one was not calibrated itself.
     `host_ms` and `device_ms` are what each would take alone; `bound` names the longer. `flops` counts two per
     multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
     bytes alone. The terms split host_ms and device_ms by kind of op and of kernel.
     """
 
     latency_ms: float
-    interval_pct: float
+    interval_pct: Optional[float]
     host_ms: float
     device_ms: float
     bound: str
@@ -66,6 +67,7 @@ class Estimate:
     device_terms_ms: Mapping[str, float]
     defaulted: Tuple[str, ...]
     transferred_from: str
+    without_evidence: Tuple[str, ...]
     spans: Tuple[Span, ...]
 
 
@@ -114,6 +116,7 @@ def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
         device_terms_ms=_terms(device, kernels.kind, DEVICE_KINDS),
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
         transferred_from=target.profile.transferred_from,
+        without_evidence=without_evidence(target),
         spans=_spans(lowered, host, timeline),
     )
 

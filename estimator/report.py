@@ -9,13 +9,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from .compare import BANDS_PCT, UNMEASURED, Comparison
+from .compare import BANDS_PCT, NO_EVIDENCE, UNMEASURED, Comparison
 
 FIELDS = ("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct")
 """The columns of the table as data, in order."""
 _TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
-_TERMINAL_ROW = "  {:<22} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>10}"
-_RULE = "  " + "-" * 82
+_TERMINAL_ROW = "  {:<22} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>11}"
+_RULE = "  " + "-" * 83
 _BAND_LABELS = {"EXCELLENT": "(<10%)", "GOOD": "(10-25%)", "FAIR": "(25-50%)", "POOR": "(>50%)"}
 
 
@@ -80,8 +80,14 @@ def _cells(row: Comparison) -> Tuple[str, ...]:
         _percent(row.error_pct),
         row.rating,
         row.bound or "-",
-        "-" if row.interval_pct is None else f"± {row.interval_pct:.1f}%",
+        _interval(row),
     )
+
+
+def _interval(row: Comparison) -> str:
+    if row.interval_pct is None:
+        return "-" if row.est_ms is None else NO_EVIDENCE
+    return f"± {row.interval_pct:.1f}%"
 
 
 def _ms(value: Optional[float]) -> str:

@@ -52,13 +52,18 @@ def tensor_dtype(name: str) -> Optional[torch.dtype]:
 
 @dataclass(frozen=True)
 class Target:
-    """A board with its profile, one of its power modes, a precision and a batch."""
+    """A board with its profile, one of its power modes, a precision and a batch.
+
+    `same_software` says whether the estimate is for the software that the profile was calibrated with; None where no
+    machine was asked.
+    """
 
     board: Board
     profile: Profile
     mode: PowerMode
     precision: Precision = PRECISIONS["fp32"]
     batch_size: int = 1
+    same_software: Optional[bool] = None
 
     @property
     def hardware(self) -> str:

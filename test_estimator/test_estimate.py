@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import torch
 from estimator import CaptureError, UsageError, estimate
 from estimator.errors import RecordError
 from estimator.hardware.boards import Board, load_profile
+from estimator.interval import carried, without_evidence
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import FAMILIES, MODELS, find_models
-from estimator.target import calibrated_target, parse_label, resolve
+from estimator.target import Target, calibrated_target, parse_label, resolve
 
 ROUNDING_US = 1e-9
 
@@ -165,13 +167,55 @@ def test_an_80_percent_interval_holds_70_to_90_percent_of_models_that_the_fit_ha
     assert 0.70 <= sum(inside) / len(inside) <= 0.90
 
 
-def test_what_was_carried_further_is_less_certain():
+def interval_of(target):
     from estimator.pipeline import estimate_stream
 
-    stream = op_stream(MODELS[0])
-    widths = [
-        estimate_stream(stream, resolve(*case)).interval_pct
-        for case in (("Jetson-Orin-AGX", "50W"), ("Jetson-Orin-AGX", "MAXN"), ("NVIDIA-H100", "default"))
+    subject = MODELS[0]
+    return estimate_stream(op_stream(subject, target.batch_size, target.precision.name), target).interval_pct
+
+
+def test_what_was_carried_further_is_less_certain():
+    home = resolve("Jetson-Orin-AGX", "50W")
+    targets = [
+        home,
+        replace(resolve("Jetson-Orin-AGX", "MAXN"), same_software=True),
+        resolve("Jetson-Orin-AGX", "MAXN"),
     ]
+    widths = [interval_of(target) for target in targets]
     assert widths == sorted(widths)
     assert len(set(widths)) == 3
+
+
+def test_other_software_widens_what_follows_the_host_and_not_what_follows_the_device():
+    for batch, at_least, at_most in ((1, 20, 40), (64, 0, 0.5)):
+        same, other = (
+            interval_of(replace(resolve("Jetson-Orin-AGX", "50W", batch_size=batch), same_software=known))
+            for known in (True, False)
+        )
+        assert at_least <= other - same <= at_most
+
+
+def test_an_estimate_is_for_the_calibrated_software_where_it_was_calibrated_and_else_for_any():
+    home, away = resolve("Jetson-Orin-AGX", "50W"), resolve("Jetson-Orin-AGX", "30W")
+    assert carried(home) == ()
+    assert carried(replace(home, same_software=False)) == ("software",)
+    assert carried(away) == ("power mode", "software")
+    assert carried(replace(away, same_software=True)) == ("power mode",)
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        (resolve("Jetson-Orin-AGX", "50W"), ()),
+        (resolve("Jetson-Orin-AGX", "MAXN", "fp16", 8), ()),
+        (resolve("Jetson-Orin-AGX", "50W", "tf32"), ("tf32",)),
+        (resolve("Jetson-Orin-AGX", "50W", "bf16"), ("bf16",)),
+        (resolve("Jetson-Orin-Nano-8GB", "7W"), ()),
+        (resolve("Jetson-AGX-Xavier", "15W"), ("other SMs",)),
+        (resolve("NVIDIA-H100"), ("other SMs",)),
+    ],
+    ids=lambda case: case.hardware + "-" + case.label if isinstance(case, Target) else "",
+)
+def test_where_nothing_was_measured_there_is_no_interval(target, what):
+    assert without_evidence(target) == what
+    assert (interval_of(target) is None) == bool(what)

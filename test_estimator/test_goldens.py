@@ -292,6 +292,14 @@ def test_a_damaged_cross_validation_is_refused(tmp_path, damage):
         load_held_out_means_pct(tmp_path)
 
 
+def test_a_row_without_evidence_for_an_interval_is_read_as_none():
+    found = replace(result(), comparison=replace(result().comparison, interval_pct=None))
+    row = estimate_row(found)
+    assert row[-1] == "no evidence"
+    assert row_data(dict(zip(ESTIMATE_TITLES, row)))["interval_pct"] is None
+    assert golden_data(found)["interval_pct"] is None
+
+
 @pytest.fixture(scope="module")
 def one_model_per_family():
     models = [next(model for model in MODELS if model.family == family) for family in FAMILIES]
@@ -304,13 +312,13 @@ def test_one_percent_on_any_constant_moves_a_golden(one_model_per_family, consta
     moved = replace(profile.constants[constant], value=1.01 * profile.constants[constant].value)
     moved_profile = replace(profile, constants={**profile.constants, constant: moved})
     assert any(
-        golden_of(model, ops, profile, precision) != golden_of(model, ops, moved_profile, precision)
-        for precision in ("fp32", "tf32")
+        golden_of(model, ops, profile, *case) != golden_of(model, ops, moved_profile, *case)
+        for case in (("fp32", "50W"), ("tf32", "50W"), ("fp32", "15W"))
         for model, ops in one_model_per_family.items()
     )
 
 
-def golden_of(model, ops, profile, precision):
-    target = replace(resolve(precision=precision), profile=profile)
+def golden_of(model, ops, profile, precision, mode):
+    target = replace(resolve(thermal_profile=mode, precision=precision), profile=profile)
     estimate = estimate_lowered(ops, target)
     return golden_data(Result(compare(model.name, model.family, estimate, None), estimate))

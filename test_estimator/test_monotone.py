@@ -105,8 +105,9 @@ def test_a_lower_precision_is_never_slower(module_and_shape, precision):
 
 @reproducible
 @given(modules, st.sampled_from(known_profiles()))
-def test_every_board_estimates_every_module_with_an_interval(module_and_shape, hardware):
+def test_every_board_estimates_every_module_with_an_interval_or_without_evidence(module_and_shape, hardware):
     module, shape = module_and_shape
     result = estimated(module, shape, hardware=hardware, mode=None)
     assert 0 < max(result.host_ms, result.device_ms) <= result.latency_ms
-    assert 0 < result.interval_pct < 100
+    assert (result.interval_pct is None) == bool(result.without_evidence)
+    assert result.interval_pct is None or 0 < result.interval_pct < 100

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_what_was_not_measured_or_not_estimated_is_a_dash():
     table = terminal_table(ROWS)
     assert table[4].split() == ["little", "9.00", "-", "-", "UNMEASURED", "host", "±", "8.0%"]
     assert table[7].split() == ["broken", "-", "-", "-", "FAILED", "-", "-"]
+
+
+def test_an_estimate_without_evidence_for_an_interval_says_so():
+    rows = [replace(ROWS[2], interval_pct=None)]
+    assert terminal_table(rows)[3].split()[-2:] == ["no", "evidence"]
+    assert "| no evidence |" in markdown_table(rows)
+    assert csv_text(rows).splitlines()[1].endswith(",2.0,")
 
 
 def test_columns_are_aligned():

@@ -13,8 +13,9 @@ from ..errors import CalibrationError, GoldenLatencyError, UsageError
 from ..files import write_atomically
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.profile import Profile
+from ..hardware.software import software_in
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
-from ..records.record import load_record
+from ..records.record import Record, load_record
 from ..subjects.patterns import PATTERNS
 from ..subjects.zoo import MODELS
 from ..target import calibrated_target
@@ -77,8 +78,12 @@ def _wanted_evidence(name: Optional[str]) -> Optional[str]:
     return name
 
 
+def _models_record(folder: Path) -> Record:
+    return load_record(folder / MODEL_KIND.record, [model.name for model in MODELS])
+
+
 def _recorded(profile: Profile, folder: Path) -> Tuple[Evidence, ...]:
-    models = load_record(folder / MODEL_KIND.record, [model.name for model in MODELS])
+    models = _models_record(folder)
     patterns = load_record(folder / PATTERN_KIND.record, [pattern.name for pattern in PATTERNS])
     return load_evidence(profile.name, models, patterns)
 
@@ -97,6 +102,7 @@ def _from_microbenchmarks(board: Board, profile: Profile, folder: Path, with_rec
 
 def _from_records(board: Board, profile: Profile, folder: Path, options: Any) -> Dict[Path, str]:
     fitter = Fitter(profile, _recorded(profile, folder))
+    software = software_in(_models_record(folder).provenance["software"])
     fit = fitter.fit()
     units = {name: constant.unit for name, constant in profile.constants.items()}
     print(f"{profile.name} at {profile.calibrated_mode}, from {summary(fitter.evidence)}\n")
@@ -109,7 +115,7 @@ def _from_records(board: Board, profile: Profile, folder: Path, options: Any) ->
         files[folder / "cross-validation.json"] = json.dumps(as_golden(rows), indent=2) + "\n"
         files[folder / "cross-validation.md"] = as_markdown(rows)
         print(as_markdown(rows))
-    files[board.profile_path] = profile_text(fitter, fit)
+    files[board.profile_path] = profile_text(fitter, fit, software)
     return files
 
 

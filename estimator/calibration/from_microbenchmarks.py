@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
+from ..hardware.software import software_in
 from .evidence import Evidence
 from .fit import Fit, Fitter
 from .importance import constant_lines, group_importances, held_out_chain_spread_pct, importance_lines
@@ -51,15 +52,17 @@ def calibrate(
         "",
         f"  whole chains that the fit has not seen: {fitter.profile.held_out_spread_pct:.1f} % (one sigma)",
     )
-    return Calibrated(profile_text(fitter, fit, _board(profile, found.provenance)), (*lines, *_bound_lines(fit)))
+    software = software_in(found.provenance["software"])
+    text = profile_text(fitter, fit, software, _board(profile, found.provenance))
+    return Calibrated(text, (*lines, *bound_lines(fit)))
 
 
 def _with_spread(fitter: Fitter, spread_pct: float) -> Fitter:
     return Fitter(replace(fitter.profile, held_out_spread_pct=spread_pct), fitter.evidence)
 
 
-def _bound_lines(fit: Fit) -> Tuple[str, ...]:
-    """A constant at its bound is no measurement: the evidence wants it beyond what is physical."""
+def bound_lines(fit: Fit) -> Tuple[str, ...]:
+    """Returns a line that names the constants at a bound: no measurement, the evidence wants more than is physical."""
     return (f"  at their bounds, so not to be trusted: {', '.join(fit.at_bound)}",) if fit.at_bound else ()
 
 

@@ -95,6 +95,11 @@ def as_evidence(found: Microbenchmarks) -> List[Evidence]:
     return evidence
 
 
+def micro_benchmark_spread(us: float, layers: int = 1) -> float:
+    """Returns how well a time of so many us is known, relative; that of several layers is one of independent parts."""
+    return math.hypot(_SPREAD / math.sqrt(layers), _SPREAD_US / us)
+
+
 def _piece(name: str, timed: TimedBlock, us: float, lowered: Any) -> Evidence:
-    spread = math.hypot(_SPREAD, _SPREAD_US / us)
+    spread = micro_benchmark_spread(us)
     return Evidence(name, timed.block.group, f"chain {timed.chain}", us, spread, lowered, source=MICROBENCHMARKS)

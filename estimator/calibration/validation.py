@@ -57,7 +57,7 @@ def held_out_spread_pct(fitter: Fitter, rows: Sequence[ModelErrors]) -> float:
     """Returns the spread of the errors without a model's family that the fit's covariance does not explain."""
     target = calibrated_target(replace(fitter.profile, held_out_spread_pct=0.0))
     streams = {item.name: item.lowered for item in fitter.evidence if item.group == "model"}
-    explained = (estimate_lowered(streams[row.model], target).interval_pct / QUANTILE for row in rows)
+    explained = ((estimate_lowered(streams[row.model], target).interval_pct or 0.0) / QUANTILE for row in rows)
     excess = mean(row.without_family_pct**2 - pct**2 for row, pct in zip(rows, explained))
     return round(math.sqrt(max(excess, 0.0)), 1)
 

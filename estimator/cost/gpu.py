@@ -5,7 +5,7 @@ Host costs are in CPU cycles, device latencies in GPU cycles: they scale with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Mapping, Sequence, Tuple
 
 import numpy as np
@@ -15,8 +15,11 @@ from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpC
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
+_WIDEST_TILE = ((128, 128),)
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
+_BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
+_WINOGRAD_SIDE, _WINOGRAD_PRODUCTS = 3, 16
 _ALIGNED_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
 
 
@@ -100,7 +103,21 @@ def _memory_us(kernels: KernelColumns, rates: Rates) -> Column:
     """Traffic over bandwidth; weights are read once per pass and come from DRAM, cold."""
     c, bandwidth = rates.constants, rates.bytes_per_us
     warm = kernels.warm_bytes / (bandwidth * c["stream_efficiency"])
+    warm = np.maximum(warm, _batch_norm_us(kernels, rates))
     return warm + kernels.cold_bytes / (bandwidth * c["weight_stream_efficiency"])
+
+
+def _batch_norm_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """A batch norm's threads load one element at a time, other streams 16 bytes; 0 for all but batch norms.
+
+    Few SMs then have too little in flight to draw what the memory could give (Little's law), and it is the SMs' clock
+    that decides.
+    """
+    return kernels.by_function(dict.fromkeys(_BATCH_NORMS, 1.0)) * kernels.elements / _elements_per_us(rates)
+
+
+def _elements_per_us(rates: Rates) -> float:
+    return 1e3 * rates.sms * rates.gpu_kcycles_per_us * rates.constants["norm_elements_per_clock_per_sm"]
 
 
 def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
@@ -108,7 +125,7 @@ def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Colu
 
     Where tensor cores are allowed, the library still takes the other cores for what would not fill a tensor core.
     """
-    tiled = _tiled_on_fp32_cores(kernels, rates.fp32_flops_per_us_per_sm, rates)
+    tiled = _tiled_on_fp32_cores(kernels, kernels.k, rates)
     if rates.products_on_tensor_cores:
         peak = rates.product_flops_per_us_per_sm * rates.constants["tensor_core_product_efficiency"]
         tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, peak, rates))
@@ -123,15 +140,65 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     Where a weight panel outgrows the L2, too few blocks cannot hide the misses: those run as slowly as without tensor
     cores, and further blocks are free until tensor cores would take as long.
     """
+    if not rates.convolutions_on_tensor_cores:
+        return _convolution_on_fp32_cores_us(kernels, memory_us, rates)
     c = rates.constants
-    passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
+    passes_us = _layout_us(kernels, rates)
     peak = rates.convolution_flops_per_us_per_sm * c["tensor_core_convolution_efficiency"]
-    arithmetic = _tiled_on_tensor_cores(kernels, peak, rates)
-    fast = np.maximum(memory_us, arithmetic) + np.where(_is_pointwise(kernels), 0.0, passes_us)
+    arithmetic = _convolution_on_tensor_cores(kernels, peak, rates)
+    fast = _overlapped_us(memory_us, arithmetic, rates) + np.where(_is_pointwise(kernels), 0.0, passes_us)
     starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
     fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
     slow = np.maximum(memory_us, _without_tensor_cores_us(kernels, kernels.m, rates))
-    return np.where(_fits_tensor_cores(kernels) & rates.convolutions_on_tensor_cores, fast, slow)
+    return np.where(_fits_tensor_cores(kernels), fast, slow)
+
+
+def _convolution_on_fp32_cores_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+    """A board without TF32: an implicit product on the FP32 cores, or Winograd's where it applies and wins."""
+    implicit = _tiled_on_fp32_cores(kernels, _filled_depth(kernels.k, rates), rates)
+    direct = _overlapped_us(memory_us, implicit, rates)
+    winograd = _overlapped_us(_winograd_memory_us(kernels, memory_us, rates), _winograd_us(kernels, rates), rates)
+    return np.where(_fits_winograd(kernels), np.minimum(direct, winograd), direct)
+
+
+def _fits_winograd(kernels: KernelColumns) -> Column:
+    """3x3 windows that move by one pixel, one group."""
+    side = (kernels.window_side == _WINOGRAD_SIDE) & (kernels.taps == _WINOGRAD_SIDE**2)
+    return side & (kernels.stride == 1) & (kernels.dilation == 1) & (kernels.groups == 1)
+
+
+def _winograd_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """F(2x2, 3x3): each 2x2 outputs take 16 products of the channels instead of 36 (Lavin, Gray: arXiv 1509.09308).
+
+    That is 2.25 times fewer; the shorter reduction, whose pipeline must fill all the same, takes a part of it back.
+    """
+    products = replace(kernels, batch=kernels.batch * _WINOGRAD_PRODUCTS, m=np.ceil(kernels.m / 4))
+    return _tiled_on_fp32_cores(products, _filled_depth(kernels.channels, rates), rates)
+
+
+def _winograd_memory_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+    """Each call transforms the weights: 16 values for 9, written and read once more than the untransformed ones."""
+    transformed = kernels.cold_bytes * 2 * _WINOGRAD_PRODUCTS / _WINOGRAD_SIDE**2
+    return memory_us + transformed / (rates.bytes_per_us * rates.constants["weight_stream_efficiency"])
+
+
+def _convolution_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rates) -> Column:
+    """cuDNN's heuristics take the widest tile that the output channels fill, also where few SMs get a block each."""
+    narrow = _tiled_on_tensor_cores(kernels, rate, rates)
+    return np.where(kernels.n > _WIDEST_TILE[0][1], _tiled_on_tensor_cores(kernels, rate, rates, _WIDEST_TILE), narrow)
+
+
+def _layout_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """A conversion reads and writes each element once, one at a time as a batch norm does: few SMs limit it alike."""
+    passes, moves = rates.constants["layout_passes"], kernels.warm_bytes / (2 * kernels.item_bytes)
+    memory_us = passes * kernels.warm_bytes / (rates.bytes_per_us * rates.constants["stream_efficiency"])
+    return np.maximum(memory_us, passes * moves / _elements_per_us(rates))
+
+
+def _overlapped_us(memory_us: Column, arithmetic_us: Column, rates: Rates) -> Column:
+    """The longer of both, and of the shorter what few large blocks cannot hide: first loads, last stores."""
+    shorter = np.minimum(memory_us, arithmetic_us)
+    return np.maximum(memory_us, arithmetic_us) + rates.constants["unhidden_share"] * shorter
 
 
 def _fits_tensor_cores(kernels: KernelColumns) -> Column:
@@ -146,7 +213,7 @@ def _is_pointwise(kernels: KernelColumns) -> Column:
 
 def _without_tensor_cores_us(kernels: KernelColumns, rows: Column, rates: Rates) -> Column:
     c = rates.constants
-    flops = 2.0 * kernels.batch * rows * kernels.n * (kernels.k + c["reduction_fill_elements"])
+    flops = 2.0 * kernels.batch * rows * kernels.n * _filled_depth(kernels.k, rates)
     return flops / (rates.sms * rates.fp32_flops_per_us_per_sm * c["fp32_convolution_efficiency"])
 
 
@@ -157,23 +224,32 @@ def _starved_rows(kernels: KernelColumns, rates: Rates) -> Column:
 
 
 def _depthwise_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
-    """FP32: PyTorch's own kernel, one thread an output, no reuse of operands. Half precision: cuDNN's, tensor cores."""
-    half = kernels.item_bytes == 2
+    """FP32: PyTorch's own kernel, one thread an output, no reuse of operands. Half precision: cuDNN's, tensor cores.
+
+    A thread finds out which output it computes before it reads: that takes as long as some taps of the window.
+    """
+    c, half = rates.constants, kernels.item_bytes == 2
     peak = rates.sms * np.where(half, rates.convolution_flops_per_us_per_sm, rates.fp32_flops_per_us_per_sm)
-    return np.maximum(memory_us, kernels.flops / (peak * rates.constants["depthwise_efficiency"]))
+    flops = kernels.flops + 2 * kernels.elements * c["depthwise_index_taps"]
+    return np.maximum(memory_us, flops / (peak * c["depthwise_efficiency"]))
 
 
-def _tiled_on_fp32_cores(kernels: KernelColumns, peak: float, rates: Rates) -> Column:
+def _tiled_on_fp32_cores(kernels: KernelColumns, depth: Column, rates: Rates) -> Column:
     c = rates.constants
-    fill = c["fp32_core_fill_waves"]
-    return _tiled_us(kernels, kernels.k, peak * c["fp32_core_efficiency"], fill, _SQUARE_AND_SLIM, rates)
+    rate = rates.fp32_flops_per_us_per_sm * c["fp32_core_efficiency"]
+    return _tiled_us(kernels, depth, rate, c["fp32_core_fill_waves"], _SQUARE_AND_SLIM, rates)
 
 
-def _tiled_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rates) -> Column:
+def _tiled_on_tensor_cores(
+    kernels: KernelColumns, rate: float, rates: Rates, tiles: Sequence[Tuple[int, int]] = _TENSOR_CORE_TILES
+) -> Column:
     """A deep pipeline: it must fill along the reduction, too."""
-    c = rates.constants
-    depth, fill = kernels.k + c["reduction_fill_elements"], c["tensor_core_fill_waves"]
-    return _tiled_us(kernels, depth, rate, fill, _TENSOR_CORE_TILES, rates)
+    depth, fill = _filled_depth(kernels.k, rates), rates.constants["tensor_core_fill_waves"]
+    return _tiled_us(kernels, depth, rate, fill, tiles, rates)
+
+
+def _filled_depth(depth: Column, rates: Rates) -> Column:
+    return depth + rates.constants["reduction_fill_elements"]
 
 
 def _tiled_us(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ..compare import NO_EVIDENCE
 from ..digits import significant
 from ..opstream import Op, digest
 from ..results import Result
@@ -43,7 +44,8 @@ def estimate_row(result: Result) -> Row:
     """Returns the row of an unmeasured configuration's table."""
     row = result.comparison
     figures = [_figure(ms) for ms in (row.est_ms, row.host_ms, row.device_ms)]
-    return (row.model, *figures, str(row.bound), f"± {row.interval_pct:.1f} %")
+    interval = NO_EVIDENCE if row.interval_pct is None else f"± {row.interval_pct:.1f} %"
+    return (row.model, *figures, str(row.bound), interval)
 
 
 def _figure(value: Any) -> str:
@@ -56,7 +58,11 @@ def row_data(cells: Mapping[str, str]) -> Dict[str, Any]:
     figures = [_positive(text) for text in (est, host, device)]
     if bound not in ("host", "device"):
         raise ValueError(f"bound must be one of host, device, got {bound!r}")
-    return dict(zip(_ESTIMATE_KEYS, (*figures, bound, float(interval.strip("± %")))))
+    return dict(zip(_ESTIMATE_KEYS, (*figures, bound, _interval_pct(interval))))
+
+
+def _interval_pct(text: str) -> Optional[float]:
+    return None if text == NO_EVIDENCE else float(text.strip("± %"))
 
 
 def _positive(text: str) -> float:

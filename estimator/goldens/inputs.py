@@ -80,7 +80,7 @@ def with_inputs(profile: Profile, inputs: Mapping[str, str]) -> Profile:
 
 
 def _inputs(profile: Profile) -> Iterator[Tuple[str, str, str]]:
-    yield f"{CALIBRATION}constants_of", profile.transferred_from or profile.name, "board"
+    yield f"{CALIBRATION}constants_of", profile.constants_of, "board"
     yield f"{CALIBRATION}power_mode", profile.calibrated_mode, "mode"
     yield f"{CALIBRATION}held_out_spread", f"{profile.held_out_spread_pct!r}", "%"
     yield f"{CALIBRATION}covariance", _short_digest(repr(profile.covariance)), "digest"

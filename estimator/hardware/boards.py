@@ -20,6 +20,8 @@ class Board:
     has_goldens = True
     can_replay = True
     is_calibrated = True
+    host_is_apart = True
+    """Whether it has a host beside its device, with constants of its own."""
     promised_rating: Optional[str] = None
     """The rating promised of every model where there are no goldens to say it; None where goldens do."""
 
@@ -35,6 +37,11 @@ class Board:
     def calibrate_command(self) -> str:
         """Returns the command line that calibrates it."""
         return f"pytest test_patterns --hardware {self.name} --device {self.device} --calibrate"
+
+    @property
+    def software_command(self) -> str:
+        """Returns the command line that fits what another software changes first: what an op costs the host."""
+        return f"{self.calibrate_command} host" if self.host_is_apart else self.calibrate_command
 
     def profile(self) -> Profile:
         """Returns its checked profile; ProfileError names the file and key that is wrong."""
@@ -67,6 +74,7 @@ class ThisCpu(Board):
     device = "cpu"
     has_goldens = False
     can_replay = False
+    host_is_apart = False
     promised_rating = "FAIR"
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -51,8 +51,11 @@ class Profile:
     """One board: facts, power modes (default first) and calibrated constants, all checked.
 
     `covariance` is that of the constants' logarithms, in their order; `held_out_spread_pct` the spread of the errors on
-    models that a fit has not seen. `transferred_from` names the board whose constants these are, if not its own.
+    models that a fit has not seen. `transferred_from` names the board whose constants these are, if not its own, and
+    `calibrated_facts` are the facts of that board.
     `processor` is "gpu" (a host and a device) or "cpu" (both in one); `sources` says what the constants were fitted to.
+    `software` has the versions that they were fitted with, as far as known, `host_software` those of the host's.
+    `own_host` says that these were fitted apart from the device's; of a transferred profile only they are its own.
     """
 
     name: str
@@ -68,6 +71,15 @@ class Profile:
     transferred_from: str = ""
     processor: str = "gpu"
     sources: str = "records"
+    software: Mapping[str, str] = field(default_factory=dict)
+    host_software: Mapping[str, str] = field(default_factory=dict)
+    own_host: bool = False
+    transferred_facts: Mapping[str, Quantity] = field(default_factory=dict)
+
+    @property
+    def calibrated_facts(self) -> Mapping[str, Quantity]:
+        """Returns the facts of the board whose constants these are."""
+        return self.transferred_facts if self.transferred_from else self.facts
 
     def mode(self, name: Optional[str] = None) -> PowerMode:
         """Returns the named power mode, the default for None; UsageError names the known ones."""
@@ -76,6 +88,18 @@ class Profile:
             known = ", ".join(self.modes)
             raise UsageError(f"unknown thermal profile {wanted!r} of {self.name}; known thermal profiles: {known}")
         return self.modes[wanted]
+
+    @property
+    def transferred(self) -> str:
+        """Returns ", transferred from <board>" where constants are another board's, else an empty text."""
+        what = "device transferred" if self.own_host else "transferred"
+        return f", {what} from {self.transferred_from}" if self.transferred_from else ""
+
+    @property
+    def constants_of(self) -> str:
+        """Returns the board that the constants are of; both, where the host's are of another than the device's."""
+        origin = self.transferred_from or self.name
+        return f"{origin}, host {self.name}" if self.own_host and self.transferred_from else origin
 
     def fact(self, name: str) -> float:
         """Returns a fact's value, in the unit that its name ends with."""

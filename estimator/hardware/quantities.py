@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from typing import Mapping, Tuple
 
-GPU_CONSTANTS: Tuple[str, ...] = (
+HOST_CONSTANTS: Tuple[str, ...] = (
     "dispatch_kcycles",
     "view_kcycles",
     "nested_dispatch_kcycles",
     "product_extra_kcycles",
     "norm_extra_kcycles",
+)
+"""Of a GPU's host; `--calibrate host` fits these alone."""
+GPU_CONSTANTS: Tuple[str, ...] = (
+    *HOST_CONSTANTS,
     "fp32_core_efficiency",
     "tensor_core_convolution_efficiency",
     "tensor_core_product_efficiency",
     "fp32_convolution_efficiency",
     "depthwise_efficiency",
+    "depthwise_index_taps",
     "tile_half_elements",
     "fp32_core_fill_waves",
     "tensor_core_fill_waves",
     "reduction_fill_elements",
+    "unhidden_share",
     "stream_efficiency",
+    "norm_elements_per_clock_per_sm",
     "weight_stream_efficiency",
     "layout_passes",
     "kernel_kcycles",

@@ -10,6 +10,7 @@ from ..errors import ProfileError, RecordError
 from ..files import read_toml
 from .profile import Constant, PowerMode, Profile, Quantity
 from .quantities import CAPABILITIES, CPU_CONSTANTS, FACTS, GPU_CONSTANTS
+from .software import SOFTWARE
 
 PROFILES = Path(__file__).parent
 TEMPLATES = PROFILES / "templates"
@@ -90,16 +91,38 @@ def _fact(table: _Table, name: str, source: str) -> Quantity:
 
 
 def _calibration(document: _Table, calibration: _Table) -> Dict[str, Any]:
-    """The board's own constants, or those of the board it names in `transferred_from`."""
-    if "transferred_from" in calibration.content:
-        return _transferred(calibration)
+    """The board's own constants, or those of the board it names in `transferred_from`.
+
+    With a host calibrated apart, a transferred profile has constants of its own: the device's are copies.
+    """
+    origin = _origin(calibration) if "transferred_from" in calibration.content else None
+    if origin is not None and "host" not in calibration.content:
+        return _transferred(origin)
+    software = _software(calibration)
+    host = calibration.table("host") if "host" in calibration.content else None
     return {
         "calibrated_mode": calibration.text("power_mode"),
         "constants": {key: _constant(table) for key, table in document.table("constants").tables().items()},
         "covariance": tuple(tuple(row) for row in calibration.rows("covariance")),
         "held_out_spread_pct": calibration.number("held_out_spread_pct"),
         "sources": _sources(calibration),
+        "transferred_from": origin.name if origin is not None else "",
+        "transferred_facts": origin.facts if origin is not None else {},
+        "software": software,
+        "host_software": software if host is None else _software(host),
+        "own_host": host is not None,
     }
+
+
+def _software(table: _Table) -> Dict[str, str]:
+    """Versions by name; none where nobody wrote them down."""
+    if "software" not in table.content:
+        return {}
+    software = table.table("software")
+    for key in software.content:
+        if key not in SOFTWARE:
+            raise software.error(f"is not known; known keys: {', '.join(SOFTWARE)}", key)
+    return {key: software.text(key) for key in software.content}
 
 
 def _sources(calibration: _Table) -> str:
@@ -111,7 +134,7 @@ def _sources(calibration: _Table) -> str:
     return found
 
 
-def _transferred(calibration: _Table) -> Dict[str, Any]:
+def _origin(calibration: _Table) -> Profile:
     origin = calibration.text("transferred_from")
     if origin not in known_profiles() or origin == calibration.path.stem:
         known = ", ".join(known_profiles())
@@ -119,12 +142,19 @@ def _transferred(calibration: _Table) -> Dict[str, Any]:
     source = read_profile(PROFILES / f"{origin}.toml")
     if source.transferred_from:
         raise calibration.error(f"{origin} is itself transferred from {source.transferred_from}", "transferred_from")
+    return source
+
+
+def _transferred(source: Profile) -> Dict[str, Any]:
     return {
         "calibrated_mode": source.calibrated_mode,
         "constants": source.constants,
         "covariance": source.covariance,
         "held_out_spread_pct": source.held_out_spread_pct,
-        "transferred_from": origin,
+        "transferred_from": source.name,
+        "software": source.software,
+        "host_software": source.host_software,
+        "transferred_facts": source.facts,
     }
 
 
@@ -216,7 +246,7 @@ def _power_mode(name: str, table: _Table, keys: Sequence[str]) -> PowerMode:
 
 def _check(profile: Profile, document: _Table) -> None:
     _check_modes(profile, document)
-    if profile.transferred_from:
+    if profile.transferred_from and not profile.own_host:
         return
     needed = GPU_CONSTANTS if profile.processor == "gpu" else CPU_CONSTANTS
     _check_keys(document.table("constants"), needed)

@@ -3,7 +3,8 @@
 On a CPU host and device are one: the time from a layer's call to its return is all it costs, if caches are as a model
 leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh.
 On a GPU a layer runs once after a synchronise (host plus device) and many times in a row (the slower of the two), so
-that neither is mistaken for the other.
+that neither is mistaken for the other. Where only its host is asked for, blocks run in chains as on a CPU: a call
+returns when its kernels are issued. A block is then timed as a whole, with what Python adds around its layers.
 """
 
 from __future__ import annotations
@@ -42,20 +43,31 @@ class ChainTimes:
     measuring_s: float
 
 
-def measure_chains(chains: Sequence[Chain], device: str, budget_s: float, report: Report) -> ChainTimes:
-    """Returns the times of all layers; `report` gets ("calibration", done, of) as the budget is used up."""
+def measure_chains(
+    chains: Sequence[Chain], device: str, budget_s: float, report: Report, host_alone: bool = False
+) -> ChainTimes:
+    """Returns the times of all layers; `report` gets ("calibration", done, of) as the budget is used up.
+
+    With `host_alone` it is what the host needs to call each block, as of a single layer, whatever the device does.
+    """
     import torch
 
     with torch.no_grad():
-        return (_on_cuda if device == "cuda" else _on_cpu)(chains, budget_s, report)
+        if device == "cuda" and not host_alone:
+            return _on_cuda(chains, budget_s, report)
+        build = build_whole_block if host_alone else build_block
+        return _in_chains([[build(block, device) for block in chain] for chain in chains], device, budget_s, report)
 
 
 BuiltBlock = Tuple[Any, List[List[Any]]]
 
 
-def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTimes:
-    """Passes over all chains until the budget is used: each chain runs once to warm up and once to be timed."""
-    built = [[build_block(block, "cpu") for block in chain] for chain in chains]
+def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: float, report: Report) -> ChainTimes:
+    """Passes over all chains until the budget is used: each chain runs once to warm up and once to be timed.
+
+    A GPU is idle before each: no call waits for room in its queue.
+    """
+    wait = _waiting(device)
     samples_us: Dict[Tuple[int, int, int], List[float]] = {}
     passes_us: List[float] = []
     start_s = time.perf_counter()
@@ -63,16 +75,26 @@ def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTi
         passes_us.append(0.0)
         for index, chain in enumerate(built):
             run_chain(chain)
+            wait()
             for block, layer, us in run_chain(chain):
                 samples_us.setdefault((index, block, layer), []).append(us)
                 passes_us[-1] += us
+            wait()
         report("calibration", min(int(time.perf_counter() - start_s), int(budget_s)), int(budget_s))
     measuring_s = time.perf_counter() - start_s
     layers_us = tuple(
-        tuple((tuple(mean_us(samples_us[c, b, i]) for i in range(len(block.layers))),) for b, block in enumerate(chain))
-        for c, chain in enumerate(chains)
+        tuple(
+            (tuple(mean_us(samples_us[c, b, i]) for i in range(len(copies[0]))),) for b, (_, copies) in enumerate(chain)
+        )
+        for c, chain in enumerate(built)
     )
     return ChainTimes(layers_us, tuple(passes_us), measuring_s)
+
+
+def _waiting(device: str) -> Callable[[], None]:
+    import torch
+
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
 
 
 def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
@@ -83,6 +105,14 @@ def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
     source = torch.randn(block.input_shape, generator=generator).to(device)
     make = lambda: torch.nn.ModuleList(make_layers(block))  # noqa: E731
     return source, [list(build_seeded(make, device).eval()) for _ in range(copies)]  # type: ignore[call-overload]
+
+
+def build_whole_block(block: Block, device: str) -> BuiltBlock:
+    """Returns the block with each copy of its layers in one module, as a model has them."""
+    import torch
+
+    source, copies = build_block(block, device)
+    return source, [[torch.nn.Sequential(*layers)] for layers in copies]
 
 
 def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:

@@ -96,10 +96,19 @@ class MeasuringProcess:
         return Run(**done)
 
     def measure_chains(
-        self, chains: Sequence[Chain], budget_s: float, progress: Progress, tick: Callable[[], None]
+        self,
+        chains: Sequence[Chain],
+        budget_s: float,
+        progress: Progress,
+        tick: Callable[[], None],
+        host_alone: bool = False,
     ) -> ChainTimes:
-        """Returns the times of all layers of the chains, measured for about `budget_s`; raises as `measure`."""
-        request = {"chains": [[asdict(block) for block in chain] for chain in chains], "budget_s": budget_s}
+        """Returns the times of all layers of the chains, measured for about `budget_s`; raises as `measure`.
+
+        With `host_alone` they are what the host needs to call each block.
+        """
+        plain = [[asdict(block) for block in chain] for chain in chains]
+        request = {"chains": plain, "budget_s": budget_s, "host_alone": host_alone}
         return ChainTimes(**self._ask(request, "calibration", progress, tick))
 
     def _ask(

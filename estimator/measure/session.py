@@ -154,6 +154,21 @@ class MeasuringSession:
             _refuse(self._noise([times.passes_us]))
         return times
 
+    def measure_host(self, chains: Sequence[Chain], budget_s: float) -> Tuple[ChainTimes, ...]:
+        """Returns what the host needs for all blocks of the chains, from each process in turn; raises as `measure`.
+
+        A process keeps a speed of its own: one alone is no measure of the host.
+        """
+
+        def run_chains(look: Tick) -> Tuple[ChainTimes, ...]:
+            share_s, bar = budget_s / len(self._processes), self.progress.bar
+            return tuple(process.measure_chains(chains, share_s, bar, look, True) for process in self._processes)
+
+        with self._device_alone():
+            runs = self._watched(run_chains)[0]
+            _refuse(self._noise([run.passes_us for run in runs]))
+        return runs
+
     @contextmanager
     def _device_alone(self) -> Iterator[None]:
         lock = _acquired(self._device) if self._lock is None else None

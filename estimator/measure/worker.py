@@ -101,7 +101,7 @@ def _calibrate(device: str, precision: str, request: Dict[str, Any], send: Send)
     from .layers import measure_chains
 
     chains = [tuple(map(Block.from_data, chain)) for chain in request["chains"]]
-    return vars(measure_chains(chains, device, request["budget_s"], _reporter(send)))
+    return vars(measure_chains(chains, device, request["budget_s"], _reporter(send), request["host_alone"]))
 
 
 def _reporter(send: Send) -> Callable[[str, int, int], None]:

@@ -1,4 +1,7 @@
-"""A session with `--calibrate`: micro-benchmarks on the device, the fit, and the profile written, or nothing at all."""
+"""A session with `--calibrate`: micro-benchmarks on the device, the fit, and the profile written, or nothing at all.
+
+All of a board's constants, or with `--calibrate host` those of its host.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,15 @@ from .measuring import Measuring
 from .session import CALIBRATES, Test
 
 if TYPE_CHECKING:
+    from ..calibration.from_microbenchmarks import Calibrated
     from ..calibration.microbenchmarks import Microbenchmarks
     from ..measure.layers import ChainTimes
     from ..subjects.chains import Chain
 
 CPU_BUDGET_S = 45.0
 """Seconds of passes over the chains on a CPU; a GPU's rounds are counted instead."""
+HOST_BUDGET_S = 60.0
+"""Seconds of passes over the short chains, of all processes together: with their start it is about two minutes."""
 
 
 class Calibrate(Measuring):
@@ -60,13 +66,10 @@ class Calibrate(Measuring):
         times = self.measuring.measure_chains(chains, CPU_BUDGET_S * share)
         found = self._found(chains, times)
         made = calibrate(target.profile, found, target.mode.name, self.measuring.progress.say)
-        path = target.board.profile_path
-        for folder in (path.parent, self.configuration.folder):
+        for folder in (target.board.profile_path.parent, self.configuration.folder):
             folder.mkdir(parents=True, exist_ok=True)
         write_microbenchmarks(self.configuration.folder / FILE_NAME, found)
-        write_atomically(path, made.text)
-        yield from (*made.lines, "", f"  {times.measuring_s:.0f} s of measuring; written: {path}")
-        yield f"  Next: {target.command.split(' --thermal')[0]} --device {device}"
+        yield from self._written(made, times.measuring_s)
 
     def _found(self, chains: Sequence[Chain], times: ChainTimes) -> Microbenchmarks:
         from ..calibration.microbenchmarks import Microbenchmarks, timed_blocks
@@ -75,6 +78,32 @@ class Calibrate(Measuring):
         about = calibration_provenance(self.measuring, self.configuration.root)
         return Microbenchmarks(about, QUEUE, timed_blocks(chains, ways, times.layers_us))
 
+    def _written(self, made: Calibrated, measuring_s: float) -> Iterator[str]:
+        """Writes the profile; yields what is in it, and what to do next."""
+        target = self.options.target
+        write_atomically(target.board.profile_path, made.text)
+        yield from (*made.lines, "", f"  {measuring_s:.0f} s of measuring; written: {target.board.profile_path}")
+        yield f"  Next: {target.command.split(' --thermal')[0]} --device {self.plan.choice.device}"
+
     def summary(self) -> Iterator[str]:
         """Yields the constants, what decides them, and what to do next."""
         return iter(self._lines)
+
+
+class CalibrateHost(Calibrate):
+    """Measures short chains in each process and writes the constants of the board's host; the device's stay."""
+
+    def header(self) -> Iterator[str]:
+        """Yields what is measured and written."""
+        yield "CALIBRATION of the host: short chains are measured, its constants are written, the device's stay"
+
+    def _calibrated(self) -> Iterator[str]:
+        from ..calibration.host import calibrate_host, host_design, taken_together
+
+        share, target = self.plan.calibration_share, self.options.target
+        chains = host_design(share)
+        runs = self.measuring.measure_host(chains, HOST_BUDGET_S * share)
+        about = calibration_provenance(self.measuring, self.configuration.root)
+        self.measuring.progress.say("fit")
+        made = calibrate_host(target.profile, chains, taken_together(runs), target.mode.name, about)
+        yield from self._written(made, sum(run.measuring_s for run in runs))

@@ -50,8 +50,7 @@ class Configuration:
     @property
     def transferred(self) -> str:
         """Returns ", transferred from <board>" where the constants are another board's, else an empty text."""
-        origin = self.target.profile.transferred_from
-        return f", transferred from {origin}" if origin else ""
+        return self.target.profile.transferred
 
     @property
     def bars(self) -> Bars:

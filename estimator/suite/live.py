@@ -14,10 +14,19 @@ from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.verdict import judge
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
-from .configuration import kind_of
+from .configuration import Configuration, kind_of
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens
-from .live_report import LiveResult, band_problem, common_problem, cost_line, extra_info, live_lines, verdict_problem
+from .live_report import (
+    LiveResult,
+    band_problem,
+    common_problem,
+    cost_line,
+    extra_info,
+    live_lines,
+    software_notes,
+    verdict_problem,
+)
 from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .problem import Problem, fail_with
@@ -54,6 +63,11 @@ class Live(Measuring):
         yield f"protocol: {plan.protocol.text}; {each}{recording}"
         if not self._has_estimates:
             yield self._uncalibrated_note
+        yield from self._software_notes()
+
+    def _software_notes(self) -> Iterator[str]:
+        if self._has_estimates:
+            yield from software_notes(self.options.target, self.options.software)
 
     @property
     def _has_estimates(self) -> bool:
@@ -168,7 +182,13 @@ class Live(Measuring):
         if recorded is None or not self.options.target.board.has_goldens:
             return None
         goldens = Goldens(self.configuration, request.getfixturevalue("snapshot"), updating=False)
-        return goldens.problem(subject, recorded)
+        return goldens.problem(subject, estimated(subject, self._as_reviewed))
+
+    @property
+    def _as_reviewed(self) -> Configuration:
+        """A golden's interval is for the software that the constants were fitted with."""
+        target = replace(self.configuration.target, same_software=None)
+        return replace(self.configuration, target=target)
 
     def check_all(self, request: pytest.FixtureRequest) -> None:
         """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
@@ -241,7 +261,8 @@ class Live(Measuring):
         target = self.options.target
         if not self._has_estimates:
             yield f"  {self._uncalibrated_note}"
-        elif not target.board.has_goldens:
+        yield from (f"  {note}" for note in self._software_notes())
+        if self._has_estimates and not target.board.has_goldens:
             if self._kind is PATTERN_KIND:
                 yield f"  {_HOT_PATTERNS_NOTE}"
             calibrated = target.mode.threads

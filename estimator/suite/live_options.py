@@ -14,6 +14,8 @@ from ..measure.plan import Plan
 from ..measure.protocol import make_protocol
 from .options import is_updating
 
+ALL, HOST = "all", "host"
+"""Whose constants `--calibrate` fits."""
 _RUNS = {"cuda": 3, "cpu": 1}
 
 
@@ -31,7 +33,11 @@ def add_live_options(parser: pytest.Parser) -> None:
     group.addoption("--rounds", metavar="N", help="measured forwards per run (default: 100, fewer for slow models)")
     group.addoption("--warmup", metavar="N", help="forwards before those (default: 50, fewer for slow models)")
     group.addoption(
-        "--calibrate", action="store_true", help="measure micro-benchmarks on the device and write its profile"
+        "--calibrate",
+        metavar="all|host",
+        nargs="?",
+        const=ALL,
+        help="measure micro-benchmarks on the device and write its profile: all constants, or those of the host alone",
     )
     group.addoption(
         "--calibration-share",
@@ -45,6 +51,7 @@ def read_plan(config: pytest.Config) -> Plan:
     """Returns what the options ask for; UsageError for a bad value, or one that cannot go with the others."""
     option = config.getoption
     board = find_board(option("hardware"))
+    _refuse_parts(option("calibrate"), board)
     choice = _alone(choose_device(option("device"), board), option("device"), _is_parallel(config))
     if choice.live and option("device") == "auto" and option("every_configuration"):
         choice = Choice("recorded", "--every-configuration holds the records against their goldens")
@@ -55,7 +62,18 @@ def read_plan(config: pytest.Config) -> Plan:
     device = choice.device if choice.live else "cpu"
     protocol = make_protocol(device, counts["warmup"], counts["rounds"])
     share = _share(option("calibration_share")) if option("calibrate") else 0.0
-    return Plan(choice, protocol, counts["runs"] or _RUNS[device], option("record"), share)
+    runs = counts["runs"] or _RUNS[device]
+    return Plan(choice, protocol, runs, option("record"), share, host_alone=option("calibrate") == HOST)
+
+
+def _refuse_parts(part: Optional[str], board: Board) -> None:
+    if part not in (None, ALL, HOST):
+        raise UsageError(f"--calibrate {part}: must be {ALL} or {HOST}; alone it is {ALL}, and paths go before it")
+    if part == HOST and not board.host_is_apart:
+        raise UsageError(
+            f"--calibrate {HOST}: on {board.name} host and device are one processor with one clock, and no constant "
+            f"is the host's alone: {board.calibrate_command}"
+        )
 
 
 def _is_parallel(config: pytest.Config) -> bool:

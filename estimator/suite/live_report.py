@@ -6,9 +6,10 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from ..compare import BANDS_PCT, Comparison
+from ..hardware.software import differing, software_text
 from ..measure.session import Measured
 from ..measure.together import Together
 from ..measure.verdict import Verdict
@@ -17,6 +18,10 @@ from ..results import Result
 from ..target import Target
 from .problem import Problem
 
+_FITTED = {
+    True: "intervals allow for it; to fit the host's",
+    False: "no evidence says what that changes; to fit them",
+}
 COMMON = "common to models"
 """The row of what moved all models alike."""
 
@@ -91,6 +96,28 @@ def live_lines(results: Sequence[LiveResult], together: Optional[Together] = Non
         yield f"    {measured.model:<22} {figures}  {runs}: {text}"
     if together is not None:
         yield f"    {COMMON:<22} {'':>30}  {together.common.text}"
+
+
+def software_notes(target: Target, here: Mapping[str, str]) -> Iterator[str]:
+    """Yields the line that says which software of this machine is another than that of the constants, if any is."""
+    profile, board = target.profile, target.board
+    of_host, of_device = (differing(software, here) for software in (profile.host_software, profile.software))
+    if of_host:
+        versions = _versions(profile.host_software, here, of_host)
+        yield (
+            f"another software: the constants were fitted with {versions}; "
+            f"{_FITTED[board.host_is_apart]} here: {board.software_command}"
+        )
+    elif of_device:
+        versions = _versions(profile.software, here, of_device)
+        yield (
+            f"another software: the device's constants were fitted with {versions}; the host's are of this software; "
+            f"what the device's would be is not known; to fit all here: {board.calibrate_command}"
+        )
+
+
+def _versions(fitted_with: Mapping[str, str], here: Mapping[str, str], keys: Sequence[str]) -> str:
+    return f"{software_text(fitted_with, keys)}; here {software_text(here, keys)}"
 
 
 def cost_line(measuring_s: float) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Mapping, Optional, Tuple
 
 import pytest
 
 from ..errors import UsageError
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
+from ..hardware.software import is_same
+from ..measure.device.environment import installed_software
 from ..report import FORMATS
 from ..target import Target, target_on
 
@@ -56,7 +58,10 @@ def add_options(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for, but for measuring: the target, the selected models, and what is written."""
+    """What the command line asks for, but for measuring: the target, the selected models, and what is written.
+
+    `software` is that of the machine that is measured on, by the keys of SOFTWARE; empty in a replay.
+    """
 
     target: Target
     models: Tuple[ZooModel, ...]
@@ -64,6 +69,13 @@ class Options:
     updating: bool
     every_configuration: bool
     compared_modes: Tuple[str, ...] = ()
+    software: Mapping[str, str] = field(default_factory=dict)
+
+    def on_this_machine(self) -> Options:
+        """Returns the options with the target on this machine, whose software may be another than the constants'."""
+        software = installed_software(Path("/"))
+        same = is_same(self.target.profile.host_software, software)
+        return replace(self, target=replace(self.target, same_software=same), software=software)
 
     @property
     def whole_zoo(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Type
 
 import pytest
 
@@ -15,13 +15,14 @@ from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND
 from ..report import FORMATS
 from ..subjects.patterns import PATTERNS, Pattern
 from ..subjects.zoo import MODELS, ZooModel
-from .calibrate import Calibrate
+from .calibrate import Calibrate, CalibrateHost
 from .collector import ResultCollector
 from .configuration import Configuration, load_configuration
 from .failures import BeforeShortSummary, Failures
 from .goldens import relative
 from .live import Live
 from .live_options import add_live_options, read_plan
+from .measuring import Measuring
 from .options import Options, add_options, read_options
 from .replay import EveryConfiguration, Replay
 from .session import EVERY, MARKERS, Latency, Session, Test
@@ -58,10 +59,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _session(config: pytest.Config, plan: Plan) -> Session:
     options = read_options(config)
+    if plan.choice.live:
+        options = options.on_this_machine()
     configuration = load_configuration(config.rootpath, options.target)
     if plan.choice.live:
-        return (Calibrate if plan.calibration_share else Live)(config, options, configuration, plan)
+        return _measuring(plan)(config, options, configuration, plan)
     return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)
+
+
+def _measuring(plan: Plan) -> Type[Measuring]:
+    if not plan.calibration_share:
+        return Live
+    return CalibrateHost if plan.host_alone else Calibrate
 
 
 def _register_collectors(config: pytest.Config) -> None:

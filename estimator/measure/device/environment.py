@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping
+
+from ...hardware.software import software_in
 
 VARIABLES = (
     "NVIDIA_TF32_OVERRIDE",
@@ -111,3 +115,15 @@ def driver_version(root: Path) -> str:
         except (OSError, IndexError):
             continue
     return "none"
+
+
+def installed_software(root: Path) -> Dict[str, str]:
+    """Returns the versions of this machine and this Python, by the keys of SOFTWARE, as far as files tell.
+
+    torch is not loaded: CUDA and cuDNN are left out. On a Jetson they come with JetPack, elsewhere with torch's build.
+    """
+    versions = [f"Python {platform.python_version()}"]
+    for name in ("torch", "torchvision"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    return software_in(", ".join([*versions, f"driver {driver_version(root)}"]))

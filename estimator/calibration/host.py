@@ -1,0 +1,177 @@
+"""The host's constants alone: the chains that show them, and their fit, which leaves the device's as they are.
+
+On a GPU a layer's call returns when the host has issued its kernels, not when they have run. In chains of short layers
+the time from call to return is the host's cost and nothing of the device's: no constant of the device has a part in the
+fit, and the new constants are not correlated with the old ones. Blocks are timed whole: what Python does around the
+layers of a model is in the cost of their ops, as it is where constants are fitted to models.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..cost.columns import Column
+from ..cost.gpu import host_us, rates_of
+from ..hardware.profile import Profile
+from ..hardware.quantities import HOST_CONSTANTS
+from ..hardware.software import software_in
+from ..subjects.chains import Block, Chain, lower_layers
+from ..target import calibrated_target
+from .evidence import MICROBENCHMARKS, MODEL_SPREAD_FLOOR, Evidence
+from .fit import Fit, Fitter
+from .from_microbenchmarks import Calibrated, bound_lines
+from .microbenchmarks import micro_benchmark_spread
+from .profile_text import host_profile_text, rounded_group_errors_pct, summary
+
+if TYPE_CHECKING:
+    from ..measure.layers import ChainTimes
+
+_WIDTHS = (16, 32, 48, 64)
+"""Channels of each chain; a kernel of theirs takes a few us, less than it takes to issue it."""
+_PX, _TOKENS, _HEADS, _SQUEEZED, _WINDOWS = 8, 16, 4, 8, 4
+
+
+def host_design(share: float = 1.0) -> Tuple[Chain, ...]:
+    """Returns the chains, always the same: blocks of every kind that models are made of, each with little to compute.
+
+    `share` below 1 leaves whole chains out.
+    """
+    return tuple(map(_chain, _WIDTHS[: max(1, round(share * len(_WIDTHS)))]))
+
+
+def _chain(c: int) -> Chain:
+    image, tokens, windows = (1, c, _PX, _PX), (1, _TOKENS, c), (_WINDOWS, _TOKENS, c)
+    dense, depthwise = (("Conv2d", c, c, 3, 1, 1, 1, groups, False) for groups in (1, c))
+    squeeze, expand = ("Conv2d", c, _SQUEEZED, 1), ("Conv2d", _SQUEEZED, c, 1)
+    scores = (("Product", _WINDOWS, c, _TOKENS), ("Add", 1, _TOKENS, _TOKENS), ("Softmax", -1))
+    permutes = ("Permute", 0, 2, 3, 1), ("Permute", 0, 3, 1, 2)
+    add_image, add_tokens = ("Add", 1, c, _PX, _PX), ("Add", 1, _TOKENS, c)
+    gate = (("AdaptiveAvgPool2d", 1), squeeze, ("ReLU",), expand, ("Hardsigmoid",), ("Scale", 1, c, _PX, _PX))
+    mlp = (("LayerNorm", c), ("Linear", c, 2 * c), ("GELU",), ("Linear", 2 * c, c), add_tokens)
+    return (
+        Block("dense convolution", image, (dense, ("BatchNorm2d", c), ("ReLU",), add_image)),
+        Block("depthwise convolution", image, (depthwise, ("BatchNorm2d", c), ("Hardswish",))),
+        Block("convolution with bias", image, (squeeze, ("ReLU",), expand, ("ReLU",))),
+        Block("gate", image, gate),
+        Block("pooling", image, (("MaxPool2d", 3, 2, 1), ("ReLU",))),
+        Block("MLP", tokens, mlp),
+        Block("head", (1, c), (("Linear", c, c),) * 4),
+        Block("norm", image, (("BatchNorm2d", c),) * 4),
+        Block("layer norm", tokens, (("LayerNorm", c),) * 4),
+        Block("attention", tokens, (("LayerNorm", c), ("SelfAttention", c, _HEADS), add_tokens)),
+        Block("window attention", windows, (*scores, ("Product", _WINDOWS, _TOKENS, c), ("Permute", 1, 0, 2))),
+        Block("copy", image, (*permutes, ("Concatenate", 1, _SQUEEZED, _PX, _PX))),
+        Block("tiny", (1, c), (("ReLU",), ("Add", 1, c), ("Sigmoid",), ("Scale", 1, c))),
+        Block("views", (1, c), (("Views", 8), ("ReLU",))),
+    )
+
+
+@dataclass(frozen=True)
+class HostTimes:
+    """Mean us of each block's call over the processes that measured, and how well they know the speed that all share.
+
+    `common_spread` is relative, one sigma.
+    """
+
+    blocks_us: Tuple[Tuple[float, ...], ...]
+    processes: int
+    common_spread: float
+
+
+def taken_together(runs: Sequence[ChainTimes]) -> HostTimes:
+    """Returns what the processes measured, each block as one layer.
+
+    A process keeps a speed of its own. The spread is not below the floor that a few processes of one day cannot show.
+    """
+    by_run = [[[block[0][0] for block in chain] for chain in run.layers_us] for run in runs]
+    logs = [math.log(sum(map(sum, chains_us))) for chains_us in by_run]
+    error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
+    blocks_us = tuple(tuple(map(statistics.fmean, zip(*chains_us))) for chains_us in zip(*by_run))
+    return HostTimes(blocks_us, len(runs), max(MODEL_SPREAD_FLOOR, error))
+
+
+def host_evidence(chains: Sequence[Chain], times: HostTimes) -> List[Evidence]:
+    """Returns a piece of evidence per block."""
+    return [
+        _piece(index, block, us)
+        for index, (chain, chain_us) in enumerate(zip(chains, times.blocks_us))
+        for block, us in zip(chain, chain_us)
+    ]
+
+
+def _piece(chain: int, block: Block, us: float) -> Evidence:
+    lowered = tuple(op for layer in lower_layers(block) for op in layer)
+    name, spread = f"{block.group} of chain {chain}", micro_benchmark_spread(us, len(block.layers))
+    return Evidence(name, block.group, f"chain {chain}", us, spread, lowered, source=MICROBENCHMARKS)
+
+
+class HostFitter(Fitter):
+    """Prices the host's part of all evidence, for any constants of the host."""
+
+    def __init__(self, profile: Profile, evidence: Sequence[Evidence]) -> None:
+        constants = {name: c for name, c in profile.constants.items() if name in HOST_CONSTANTS}
+        super().__init__(replace(profile, constants=constants), evidence)
+
+    def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
+        """Returns the time that the host needs for each piece of evidence, in us."""
+        per_op_us = host_us(self._ops, rates_of(calibrated_target(self.profile), constants))
+        sums = np.concatenate([[0.0], np.cumsum(per_op_us[self._timed.ops])])[self._timed.op_bounds]
+        return np.diff(sums)
+
+
+def calibrate_host(
+    profile: Profile, chains: Sequence[Chain], times: HostTimes, power_mode: str, provenance: Mapping[str, str]
+) -> Calibrated:
+    """Returns the profile with the host's constants as the short chains fit them; CalibrationError where they do not.
+
+    The device's constants and their block of the covariance stay; cross terms are zero, since what was measured has no
+    part of the device in it.
+    """
+    evidence = host_evidence(chains, times)
+    fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
+    fit = _with_common(fitter.fit(), times.common_spread)
+    about = {
+        "power_mode": power_mode,
+        "evidence": f"{summary(evidence)}, {times.processes} processes",
+        **{key: provenance[key] for key in ("board", "date", "revision") if key in provenance},
+        "software": software_in(provenance["software"]),
+        "residuals_pct": rounded_group_errors_pct(fitter, fit),
+    }
+    return Calibrated(host_profile_text(profile, fit, about), tuple(_lines(profile, fit, about)))
+
+
+def _with_common(fit: Fit, spread: float) -> Fit:
+    """The fit with the uncertainty of the speed that all its evidence shares: a factor on every constant alike."""
+    covariance = np.array(fit.covariance) + spread**2
+    uncertainty_pct = dict(zip(fit.constants, 100 * np.sqrt(np.diag(covariance))))
+    return replace(
+        fit,
+        covariance=tuple(tuple(float(f"{x:.2g}") for x in row) for row in covariance),
+        uncertainty_pct={name: float(f"{pct:.2g}") for name, pct in uncertainty_pct.items()},
+    )
+
+
+def _lines(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> Iterator[str]:
+    """What changed, what did not, and how well the fit explains what was measured."""
+    kept = len(profile.constants) - len(fit.constants)
+    owner = f" of {profile.transferred_from}" if profile.transferred_from else ""
+    group, pct = max(about["residuals_pct"].items(), key=lambda item: abs(item[1]))
+    yield from (f"  the host's constants, from {about['evidence']}", "", *_changed_lines(profile, fit))
+    yield f"  as before: the {kept} constants of the device{owner}"
+    yield f"  a kind of block is off by {pct:+.1f} % on average at most ({group})"
+    yield from bound_lines(fit)
+
+
+def _changed_lines(profile: Profile, fit: Fit) -> Iterator[str]:
+    width = max(map(len, fit.constants))
+    yield f"  {'constant':{width}} {'before':>9} {'now':>9} {'change':>9}"
+    for name, now in fit.constants.items():
+        known = profile.constants[name]
+        change = f"{100 * (now / known.value - 1):+.1f} %"
+        sure = f"+- {fit.uncertainty_pct[name]:g} %, {known.unit}"
+        yield f"  {name:{width}} {known.value:>9g} {now:>9g} {change:>9}  {sure}"

@@ -1,0 +1,257 @@
+"""`--calibrate host` as a user starts it, on a GPU that is made up: its host is of other constants than the profile."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from estimator.calibration.from_microbenchmarks import calibrate
+from estimator.calibration.host import calibrate_host, host_design, taken_together
+from estimator.cost.columns import kernel_columns, op_columns
+from estimator.cost.gpu import device_us, host_us, rates_of
+from estimator.files import read_toml
+from estimator.hardware.boards import load_profile
+from estimator.hardware.quantities import GPU_CONSTANTS, HOST_CONSTANTS
+from estimator.hardware.reading import read_profile
+from estimator.hardware.software import software_in
+from estimator.measure import layers
+from estimator.measure.layers import ChainTimes, measure_chains
+from estimator.subjects.chains import Block, lower_layers
+from estimator.target import resolve
+from test_estimator.test_calibrating import unmeasured
+
+ORIN, H100 = "Jetson-Orin-AGX", "NVIDIA-H100"
+OF_DEVICE = [name for name in GPU_CONSTANTS if name not in HOST_CONSTANTS]
+WHOSE = ["fitted here"] * len(HOST_CONSTANTS) + [f"transferred from {ORIN}"] * len(OF_DEVICE)
+FACTORS = (1.18, 0.7, 1.3, 1.5, 0.6)
+NEW = "Python 3.10.12, torch 2.5.0, torchvision 0.20.0, driver R36 (release), REVISION: 4.0, GCID: 1"
+MADE_UP_GPU = f"""
+import json
+
+from estimator.measure.device import choice, environment
+
+choice.has_gpu = lambda *_: True
+environment.installed_software = lambda _: environment.software_in({NEW!r})
+environment.driver_version = lambda _: {NEW.split("driver ")[1]!r}
+environment.describe_environment = lambda _: {{
+    "name": NAME, "memory_gib": 64, "python": "3.10.12", "torch": "2.5.0", "torchvision": "0.20.0", "cuda": "12.6",
+    "threads": 1, "switches": {{}}, "variables": {{}},
+}}
+
+from estimator.measure import layers, session, worker
+from estimator.measure.device.nvidia import TorchReader
+
+session.nvidia_reader = TorchReader
+session.is_jetson = lambda: False
+
+
+def measure_chains(chains, device, budget_s, report, host_alone):
+    assert (device, host_alone) == ("cuda", True)
+    return layers.ChainTimes(**json.loads(TIMES))
+
+
+def measure(device, precision, request, send):
+    ms = {{"resnet18": 6.76, "vgg11": 8.1}}.get(request["model"], 20.0)
+    samples_ms = [ms * (1 + i / 1e4) for i in range(10)]
+    about = {{"warmups": 1, "warmup_s": 0.1, "rounds_s": 0.1, "build_s": 0.1, "page_faults": 0, "finite": True}}
+    return {{"samples_ms": samples_ms, **about}}
+
+
+layers.measure_chains = measure_chains
+worker._measure = measure
+"""
+
+
+def made_up(hardware):
+    """The source of a GPU of that name, whose host has other constants than the profile."""
+    times = json.dumps(asdict(host_times_of(hardware, host_design())))
+    return f"NAME, TIMES = {hardware.replace('-', ' ')!r}, {times!r}\n{MADE_UP_GPU}"
+
+
+def other_constants(profile):
+    return {name: factor * profile.constants[name].value for name, factor in zip(HOST_CONSTANTS, FACTORS)}
+
+
+def host_us_of(lowered, rates):
+    return float(host_us(op_columns(lowered), rates).sum())
+
+
+def host_times_of(hardware, chains, mode=None, noise=0.05):
+    """What a host with the other constants takes for these chains, by the formula itself and some noise."""
+    source = random.Random(7)
+    rates = rates_of(resolve(hardware, mode), other_constants(load_profile(hardware)))
+
+    def us(lowered):
+        return host_us_of(lowered, rates) * math.exp(source.gauss(0, noise))
+
+    layers_us = tuple(tuple(((us(sum(lower_layers(block), ())),),) for block in chain) for chain in chains)
+    return ChainTimes(layers_us, (1000.0,) * 10, 1.0)
+
+
+def errors(constants, truth):
+    return [abs(constants[name] / value - 1) for name, value in truth.items()]
+
+
+CALIBRATE = ("test_patterns", "--device", "cuda", "--calibrate", "host")
+
+
+def calibrated(live, hardware):
+    live.suite.run_first(made_up(hardware))
+    run = live.run(*CALIBRATE, "--hardware", hardware)
+    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    path = live.suite.path / "estimator" / "hardware" / f"{hardware}.toml"
+    return run, read_profile(path), path.read_text(encoding="utf-8")
+
+
+def device_block(profile):
+    return np.array(profile.covariance)[len(HOST_CONSTANTS) :, len(HOST_CONSTANTS) :]
+
+
+def comments(text):
+    return [line for line in text.splitlines() if line.startswith("#")]
+
+
+def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_says_so(live):
+    before = load_profile(ORIN)
+    goldens = live.suite.files()
+    run, after, text = calibrated(live, ORIN)
+    truth = other_constants(before)
+    assert np.median(errors(after.values(), truth)) < 0.1 < np.median(errors(before.values(), truth))
+    assert errors(after.values(), truth)[0] < 0.03
+    assert [after.constants[n] for n in OF_DEVICE] == [before.constants[n] for n in OF_DEVICE]
+    assert np.array_equal(device_block(after), device_block(before))
+    assert not np.array(after.covariance)[: len(HOST_CONSTANTS), len(HOST_CONSTANTS) :].any()
+    assert np.linalg.eigvalsh(np.array(after.covariance)).min() > 0
+    assert comments(text) == comments(before.path.read_text(encoding="utf-8"))
+    assert (after.calibrated_mode, after.transferred, after.software) == ("50W", "", before.software)
+    assert after.host_software == {**software_in(NEW), "cuda": "12.6"}
+    assert live.suite.files() == goldens
+    run.stdout.fnmatch_lines(
+        [
+            "CALIBRATION of the host: short chains are measured, its constants are written, the device's stay",
+            "  the host's constants, from * micro-benchmarks in * chains, 3 processes",
+            "  constant * before * now * change",
+            f"  dispatch_kcycles * {before.values()['dispatch_kcycles']:g} * +1?.? %  +- * %, kcycle of the CPU per op",
+            f"  as before: the {len(OF_DEVICE)} constants of the device",
+            "  a kind of block is off by * % on average at most (*)",
+            "  * s of measuring; written: *Jetson-Orin-AGX.toml",
+            "  Next: pytest --hardware Jetson-Orin-AGX --device cuda",
+        ]
+    )
+
+    run = live.suite.run("--device", "cuda", models="resnet18")
+    run.stdout.fnmatch_lines(
+        ["another software: the device's constants were fitted with *; the host's are of this software; *--calibrate"]
+    )
+    assert not any("intervals allow for it" in line for line in run.outlines)
+
+
+def test_a_board_with_borrowed_constants_gets_a_host_of_its_own_and_copies_of_the_device(live):
+    origin = load_profile(ORIN)
+    run, after, text = calibrated(live, H100)
+    assert np.median(errors(after.values(), other_constants(origin))) < 0.1
+    assert [after.values()[n] for n in OF_DEVICE] == [origin.values()[n] for n in OF_DEVICE]
+    assert np.array_equal(device_block(after), device_block(origin))
+    assert (after.transferred_from, after.transferred) == (ORIN, f", device transferred from {ORIN}")
+    assert after.constants_of == f"{ORIN}, host {H100}"
+    assert (after.software, after.host_software["torch"]) == (origin.software, "2.5.0")
+    sources = [constant.source for constant in after.constants.values()]
+    assert [source.split(";")[0] for source in sources] == WHOSE
+    assert comments(text) == comments(load_profile(H100).path.read_text(encoding="utf-8"))
+    run.stdout.fnmatch_lines([f"  as before: the {len(OF_DEVICE)} constants of the device of {ORIN}"])
+
+
+def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
+    profile = load_profile(H100)
+    chains = host_design()
+    times = taken_together([host_times_of(H100, chains)])
+    about = {"board": "made up", "software": NEW, "date": "today", "revision": "none"}
+    path = tmp_path / f"{H100}.toml"
+    path.write_text(calibrate_host(profile, chains, times, "default", about).text, encoding="utf-8")
+    apart = read_profile(path)
+    assert apart.own_host
+    again = calibrate_host(apart, chains, times, "default", about)
+    assert again.text == path.read_text(encoding="utf-8")
+    assert "+0.0 %" in again.lines[3]
+
+    everything = replace(unmeasured("cuda", 0.05), provenance={**about, "software": "torch 2.6.0"})
+    path.write_text(calibrate(apart, everything, "default", lambda _: None).text, encoding="utf-8")
+    whole = read_profile(path)
+    assert (whole.own_host, whole.transferred, whole.host_software) == (False, "", {"torch": "2.6.0"})
+    assert not any(c.source.startswith(("fitted", "transferred")) for c in whole.constants.values())
+
+
+def test_the_clock_of_another_power_mode_is_not_in_the_constants(tmp_path):
+    profile, chains = load_profile(ORIN), host_design()
+    times = taken_together([host_times_of(ORIN, chains, "MAXN")])
+    path = tmp_path / f"{ORIN}.toml"
+    path.write_text(calibrate_host(profile, chains, times, "MAXN", {"software": NEW}).text, encoding="utf-8")
+    found = read_profile(path)
+    assert np.median(errors(found.values(), other_constants(profile))) < 0.1
+    assert found.calibrated_mode == profile.calibrated_mode  # of the device
+    assert read_toml(path)["calibration"]["host"]["power_mode"] == "MAXN"
+
+
+def test_processes_that_differ_leave_the_host_less_certain():
+    def timed(us):
+        return ChainTimes(((((us,),), ((2 * us,),)),), (us,), 1.0)
+
+    alike, apart = (taken_together([timed(us) for us in speeds]) for speeds in ((10, 10.1, 9.9), (8.0, 10.0, 12.0)))
+    assert alike.common_spread == 0.04 < apart.common_spread
+    assert alike.blocks_us[0] == pytest.approx((10, 20))
+
+
+def test_each_short_layer_takes_the_device_less_time_than_the_host():
+    target = resolve(ORIN)
+    rates = rates_of(target, target.profile.values())
+    for chain in host_design():
+        for block in chain:
+            for lowered in lower_layers(block):
+                assert device_us(kernel_columns(lowered), rates).sum() < host_us_of(lowered, rates)
+
+
+def test_every_constant_of_the_host_has_layers_that_show_it():
+    kinds = {op.host_kind for chain in host_design() for block in chain for ops in lower_layers(block) for op in ops}
+    assert {"view", "convolution", "product", "norm", "pointwise", "reduction", "copy"} <= kinds
+    assert len(host_design(0.25)) == 1 < len(host_design())
+
+
+def test_on_a_gpu_the_host_is_timed_from_call_to_return(monkeypatch):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("a real GPU is here")
+    waits, build = [], layers.build_block
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append(True))
+    monkeypatch.setattr(layers, "build_block", lambda block, device: build(block, "cpu"))
+    tiny = (Block("tiny", (1, 8), (("ReLU",), ("Add", 1, 8))),)
+    times = measure_chains([tiny], "cuda", 0.0, lambda *_: None, host_alone=True)
+    assert len(times.passes_us) == 3
+    assert len(waits) == 6  # before and after each timed chain
+    ((((block_us,),),),) = times.layers_us
+    assert block_us > 0
+
+
+REFUSED = {
+    "choice": (("--calibrate", "device"), "--calibrate device: must be all or host; *"),
+    "path": (("--calibrate", "test_models"), "--calibrate test_models: must be all or host; *paths go before it"),
+    "one clock": (
+        ("--hardware", "local-cpu", "--device", "cpu", "--calibrate", "host"),
+        "--calibrate host: on local-cpu host and device are one processor with one clock, and no constant is *",
+    ),
+    "replay": (("--calibrate", "host"), "--calibrate needs a live device, and this run replays (*): add --device cuda"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_calibrated_is_refused(suite, options, message, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
+    run = suite.run(*options, models="")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert len(list(filter(None, run.errlines))) == 1
