@@ -1,0 +1,197 @@
+"""`python -m bench.elsewhere TABLE.csv ...`: estimates beside latencies that were measured elsewhere.
+
+A table has the columns hardware, thermal_profile, precision, model, batch and measured_ms. Prints the error by board,
+power mode and model, at batch 1 also after one factor for each board and power mode (the software of another lab slows
+or speeds a host as a whole), and how many latencies the 80 % intervals hold. It fits nothing but that factor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+
+from estimator.compare import NO_EVIDENCE
+from estimator.errors import GoldenLatencyError, RecordError
+from estimator.interval import carried
+from estimator.pipeline import estimate_stream
+from estimator.subjects.all import op_stream
+from estimator.subjects.zoo import find_models
+from estimator.target import Target, resolve
+
+from .bars import beside_bar
+
+_Key = TypeVar("_Key", bound=Hashable)
+LARGE_BATCH = 32
+"""From here on the device decides, and the host's software no longer."""
+BAR_LARGE_PCT, BAR_OTHER_SMS_PCT, BAR_ALONE_PCT = 5.0, 10.0, 6.0
+BAR_HELD_PCT, BAR_HELD_ALONE_PCT = (70.0, 95.0), 70.0
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A measured latency beside its estimate; `interval_pct` is None where there is no evidence for one."""
+
+    target: Target
+    model: str
+    measured_ms: float
+    est_ms: float
+    interval_pct: Optional[float]
+
+    @property
+    def error_pct(self) -> float:
+        """Of the estimate against the measurement, signed."""
+        return 100 * (self.est_ms / self.measured_ms - 1)
+
+    @property
+    def mode(self) -> Tuple[str, str]:
+        """Board and power mode."""
+        return self.target.hardware, self.target.mode.name
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the error lies within the interval."""
+        return self.interval_pct is not None and abs(self.error_pct) <= self.interval_pct
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Prints the tables; returns 0, or 4 for a bad file or name."""
+    parser = argparse.ArgumentParser(prog="python -m bench.elsewhere", description=__doc__)
+    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE.csv", help="measured latencies, with a header")
+    parser.add_argument(
+        "--same-software", action="store_true", help="the tables were measured with the calibrated software"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        found = [row for path in options.tables for row in read_latencies(path, options.same_software)]
+    except GoldenLatencyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+    print("\n".join(lines(found)))
+    return 0
+
+
+def read_latencies(path: Path, same_software: bool = False) -> List[Latency]:
+    """Returns the rows of a table with their estimates; RecordError names file, row and reason."""
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+    found = []
+    for number, row in enumerate(rows, 2):
+        try:
+            found.append(_latency(row, same_software))
+        except (KeyError, ValueError, TypeError, GoldenLatencyError) as error:
+            raise RecordError(f"{path}:{number}: {type(error).__name__}: {error}") from error
+    if not found:
+        raise RecordError(f"{path}: no rows; columns: hardware, thermal_profile, precision, model, batch, measured_ms")
+    return found
+
+
+def _latency(row: Mapping[str, str], same_software: bool) -> Latency:
+    batch, measured_ms = int(row["batch"]), float(row["measured_ms"])
+    if batch < 1 or not (math.isfinite(measured_ms) and measured_ms > 0):
+        raise ValueError(f"batch and measured_ms must be above 0, got {row['batch']} and {row['measured_ms']}")
+    target = resolve(row["hardware"], row["thermal_profile"], row["precision"], batch)
+    target = replace(target, same_software=same_software)
+    (model,) = find_models([row["model"]])
+    estimate = estimate_stream(op_stream(model, batch, target.precision.name), target)
+    return Latency(target, model.name, measured_ms, estimate.latency_ms, estimate.interval_pct)
+
+
+def lines(found: Sequence[Latency]) -> Iterator[str]:
+    """Yields the tables by board and power mode, and all figures beside their bars."""
+    for (hardware, mode), rows in _grouped(found, lambda row: row.mode):
+        yield f"{hardware}, {mode}"
+        yield f"  {'batch':<10} {'model':<22} {'rows':>4} {'bias':>8} {'|error|':>8} {'max':>8}  held"
+        for batches, some in _grouped(rows, _batches):
+            for model, of_model in _grouped(some, lambda row: row.model):
+                yield _line(batches, model, of_model)
+            yield _line(batches, "all", some)
+        alone = [row for row in rows if row.target.batch_size == 1]
+        if alone:
+            title = f"all, times {factor(alone):.3f}"
+            yield f"  {'1':<10} {title:<22} {_figures(after_one_factor_pct(alone))}"
+    yield from bar_lines(found)
+
+
+def factor(rows: Sequence[Latency]) -> float:
+    """Returns what the estimates have to be multiplied by, so that their errors have no bias (of the logarithm)."""
+    return math.exp(fmean(math.log(row.measured_ms / row.est_ms) for row in rows))
+
+
+def after_one_factor_pct(rows: Sequence[Latency]) -> List[float]:
+    """Returns the errors that are left when one factor is taken out, in percent."""
+    by = factor(rows)
+    return [100 * (by * row.est_ms / row.measured_ms - 1) for row in rows]
+
+
+def bar_lines(found: Sequence[Latency]) -> Iterator[str]:
+    """Yields what is promised away from the calibrated configuration, each figure beside its bar."""
+    large = [row for row in found if row.target.batch_size >= LARGE_BATCH]
+    alone = [row for row in found if row.target.batch_size == 1]
+    for title, rows, bar in (
+        ("SMs of the calibrated board", [row for row in large if not _other_sms(row)], BAR_LARGE_PCT),
+        ("other SMs", [row for row in large if _other_sms(row)], BAR_OTHER_SMS_PCT),
+    ):
+        if rows:
+            yield _mean_line(f"{title}, batch >= {LARGE_BATCH}", [row.error_pct for row in rows], bar)
+    same_sms = [row for row in alone if not _other_sms(row)]
+    if same_sms:
+        left = [error for _, rows in _grouped(same_sms, lambda row: row.mode) for error in after_one_factor_pct(rows)]
+        yield _mean_line("batch 1 after one factor for each board and power mode", left, BAR_ALONE_PCT)
+    yield from _held_lines("all", found, BAR_HELD_PCT)
+    yield from _held_lines("batch 1", alone, (BAR_HELD_ALONE_PCT, 100.0))
+
+
+def _mean_line(title: str, errors_pct: Sequence[float], bar_pct: float) -> str:
+    mean = fmean(map(abs, errors_pct))
+    return beside_bar(f"{title}, mean |error|: {mean:.1f} %", f"<= {bar_pct:g} %", mean <= bar_pct)
+
+
+def _held_lines(title: str, rows: Sequence[Latency], bar: Tuple[float, float]) -> Iterator[str]:
+    with_interval = [row for row in rows if row.interval_pct is not None]
+    if len(with_interval) < len(rows):
+        yield f"{title}, without evidence for an interval: {len(rows) - len(with_interval)} of {len(rows)} rows"
+    if with_interval:
+        held = 100 * fmean(row.is_held for row in with_interval)
+        title = f"{title}, held by the 80 % interval: {held:.0f} % of {len(with_interval)} rows"
+        yield beside_bar(title, f"{bar[0]:g} to {bar[1]:g} %", bar[0] <= held <= bar[1])
+
+
+def _other_sms(row: Latency) -> bool:
+    return "other SMs" in carried(row.target)
+
+
+def _batches(row: Latency) -> str:
+    batch = row.target.batch_size
+    return "1" if batch == 1 else f">= {LARGE_BATCH}" if batch >= LARGE_BATCH else f"2 to {LARGE_BATCH - 1}"
+
+
+def _line(batches: str, model: str, rows: Sequence[Latency]) -> str:
+    held = sum(row.is_held for row in rows)
+    of = sum(row.interval_pct is not None for row in rows)
+    share = f"{held} of {of}" if of else NO_EVIDENCE
+    return f"  {batches:<10} {model:<22} {_figures([row.error_pct for row in rows])}  {share}"
+
+
+def _figures(errors_pct: Sequence[float]) -> str:
+    sizes = [abs(error) for error in errors_pct]
+    return f"{len(sizes):>4} {fmean(errors_pct):>+6.1f} % {fmean(sizes):>6.1f} % {max(sizes):>6.1f} %"
+
+
+def _grouped(rows: Iterable[Latency], key: Callable[[Latency], _Key]) -> Iterator[Tuple[_Key, List[Latency]]]:
+    """Yields each key with its rows, in order of first appearance."""
+    groups: Dict[_Key, List[Latency]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    yield from groups.items()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
