@@ -174,6 +174,29 @@ def test_without_tf32_no_convolution_beats_the_peak_by_more_than_winograd_saves(
         assert np.all(device_us(columns, case) > columns.flops / (2.25 * peak))
 
 
+def test_a_convolution_of_many_channels_takes_the_widest_tile_even_if_few_sms_get_one(profile):
+    narrow, wide = (
+        kernel_us(profile, torch.nn.Conv2d(512, n, 3, padding=1, bias=False, device="meta"), 1, 512, 7, 7)[-1]
+        for n in (128, 256)
+    )
+    assert wide > 1.3 * narrow  # though both have fewer blocks than there are SMs
+    published_us = 920.4 - 515  # 512 to 512 channels, batch 4, which batch 1 does not beat (branes-ai/graphs b6c5e82)
+    layer = torch.nn.Conv2d(512, 512, 3, padding=1, bias=False, device="meta")
+    assert kernel_us(profile, layer, 1, 512, 7, 7)[-1] == pytest.approx(published_us, rel=0.25)
+
+
+def test_a_conversion_of_layouts_waits_for_the_sms_where_they_are_few(profile):
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device="meta")
+
+    def conversion_us(mode, **changes):
+        columns, case = kernel_columns(lowered(layer, 32, 64, 56, 56)), rates(profile, mode, **changes)
+        without = replace(case, constants={**case.constants, "layout_passes": 0.0})
+        return (device_us(columns, case) - device_us(columns, without))[-1]
+
+    assert conversion_us("MAXN", bandwidth_gb_s=100.0) > 1.2 * conversion_us("MAXN", bandwidth_gb_s=189.5)
+    assert conversion_us("15W", bandwidth_gb_s=100.0) == pytest.approx(conversion_us("15W"))
+
+
 def test_nothing_costs_nothing(profile):
     assert host_us(op_columns(()), rates(profile)).size == 0
     assert device_us(kernel_columns(()), rates(profile)).size == 0

@@ -15,6 +15,7 @@ from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpC
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
+_WIDEST_TILE = ((128, 128),)
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
 _BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
@@ -112,8 +113,11 @@ def _batch_norm_us(kernels: KernelColumns, rates: Rates) -> Column:
     Few SMs then have too little in flight to draw what the memory could give (Little's law), and it is the SMs' clock
     that decides.
     """
-    elements_per_us = 1e3 * rates.sms * rates.gpu_kcycles_per_us * rates.constants["norm_elements_per_clock_per_sm"]
-    return kernels.by_function(dict.fromkeys(_BATCH_NORMS, 1.0)) * kernels.elements / elements_per_us
+    return kernels.by_function(dict.fromkeys(_BATCH_NORMS, 1.0)) * kernels.elements / _elements_per_us(rates)
+
+
+def _elements_per_us(rates: Rates) -> float:
+    return 1e3 * rates.sms * rates.gpu_kcycles_per_us * rates.constants["norm_elements_per_clock_per_sm"]
 
 
 def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
@@ -139,9 +143,9 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     if not rates.convolutions_on_tensor_cores:
         return _convolution_on_fp32_cores_us(kernels, memory_us, rates)
     c = rates.constants
-    passes_us = c["layout_passes"] * kernels.warm_bytes / (rates.bytes_per_us * c["stream_efficiency"])
+    passes_us = _layout_us(kernels, rates)
     peak = rates.convolution_flops_per_us_per_sm * c["tensor_core_convolution_efficiency"]
-    arithmetic = _tiled_on_tensor_cores(kernels, peak, rates)
+    arithmetic = _convolution_on_tensor_cores(kernels, peak, rates)
     fast = _overlapped_us(memory_us, arithmetic, rates) + np.where(_is_pointwise(kernels), 0.0, passes_us)
     starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
     fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
@@ -176,6 +180,19 @@ def _winograd_memory_us(kernels: KernelColumns, memory_us: Column, rates: Rates)
     """Each call transforms the weights: 16 values for 9, written and read once more than the untransformed ones."""
     transformed = kernels.cold_bytes * 2 * _WINOGRAD_PRODUCTS / _WINOGRAD_SIDE**2
     return memory_us + transformed / (rates.bytes_per_us * rates.constants["weight_stream_efficiency"])
+
+
+def _convolution_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rates) -> Column:
+    """cuDNN's heuristics take the widest tile that the output channels fill, also where few SMs get a block each."""
+    narrow = _tiled_on_tensor_cores(kernels, rate, rates)
+    return np.where(kernels.n > _WIDEST_TILE[0][1], _tiled_on_tensor_cores(kernels, rate, rates, _WIDEST_TILE), narrow)
+
+
+def _layout_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """A conversion reads and writes each element once, one at a time as a batch norm does: few SMs limit it alike."""
+    passes, moves = rates.constants["layout_passes"], kernels.warm_bytes / (2 * kernels.item_bytes)
+    memory_us = passes * kernels.warm_bytes / (rates.bytes_per_us * rates.constants["stream_efficiency"])
+    return np.maximum(memory_us, passes * moves / _elements_per_us(rates))
 
 
 def _overlapped_us(memory_us: Column, arithmetic_us: Column, rates: Rates) -> Column:
@@ -223,10 +240,12 @@ def _tiled_on_fp32_cores(kernels: KernelColumns, depth: Column, rates: Rates) ->
     return _tiled_us(kernels, depth, rate, c["fp32_core_fill_waves"], _SQUARE_AND_SLIM, rates)
 
 
-def _tiled_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rates) -> Column:
+def _tiled_on_tensor_cores(
+    kernels: KernelColumns, rate: float, rates: Rates, tiles: Sequence[Tuple[int, int]] = _TENSOR_CORE_TILES
+) -> Column:
     """A deep pipeline: it must fill along the reduction, too."""
     depth, fill = _filled_depth(kernels.k, rates), rates.constants["tensor_core_fill_waves"]
-    return _tiled_us(kernels, depth, rate, fill, _TENSOR_CORE_TILES, rates)
+    return _tiled_us(kernels, depth, rate, fill, tiles, rates)
 
 
 def _filled_depth(depth: Column, rates: Rates) -> Column:
