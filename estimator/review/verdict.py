@@ -17,7 +17,8 @@ def verdict_lines(review: Review, accept: str, look_closer: str) -> Iterator[str
     """Yields the lines; `accept` and `look_closer` are commands."""
     causes = [*_result_free_inputs(review), *_other_causes(review.causes)]
     yield "  What changed:"
-    yield from (f"    {line}" for line in causes[:_MOST_LINES] or ["nothing that a golden keeps"])
+    nothing = "only what cross-validation says of the constants" if review.inputs else "nothing that a golden keeps"
+    yield from (f"    {line}" for line in causes[:_MOST_LINES] or [nothing])
     if len(causes) > _MOST_LINES:
         yield f"    ... and {len(causes) - _MOST_LINES} more"
     yield "  What that did:"
