@@ -117,7 +117,7 @@ def test_an_input_that_moved_is_named_and_nothing_else(base, tmp_path, name):
 
 
 def test_of_two_inputs_each_has_its_share(base, tmp_path):
-    values = {"constant.dispatch_kcycles": "120.0", "constant.stream_efficiency": "0.8"}
+    values = {"constant.dispatch_kcycles": "130.0", "constant.stream_efficiency": "0.8"}
     found = reviewed(base, Tree(tmp_path / "now", with_inputs(load_profile(), values)).root)
     assert named(found) == {f"input {name}" for name in values}
     shares = {cause.title: cause.shares_pct.get((MEMORY, "50W-fp32-b1", "resnet18"), 0.0) for cause in found.causes}

@@ -31,10 +31,10 @@ def test_one_percent_on_a_constant_is_red_and_says_in_short_what_moved(suite, xd
     run.assert_outcomes(failed=1)
     run.stdout.fnmatch_lines(
         [
-            "resnet18: 6.590 -> 6.6* ms (+0.* %), EXCELLENT",
+            "resnet18: * -> * ms (+0.* %), EXCELLENT",
             "  most: host_terms_ms.pointwise * -> * (+* %), host_terms_ms.convolution * -> * (+* %)",
             "  -v shows every term, and where each figure is from",
-            "FAILED test_models/test_models.py::test_model?resnet18? - resnet18: 6.590 -> 6.6* ms (+0.* %), EXCELLENT",
+            "FAILED test_models/test_models.py::test_model?resnet18? - resnet18: * -> * ms (+0.* %), EXCELLENT",
         ]
     )
     assert sum("FAILED" in line for line in run.outlines) == 1
@@ -71,7 +71,7 @@ def test_an_update_of_one_configuration_rewrites_it_and_says_that_others_are_sta
     stale.stdout.fnmatch_lines(
         [
             "the goldens were made from other inputs: dispatch_kcycles",
-            "  dispatch_kcycles 116.1 -> 117.26* kcycle of the CPU per op (+1.0 %), * boards",
+            "  dispatch_kcycles * -> * kcycle of the CPU per op (+1.0 %), * boards",
             "  not rewritten in this session: Jetson-Orin-AGX *MAXN-fp32-b1",
             "  to rewrite them all: pytest --every-configuration --snapshot-update",
         ]
@@ -101,7 +101,7 @@ def test_an_update_with_workers_is_refused(suite):
 def test_a_model_without_a_golden_fails_and_an_update_writes_it(suite):
     before = suite.files()
     suite.golden("resnet18").unlink()
-    suite.run(models="resnet18").stdout.fnmatch_lines(["resnet18: there is no golden to compare with, 6.590 ms now"])
+    suite.run(models="resnet18").stdout.fnmatch_lines(["resnet18: there is no golden to compare with, * ms now"])
     suite.run("--snapshot-update", models="resnet18").assert_outcomes(passed=1)
     assert suite.files() == before
 
@@ -119,7 +119,7 @@ def test_an_error_outside_the_band_of_the_golden_rating_says_so(suite):
     move_constant(suite, "dispatch_kcycles", factor=1.3)
     suite.run(models="resnet18").stdout.fnmatch_lines(
         [
-            "resnet18: 6.590 -> * ms (+* %), EXCELLENT -> GOOD",
+            "resnet18: * -> * ms (+* %), EXCELLENT -> GOOD",
             "  the error left the band of its golden rating:",
             "  expected |error| < 10 % (EXCELLENT)",
             "  got +* % (GOOD)",

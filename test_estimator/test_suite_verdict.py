@@ -1,5 +1,7 @@
 """The end of a red session as a user meets it: a line for each failure, the cause, what it did, how to go on."""
 
+import json
+import re
 import shutil
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from estimator.records.kinds import MODEL_KIND
 from test_estimator.test_suite_goldens import move_constant
 
-DISPATCH = "    dispatch_kcycles 116.1 -> 117.261 kcycle of the CPU per op (+1.0 %), * boards: moves * estimates by *"
+DISPATCH = "    dispatch_kcycles * -> * kcycle of the CPU per op (+1.0 %), * boards: moves * estimates by *"
 
 
 def verdict(run):
@@ -32,8 +34,8 @@ def test_a_moved_constant_is_named_in_at_most_a_hundred_lines(red):
             "  What changed:",
             DISPATCH,
             "  What that did:",
-            "    * of * estimates moved by *; no rating changed",
-            "    mean |error| 1.9 -> * %, largest 5.7 -> * %, 22 models",
+            "    * of * estimates moved by *; *",
+            "    mean |error| * -> * %, largest * -> * %, * models",
             "    held-out error: as before, for no refit was recorded (python -m estimator.calibration)",
             "  To accept it:    pytest --every-configuration --snapshot-update",
             "  To look closer:  pytest --hardware Jetson-Orin-AGX --thermal-profile 50W -v, *",
@@ -49,17 +51,18 @@ def test_a_moved_constant_is_named_in_at_most_a_hundred_lines(red):
 def test_the_verdict_speaks_of_what_was_judged_alone(suite):
     move_constant(suite, "dispatch_kcycles")
     run = suite.run(models="resnet18")
-    assert "    1 of 1 estimates moved by +0.8 %; no rating changed" in verdict(run)
+    assert any(line.startswith("    1 of 1 estimates moved by +0.") for line in verdict(run))
     assert any(line.endswith("%, 1 models") for line in verdict(run))
 
 
 def test_a_refit_says_its_held_out_errors_before_and_now(suite):
     path = suite.folder / "cross-validation.json"
-    text = path.read_text(encoding="utf-8")
-    assert '"mean_abs_error_pct": 2.77' in text
-    path.write_text(text.replace('"mean_abs_error_pct": 2.77', '"mean_abs_error_pct": 3.5'), encoding="utf-8")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    before_pct = data["leave_one_model_out"]["mean_abs_error_pct"]
+    data["leave_one_model_out"]["mean_abs_error_pct"] = 3.5
+    path.write_text(json.dumps(data), encoding="utf-8")
     run = suite.run("-k", "test_inputs", models="")
-    assert "    held-out mean |error|, Jetson-Orin-AGX: a model left out 2.77 -> 3.5 %" in verdict(run)
+    assert f"    held-out mean |error|, Jetson-Orin-AGX: a model left out {before_pct} -> 3.5 %" in verdict(run)
 
 
 def test_a_record_that_changed_is_the_cause(suite):
@@ -122,7 +125,8 @@ def test_an_update_of_a_part_leaves_the_inputs_alone(suite):
 
 def test_a_damaged_table_of_another_board_is_one_line_of_the_verdict(suite):
     path = suite.path / "golden" / "NVIDIA-H100" / "estimates.md"
-    path.write_text(path.read_text(encoding="utf-8").replace("| 116.1 |", "| 11x6.1 |"), encoding="utf-8")
+    row = r"(\| constant.dispatch_kcycles \| )[0-9.]+"
+    path.write_text(re.sub(row, r"\g<1>11x6.1", path.read_text(encoding="utf-8")), encoding="utf-8")
     move_constant(suite, "dispatch_kcycles")
     run = suite.run(models="resnet18")
     assert not any("Traceback" in line for line in (*run.outlines, *run.errlines))

@@ -58,8 +58,8 @@ def _overfitting(review: Review) -> Iterator[str]:
 
 
 def rises(before: Mapping[str, float], now: Mapping[str, float], kind: str) -> bool:
-    """Whether an error in percent is higher now, to two digits."""
-    return kind in before and round(now[kind], 2) > round(before[kind], 2)
+    """Whether an error in percent is higher now, to one digit, as bars show it."""
+    return kind in before and round(now[kind], 1) > round(before[kind], 1)
 
 
 def _rise(kind: str, before: CrossValidation, now: CrossValidation) -> str:
@@ -248,7 +248,7 @@ def _golden_errors(review: Review) -> Iterator[Cells]:
 
 
 def _trend(before: float, now: float) -> str:
-    return "as before" if round(before, 2) == round(now, 2) else "better" if now < before else "WORSE"
+    return "as before" if round(before, 1) == round(now, 1) else "better" if now < before else "WORSE"
 
 
 def words(kind: str) -> str:
