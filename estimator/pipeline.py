@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, kernel_columns, op_columns
+from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns, kernel_columns, op_columns
 from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
 from .interval import interval_pct
@@ -83,34 +83,75 @@ def estimate_stream(ops: Sequence[Op], target: Target) -> Estimate:
     return estimate_lowered(lower(ops), target)
 
 
+@dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """One forward pass, priced and scheduled: a row per op and per kernel, as the columns of `cost` have them."""
+
+    lowered: Tuple[Lowered, ...]
+    ops: OpColumns
+    kernels: KernelColumns
+    costs: Costs
+    timeline: Timeline
+
+    @property
+    def latency_ms(self) -> float:
+        """Returns when the pass ends, with what measuring it adds."""
+        return (self.timeline.end_us + self.costs.overhead_us) / 1e3
+
+    @property
+    def host_ms(self) -> float:
+        """Returns what the host would take alone."""
+        return float(self.costs.host_us.sum()) / 1e3
+
+    @property
+    def device_ms(self) -> float:
+        """Returns what the device would take alone."""
+        return float(self.costs.device_us.sum()) / 1e3
+
+    def with_constants(self, target: Target, constants: Mapping[str, float]) -> ForwardPass:
+        """Returns the same ops on the target with other constants."""
+        return _scheduled(self.lowered, self.ops, self.kernels, price(self.ops, self.kernels, target, constants))
+
+
+def forward_pass(lowered: Sequence[Lowered], target: Target) -> ForwardPass:
+    """Returns the forward pass of lowered ops on the target."""
+    ops, kernels = op_columns(lowered), kernel_columns(lowered)
+    return _scheduled(tuple(lowered), ops, kernels, price(ops, kernels, target, target.profile.values()))
+
+
+def _scheduled(lowered: Tuple[Lowered, ...], ops: OpColumns, kernels: KernelColumns, costs: Costs) -> ForwardPass:
+    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
+    return ForwardPass(lowered, ops, kernels, costs, timeline)
+
+
+def interval_of(found: ForwardPass, target: Target) -> float:
+    """Returns the half-width of the prediction interval of a forward pass in percent, as `interval_pct` does."""
+    return interval_pct(lambda constants: found.with_constants(target, constants).latency_ms, target)
+
+
 def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
     """Returns the estimate of lowered ops on the target."""
-    ops = op_columns(lowered)
-    kernels = kernel_columns(lowered)
+    return estimate_pass(forward_pass(lowered, target), target)
 
-    def timeline_of(constants: Mapping[str, float]) -> Tuple[Column, Column, Timeline, float]:
-        costs = price(ops, kernels, target, constants)
-        timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
-        return costs.host_us, costs.device_us, timeline, (timeline.end_us + costs.overhead_us) / 1e3
 
-    host, device, timeline, latency_ms = timeline_of(target.profile.values())
-    host_ms = float(host.sum()) / 1e3
-    device_ms = float(device.sum()) / 1e3
+def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
+    """Returns the estimate that a forward pass on the target is."""
+    costs, lowered = found.costs, found.lowered
     return Estimate(
-        latency_ms=latency_ms,
-        interval_pct=interval_pct(lambda constants: timeline_of(constants)[-1], target),
-        host_ms=host_ms,
-        device_ms=device_ms,
-        bound="host" if host_ms >= device_ms else "device",
+        latency_ms=found.latency_ms,
+        interval_pct=interval_of(found, target),
+        host_ms=found.host_ms,
+        device_ms=found.device_ms,
+        bound="host" if found.host_ms >= found.device_ms else "device",
         ops=len(lowered),
-        kernels=len(device),
+        kernels=len(costs.device_us),
         flops=sum(k.flops for op in lowered for k in op.kernels),
         bytes=sum(k.bytes for op in lowered for k in op.kernels),
-        host_terms_ms=_terms(host, ops.kind, HOST_KINDS),
-        device_terms_ms=_terms(device, kernels.kind, DEVICE_KINDS),
+        host_terms_ms=_terms(costs.host_us, found.ops.kind, HOST_KINDS),
+        device_terms_ms=_terms(costs.device_us, found.kernels.kind, DEVICE_KINDS),
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
         transferred_from=target.profile.transferred_from,
-        spans=_spans(lowered, host, timeline),
+        spans=_spans(lowered, costs.host_us, found.timeline),
     )
 
 
