@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Protocol, Sequence, Tuple
 
 from ..errors import UsageError
 from ..lower import lower
 from ..pipeline import Estimate, ForwardPass, estimate_pass, forward_pass
 from ..subjects.all import find_subject, subject_names
 from ..subjects.imported import FORM, import_subject
-from ..target import Target, tensor_dtype
+from ..target import Target, find_precision, tensor_dtype
 from .breakdown import Breakdown, break_down
 from .what_if import WhatIf, what_if
 
@@ -77,18 +76,23 @@ def explain(subject: Subject, target: Target, root: Path) -> Explanation:
 
 
 class _Captures:
-    """The op streams of a subject, each captured once."""
+    """The op streams of a subject, each captured once; precisions with tensors of one type share one."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._model = subject.build()
-        self.at = functools.lru_cache(maxsize=None)(self._captured)
+        self._captured: Dict[Tuple[str, int], Captured] = {}
 
-    def _captured(self, precision: str, batch_size: int) -> Captured:
+    def at(self, precision: str, batch_size: int) -> Captured:
+        """Returns the op stream at a precision and batch, in modules; raises as `capture` does."""
         from ..capture import capture_in_modules
 
-        return capture_in_modules(self._model, self._subject.example_input(batch_size), tensor_dtype(precision))
+        key = find_precision(precision).tensors, batch_size
+        if key not in self._captured:
+            inputs = self._subject.example_input(batch_size)
+            self._captured[key] = capture_in_modules(self._model, inputs, tensor_dtype(precision))
+        return self._captured[key]
 
     def ops_at(self, precision: str, batch_size: int) -> Sequence[Op]:
-        """Returns the op stream at a precision and batch; raises as `capture` does."""
+        """Returns the op stream alone."""
         return self.at(precision, batch_size).ops
