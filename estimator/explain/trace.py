@@ -36,8 +36,13 @@ def _name(kind: str, lane: int, text: str) -> Event:
 
 
 def _slice(lane: int, category: str, name: str, start_us: float, end_us: float, **about: Any) -> Event:
-    times = {"ts": round(start_us, 3), "dur": round(round(end_us, 3) - round(start_us, 3), 3)}
+    times = {"ts": _exact(start_us), "dur": _exact(end_us) - _exact(start_us)}
     return {"ph": "X", "name": name, "cat": category, "pid": _PROCESS, "tid": lane, **times, "args": about}
+
+
+def _exact(us: float) -> float:
+    """To a thousandth that floating point adds without rounding: readers compare ends with starts to the last digit."""
+    return round(us * 1024) / 1024
 
 
 def _host_events(found: Explanation) -> Iterator[Event]:
@@ -45,7 +50,7 @@ def _host_events(found: Explanation) -> Iterator[Event]:
     ends_us = found.forward.timeline.issue_end_us
     starts_us = ends_us - found.forward.costs.host_us
     yield from (
-        _slice(_HOST, "module", path.rpartition(".")[2], starts_us[first], ends_us[last], module=path)
+        _slice(_HOST, "module", path, starts_us[first], ends_us[last], module=path)
         for path, first, last in _module_spans(found.modules)
     )
     for i, lowered in enumerate(found.forward.lowered):
@@ -83,4 +88,4 @@ def _device_events(found: Explanation) -> Iterator[Event]:
 
 def _arrow(phase: str, number: int, lane: int, at_us: float) -> Event:
     about = {"name": "launch", "cat": "launch", "id": number}
-    return {"ph": phase, **about, "pid": _PROCESS, "tid": lane, "ts": round(at_us, 3)}
+    return {"ph": phase, **about, "pid": _PROCESS, "tid": lane, "ts": _exact(at_us)}
