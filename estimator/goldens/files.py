@@ -25,6 +25,8 @@ VALIDATION = "validation"
 UPDATE_ALL = "pytest --every-configuration --snapshot-update"
 """The command that rewrites every golden."""
 CROSS_VALIDATION = "cross-validation.json"
+HELD_OUT = ("without_model_pct", "without_family_pct")
+"""Errors of fits that have not seen the model, or its family, as the cross-validation names them."""
 _RATINGS = (*BANDS_PCT, UNMEASURED)
 _REPAIR = "restore it with git, or delete it and run pytest --snapshot-update"
 
@@ -160,6 +162,15 @@ def load_held_out_means_pct(folder: Path) -> Dict[str, float]:
         return {}
     data = _read_json(path)
     return {kind: _mean_pct(path, data, kind) for kind in CROSS_VALIDATION_BARS_PCT}
+
+
+def load_held_out_pct(folder: Path) -> Dict[str, Dict[str, float]]:
+    """Returns by model its errors in percent by what the fit has not seen; empty without a cross-validation."""
+    path = folder / CROSS_VALIDATION
+    models = _read_json(path).get("models", {}) if path.exists() else {}
+    if not isinstance(models, dict) or not all(isinstance(row, dict) for row in models.values()):
+        raise RecordError(f"{path}: models must be an object of objects; {_REPAIR}")
+    return {name: {key: row[key] for key in HELD_OUT if _is_number(row.get(key))} for name, row in models.items()}
 
 
 def _mean_pct(path: Path, data: Mapping[str, Any], kind: str) -> float:
