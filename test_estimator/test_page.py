@@ -275,19 +275,27 @@ def test_names_are_read_by_pointer_and_by_keyboard(browser, zoo_page):
     from selenium.webdriver.common.keys import Keys
 
     shown(browser, zoo_page)
-    said = browser.find_element(By.ID, "said")
     marks = browser.find_elements(By.CSS_SELECTOR, "#parity [aria-roledescription=point]")
     assert len(marks) == len(MODELS)
     ActionChains(browser).move_to_element(marks[-1]).perform()
-    assert said.text.startswith("fcn_resnet50: estimated 30.12 ms, measured 31.4 ms")
+    says(browser, "fcn_resnet50: estimated 30.12 ms, measured 31.4 ms")
     ActionChains(browser).send_keys(Keys.TAB).perform()
-    assert said.text.startswith("resnet18: estimated 6.59 ms, measured 6.76 ms (runs 6.71 to 7)")
+    says(browser, "resnet18: estimated 6.59 ms, measured 6.76 ms (runs 6.71 to 7)")
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
-    assert said.text.startswith("resnet34: ")
+    says(browser, "resnet34: ")
     ActionChains(browser).send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT).perform()
-    assert said.text.startswith("fcn_resnet50: ")
+    says(browser, "fcn_resnet50: ")
     ActionChains(browser).send_keys(Keys.TAB).perform()
-    assert said.text == "resnet18, as fitted: -2.5 %"
+    says(browser, "resnet18, as fitted: -2.5 %")
+
+
+def says(browser, words):
+    """Waits until the words are shown."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    said = browser.find_element(By.ID, "said")
+    WebDriverWait(browser, 10).until(lambda _: said.text.startswith(words), f"expected {words!r}, got {said.text!r}")
 
 
 @needs_extra

@@ -13,7 +13,11 @@
     said.style.left = `${window.scrollX + Math.max(8, Math.min(left, most))}px`;
     said.style.top = `${window.scrollY + Math.max(4, box.top - said.offsetHeight - 8)}px`;
   }
-  const hush = () => { said.hidden = true; };
+  function hush() { /* a pointer that leaves a mark gives way to the mark that has the focus */
+    const focused = document.activeElement;
+    if (focused && focused.matches(MARKS)) say(focused);
+    else said.hidden = true;
+  }
 
   function makeReachable(chart) {
     const marks = [...chart.querySelectorAll(MARKS)];
