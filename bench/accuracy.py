@@ -42,10 +42,11 @@ def measured(root: Path) -> Measured:
         Row(
             validate(model, target, record.median_ms(model.name)).comparison,
             record.runs_ms[model.name],
-            held_out[model.name]["without_model_pct"],
-            held_out[model.name]["without_family_pct"],
+            held_out.get(model.name, {}).get("without_model_pct"),
+            held_out.get(model.name, {}).get("without_family_pct"),
         )
         for model in MODELS
+        if model.name in record.runs_ms
     ]
     return Measured(target, record, rows)
 
@@ -61,16 +62,23 @@ def family_table(found: Measured) -> Iterator[str]:
     yield "| " + " | ".join(titles) + " |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for family in FAMILIES:
-        yield _family_row(family, [row for row in found.rows if row.comparison.family == family])
+        rows = [row for row in found.rows if row.comparison.family == family]
+        yield from [_family_row(family, rows)] if rows else []
     yield _family_row("**all**", found.rows)
 
 
 def _family_row(name: str, rows: Sequence[Row]) -> str:
     errors = {column: _errors_pct(rows, column) for column in _COLUMNS}
-    cells = [f"{statistics.fmean(map(abs, e)):.1f} %, {max(map(abs, e)):.1f} %" for e in errors.values()]
-    spread = spread_pct(*(row.runs_ms for row in rows))
-    bias = statistics.fmean(errors["without_family_pct"])
-    return f"| {name} | {len(rows)} | {spread:.1f} % | " + " | ".join(cells) + f" | {bias:+.1f} % |"
+    cells = [_mean_and_largest(found) for found in errors.values()]
+    spread, biased = spread_pct(*(row.runs_ms for row in rows)), errors["without_family_pct"]
+    shown_spread = "-" if spread is None else f"{spread:.1f} %"
+    bias = f"{statistics.fmean(biased):+.1f} %" if biased else "-"
+    return f"| {name} | {len(rows)} | {shown_spread} | " + " | ".join(cells) + f" | {bias} |"
+
+
+def _mean_and_largest(errors_pct: Sequence[float]) -> str:
+    sizes = [abs(error) for error in errors_pct]
+    return f"{statistics.fmean(sizes):.1f} %, {max(sizes):.1f} %" if sizes else "-"
 
 
 def _errors_pct(rows: Sequence[Row], column: str) -> List[float]:
@@ -85,7 +93,7 @@ def model_table(found: Measured) -> Iterator[str]:
     for row in found.rows:
         runs = ", ".join(f"{ms:g}" for ms in row.runs_ms)
         errors = (row.comparison.error_pct, row.without_model_pct, row.without_family_pct)
-        cells = " | ".join(f"{error:+.1f} %" for error in errors if error is not None)
+        cells = " | ".join("-" if error is None else f"{error:+.1f} %" for error in errors)
         yield f"| {row.comparison.model} | {runs} | {row.comparison.est_ms:g} | {cells} |"
 
 
