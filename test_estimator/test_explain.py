@@ -13,11 +13,13 @@ from estimator.__main__ import main
 from estimator.capture import capture, capture_in_modules
 from estimator.cost.columns import LIMITS
 from estimator.cost.price import limits
+from estimator.explain.batches import at_batch
 from estimator.explain.breakdown import MEASURING, break_down
 from estimator.explain.critical_path import critical_path
 from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
 from estimator.explain.explanation import explain, find
 from estimator.explain.folding import fold_batch_norms
+from estimator.explain.streams import Streams
 from estimator.goldens.files import every_target
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
@@ -176,6 +178,37 @@ def is_estimate(row, model, target):
     assert row.per_image_ms == estimate.latency_ms / target.batch_size
 
 
+@pytest.mark.parametrize("name", SOME)
+def test_an_op_stream_between_captured_batches_is_what_a_capture_gives(name):
+    model = find_subject(name)
+    streams = Streams(model.build(), model.example_input)
+    for batch in (1, 2, 4, 32):
+        streams.captured(resolve(batch_size=batch))
+    for batch in (3, 8, 16):
+        found = streams.ops(resolve(batch_size=batch))
+        assert found == op_stream(model, batch)
+        assert found is not streams.captured(resolve(batch_size=batch)).ops
+
+
+def test_a_size_that_is_no_straight_line_is_captured():
+    square = torch.nn.Module()
+    square.forward = lambda x: torch.mm(x, x.t())
+    streams = Streams(square, lambda batch: torch.empty(batch * batch, 4, device="meta"))
+    for batch in (1, 2, 32):
+        streams.captured(resolve(batch_size=batch))
+    found = streams.ops(resolve(batch_size=8))
+    assert found is streams.captured(resolve(batch_size=8)).ops
+    assert found[-1].outputs[0].shape == (64, 64)
+
+
+def test_ops_that_a_batch_has_more_of_are_captured():
+    known = {batch: capture(torch.nn.ReLU(), torch.rand(batch, 4)) for batch in (1, 2)}
+    known[32] = capture(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.ReLU()), torch.rand(32, 4))
+    assert at_batch(8, known) is None
+    assert at_batch(8, {**known, 32: capture(torch.nn.Tanh(), torch.rand(32, 4))}) is None
+    assert at_batch(8, {**known, 32: capture(torch.nn.ReLU(), torch.rand(32, 4, 1))}) is None
+
+
 def test_a_speed_up_is_per_image_and_against_the_model_as_it_is():
     rows = rows_of("resnet18", "Jetson-Orin-AGX", 2)
     assert rows["batch 2"].speed_up == rows["as it is"].speed_up == 1
@@ -240,7 +273,7 @@ def test_the_text_says_all_that_was_asked_for(capsys):
         "layer4",
         "idle device: ",
         "no kernel runs",
-        "waves of tiles",
+        "memory",
     ):
         assert words in text
     assert text.count("  together ") == text.count("  100.0 %\n") == 3

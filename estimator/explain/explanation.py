@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Protocol, Tuple
 
 from ..errors import UsageError
-from ..lower import lower
-from ..pipeline import Estimate, ForwardPass, estimate_pass, forward_pass
+from ..pipeline import Estimate, ForwardPass, estimate_pass
 from ..subjects.all import find_subject, subject_names
 from ..subjects.imported import FORM, import_subject
-from ..target import Target, find_precision, tensor_dtype
+from ..target import Target
 from .breakdown import Breakdown, break_down
+from .streams import Streams
 from .what_if import WhatIf, what_if
 
 if TYPE_CHECKING:
     from typing import Any
-
-    from ..capture import Captured
-    from ..opstream import Op
 
 
 class Subject(Protocol):
@@ -61,9 +58,8 @@ def find(name: str) -> Subject:
 
 def explain(subject: Subject, target: Target, root: Path) -> Explanation:
     """Returns the explanation; records are looked for below `root`. CaptureError where there is no op stream."""
-    captures = _Captures(subject)
-    captured = captures.at(target.precision.name, target.batch_size)
-    forward = forward_pass(lower(captured.ops), target)
+    streams = Streams(subject.build(), subject.example_input)
+    captured, forward = streams.captured(target), streams.forward(target)
     return Explanation(
         subject=subject.name,
         target=target,
@@ -71,28 +67,5 @@ def explain(subject: Subject, target: Target, root: Path) -> Explanation:
         forward=forward,
         modules=captured.modules,
         breakdown=break_down(forward, captured.modules, target),
-        what_if=what_if(subject.name, captures.ops_at, target, root),
+        what_if=what_if(subject.name, streams, target, root),
     )
-
-
-class _Captures:
-    """The op streams of a subject, each captured once; precisions with tensors of one type share one."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self._model = subject.build()
-        self._captured: Dict[Tuple[str, int], Captured] = {}
-
-    def at(self, precision: str, batch_size: int) -> Captured:
-        """Returns the op stream at a precision and batch, in modules; raises as `capture` does."""
-        from ..capture import capture_in_modules
-
-        key = find_precision(precision).tensors, batch_size
-        if key not in self._captured:
-            inputs = self._subject.example_input(batch_size)
-            self._captured[key] = capture_in_modules(self._model, inputs, tensor_dtype(precision))
-        return self._captured[key]
-
-    def ops_at(self, precision: str, batch_size: int) -> Sequence[Op]:
-        """Returns the op stream alone."""
-        return self.at(precision, batch_size).ops

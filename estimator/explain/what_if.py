@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from ..errors import CaptureError
 from ..files import read_toml
@@ -20,13 +21,8 @@ from ..subjects.all import subject_names
 from ..target import PRECISIONS, Target
 from .dispatch_free import dispatch_free_ms
 from .folding import fold_batch_norms
+from .streams import BATCHES, CAPTURED, Streams
 
-if TYPE_CHECKING:
-    from ..opstream import Op
-
-BATCHES = (1, 2, 4, 8, 16, 32)
-OpsAt = Callable[[str, int], Sequence["Op"]]
-"""Gives the op stream at a precision and batch; CaptureError where there is none."""
 CHANGE_PCT = 20.0
 """One standard deviation for a change of the software, by judgement: none was measured on a model."""
 NOTHING = "nothing measured on this board"
@@ -63,15 +59,23 @@ class _Case:
     priced: Callable[[], Tuple[float, float]]
 
 
-def what_if(name: str, ops_at: OpsAt, target: Target, root: Path) -> Tuple[WhatIf, ...]:
+def what_if(name: str, streams: Streams, target: Target, root: Path) -> Tuple[WhatIf, ...]:
     """Returns a row for each change that makes sense on the target, the first one for no change at all.
 
     `name` is the subject's in a record below `root`, a repository of goldens.
     """
-    cases = list(_cases(ops_at, target))
+    cases = list(_cases(streams, target))
+    _capture_ends(streams, target)
     rows = [_row(case, name, root) for case in cases]
     as_is_ms = rows[0].per_image_ms
     return tuple(replace(row, speed_up=_ratio(as_is_ms, row.per_image_ms)) for row in rows)
+
+
+def _capture_ends(streams: Streams, target: Target) -> None:
+    """The batches that the others follow from come first; where one has no op stream, its row says so."""
+    for batch in CAPTURED:
+        with contextlib.suppress(CaptureError):
+            streams.captured(replace(target, batch_size=batch))
 
 
 def _ratio(before_ms: Optional[float], after_ms: Optional[float]) -> Optional[float]:
@@ -88,18 +92,18 @@ def _row(case: _Case, name: str, root: Path) -> WhatIf:
     return WhatIf(case.change, latency_ms, interval, latency_ms / batch, None, measured_ms, evidence)
 
 
-def _cases(ops_at: OpsAt, target: Target) -> Iterator[_Case]:
+def _cases(streams: Streams, target: Target) -> Iterator[_Case]:
     def at(change: str, key: str, other: Target) -> _Case:
-        return _Case(change, key, other, lambda: _estimated(_pass_at(ops_at, other), other))
+        return _Case(change, key, other, lambda: _estimated(streams.forward(other), other))
 
     yield at("as it is", "mode", target)
-    yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(ops_at, target))
+    yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(streams, target))
     if target.profile.processor == "gpu":
         yield from (at(title, key, other) for title, key, other in _precisions(target))
         yield _Case(
-            "channels_last, no layout conversions", "channels_last", target, lambda: _unconverted(ops_at, target)
+            "channels_last, no layout conversions", "channels_last", target, lambda: _unconverted(streams, target)
         )
-    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(ops_at, target))
+    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(streams, target))
     for mode in target.profile.modes.values():
         yield at(f"power mode {mode.name}", "mode", replace(target, mode=mode))
     for batch in BATCHES:
@@ -113,31 +117,27 @@ def _precisions(target: Target) -> Iterator[Tuple[str, str, Target]]:
         yield "products in TF32", "tf32", replace(target, precision=PRECISIONS["tf32"])
 
 
-def _pass_at(ops_at: OpsAt, target: Target) -> ForwardPass:
-    return forward_pass(lower(ops_at(target.precision.name, target.batch_size)), target)
-
-
 def _estimated(found: ForwardPass, target: Target) -> Tuple[float, float]:
     return found.latency_ms, interval_of(found, target)
 
 
-def _folded(ops_at: OpsAt, target: Target) -> Tuple[float, float]:
-    ops = ops_at(target.precision.name, target.batch_size)
-    latency_ms, interval = _estimated(forward_pass(lower(fold_batch_norms(ops)), target), target)
+def _folded(streams: Streams, target: Target) -> Tuple[float, float]:
+    found = forward_pass(lower(fold_batch_norms(streams.ops(target))), target)
+    latency_ms, interval = _estimated(found, target)
     return latency_ms, _wider(interval)
 
 
-def _unconverted(ops_at: OpsAt, target: Target) -> Tuple[float, float]:
+def _unconverted(streams: Streams, target: Target) -> Tuple[float, float]:
     """Without the passes that convert a convolution's input to NHWC and its output back."""
     constants = dict(target.profile.constants)
     constants["layout_passes"] = replace(constants["layout_passes"], value=0.0)
     without = replace(target, profile=replace(target.profile, constants=constants))
-    latency_ms, interval = _estimated(_pass_at(ops_at, without), without)
+    latency_ms, interval = _estimated(streams.forward(without), without)
     return latency_ms, _wider(interval)
 
 
-def _dispatch_free(ops_at: OpsAt, target: Target) -> Tuple[float, float]:
-    found = _pass_at(ops_at, target)
+def _dispatch_free(streams: Streams, target: Target) -> Tuple[float, float]:
+    found = streams.forward(target)
 
     def latency_of(constants: Mapping[str, float]) -> float:
         return dispatch_free_ms(found.with_constants(target, constants), target)
