@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -153,6 +153,14 @@ def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
         transferred_from=target.profile.transferred_from,
         spans=_spans(lowered, costs.host_us, found.timeline),
     )
+
+
+def times_ms(lowered: Sequence[Lowered], targets: Sequence[Target]) -> List[Tuple[float, float, float]]:
+    """Returns what `estimate_lowered` gives as latency_ms, host_ms and device_ms for each target, and nothing else."""
+    ops, kernels = op_columns(lowered), kernel_columns(lowered)
+    costs = (price(ops, kernels, target, target.profile.values()) for target in targets)
+    passes = (_scheduled(tuple(lowered), ops, kernels, found) for found in costs)
+    return [(found.latency_ms, found.host_ms, found.device_ms) for found in passes]
 
 
 def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, float]:

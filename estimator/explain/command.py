@@ -1,4 +1,4 @@
-"""Where a model's latency goes, which ops make it long, and what would make it shorter."""
+"""`python -m estimator explain MODEL`: where a latency goes, which ops make it long, and what would make it shorter."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..target import PRECISIONS, resolve
 from .explanation import explain, find
 from .rendering import json_of, text_of
 from .trace import trace_text
+
+HELP = "where a model's latency goes, which ops make it long, and what would make it shorter"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
