@@ -20,6 +20,8 @@ from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
 from estimator.explain.explanation import explain, find
 from estimator.explain.folding import fold_batch_norms
 from estimator.explain.streams import Streams
+from estimator.explain.what_if import EVIDENCE
+from estimator.files import read_toml
 from estimator.goldens.files import every_target
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
@@ -223,6 +225,13 @@ def test_each_row_says_what_was_measured_of_it():
     assert all(row.evidence for row in rows.values())
     elsewhere = rows_of("resnet18", "Jetson-Orin-NX-16GB")
     assert {row.evidence for row in elsewhere.values()} == {"nothing measured on this board"}
+
+
+def test_every_text_of_evidence_is_some_rows():
+    for hardware, texts in read_toml(EVIDENCE).items():
+        shown = {row.evidence for row in rows_of("se_block", hardware).values()}
+        assert texts
+        assert set(texts.values()) <= shown
 
 
 def test_without_dispatch_a_graphs_replay_is_what_was_published():

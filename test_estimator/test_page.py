@@ -99,6 +99,19 @@ def test_charts_show_what_there_is_to_show():
     assert set(chart_specs(Page("", "", (), ROWS[3:], ()))) == set()
 
 
+@needs_extra
+def test_a_heading_stands_only_over_a_chart():
+    headings = {
+        "Estimate and measurement": ROWS[:1],
+        "Error by model": ROWS[:1],
+        "Host and device": ROWS[2:3],
+        "Rounds": ROWS[1:2],
+    }
+    for title, rows in headings.items():
+        assert title in Reading(page_html(Page("", "", (), rows, ()))).words
+        assert title not in Reading(page_html(Page("", "", (), ROWS[3:], ()))).words
+
+
 def test_bands_are_those_of_the_ratings():
     bands = [layer for layer in chart_specs(PAGE)["parity"]["layer"] if layer["mark"]["type"] == "area"]
     assert len(bands) == 3

@@ -28,7 +28,8 @@ CHANGE_PCT = 20.0
 NOTHING = "nothing measured on this board"
 _CONFIGURATIONS = ("mode", "batch", "fp16", "tf32")
 """Keys of what is a configuration of its own, and can have a record; a change of the software is none."""
-_EVIDENCE = Path(__file__).with_name("evidence.toml")
+EVIDENCE = Path(__file__).with_name("evidence.toml")
+"""What stands behind a row, in words, by board and change."""
 
 
 @dataclass(frozen=True)
@@ -169,5 +170,5 @@ def _records(target: Target, root: Path) -> Iterator[Record]:
 
 @functools.lru_cache(maxsize=None)
 def _texts(hardware: str) -> Mapping[str, str]:
-    texts: Mapping[str, str] = read_toml(_EVIDENCE).get(hardware, {})
+    texts: Mapping[str, str] = read_toml(EVIDENCE).get(hardware, {})
     return texts

@@ -13,6 +13,12 @@ Colors = Mapping[str, str]
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 _ROW_PX = 22
+_KINDS = (
+    ("error_pct", "as fitted", "circle", "mark"),
+    ("without_model_pct", "fitted without the model", "diamond", "host"),
+    ("without_family_pct", "fitted without its family", "square", "device"),
+)
+"""Errors of a model: their key, title, shape and colour."""
 COLORS = ("text", "faint", "rule", "host", "device", "excellent", "good", "fair", "mark", *(f"f{i}" for i in range(7)))
 """What a chart needs a colour for; f0 to f6 are families."""
 PAGE_COLORS: Colors = {name: f"var(--{name})" for name in COLORS}
@@ -134,11 +140,7 @@ def errors(rows: Sequence[Row], colors: Colors) -> Spec:
     """Returns each model's error with the interval of its estimate, and the errors of fits that have not seen it."""
     values = [row for row in chart_values(rows) if row["error_pct"] is not None]
     x = {"type": "quantitative", "title": "error (%)", "axis": {"tickCount": 6}}
-    kinds = (
-        ("error_pct", "as fitted", "circle", "mark"),
-        ("without_model_pct", "fitted without the model", "diamond", "host"),
-        ("without_family_pct", "fitted without its family", "square", "device"),
-    )
+    kinds = [kind for kind in _KINDS if any(row[kind[0]] is not None for row in values)]
     points = [
         {"model": row["model"], "pct": row[key], "kind": title, "label": f"{row['model']}, {title}: {row[key]:+.1f} %"}
         for row in values

@@ -31,6 +31,7 @@ def page_html(page: Page) -> str:
     import jinja2
     import vl_convert
 
+    specs = chart_specs(page)
     loader = jinja2.FileSystemLoader(str(_TEMPLATES))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return (
@@ -39,7 +40,8 @@ def page_html(page: Page) -> str:
             titles=TITLES,
             fields=FIELDS,
             rows=[_cells(row) for row in page.rows],
-            charts=_for_script(chart_specs(page)),
+            specs=specs,
+            charts=_for_script(specs),
             libraries=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"),
             style=_text("page.css"),
             script=_text("page.js"),
