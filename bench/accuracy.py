@@ -6,11 +6,12 @@ import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
 
 from estimator.calibration.evidence import load_evidence
 from estimator.goldens.files import every_target, golden_root, load_held_out_pct
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
+from estimator.hardware.profile import Constant
 from estimator.interval import transfer_variance
 from estimator.measure.verdict import spread_pct
 from estimator.page.content import Row
@@ -123,14 +124,14 @@ def evidence_table(root: Path) -> Iterator[str]:
     yield from (f"| {what} | {count} |" for what, count in counts.items())
 
 
-def constants_table(profile_name: str = DEFAULT_HARDWARE) -> Iterator[str]:
+def constants_table(constants: Iterable[Constant]) -> Iterator[str]:
     """Yields each constant with unit, value, uncertainty, bounds and where its prior comes from."""
     yield "| Constant | Value | Unit | Uncertainty | Bounds | Prior, and its source |"
     yield "| --- | ---: | --- | ---: | --- | --- |"
-    for name, c in load_profile(profile_name).constants.items():
+    for c in constants:
         source = c.source.replace("prior: ", "", 1).replace("|", "\\|")
         bounds, prior = f"{c.lower:g} to {c.upper:g}", f"{c.prior:g} x/÷ {math.exp(c.prior_sigma):.2f}"
-        yield f"| `{name}` | {c.value:g} | {c.unit} | ± {c.uncertainty_pct:g} % | {bounds} | {prior}: {source} |"
+        yield f"| `{c.name}` | {c.value:g} | {c.unit} | ± {c.uncertainty_pct:g} % | {bounds} | {prior}: {source} |"
 
 
 def facts_table(profile_name: str = DEFAULT_HARDWARE) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
 from estimator.errors import RecordError
+from estimator.explain.dispatch_free import KERNEL, REPLAY
 from estimator.files import read_text, write_atomically
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.target import calibrated_target
@@ -33,7 +34,8 @@ def _worked_example(_root: Path) -> Iterable[str]:
 
 DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
     "docs/method.md": {
-        "constants": lambda _: accuracy.constants_table(),
+        "constants": lambda _: accuracy.constants_table(load_profile(DEFAULT_HARDWARE).constants.values()),
+        "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
         "facts": lambda _: accuracy.facts_table(),
         "example": _worked_example,
     },

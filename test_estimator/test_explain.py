@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
 from estimator.explain.explanation import explain, find
 from estimator.explain.folding import fold_batch_norms
 from estimator.explain.streams import Streams
-from estimator.explain.what_if import EVIDENCE
+from estimator.explain.what_if import CHANGE_PCT, EVIDENCE
 from estimator.files import read_toml
 from estimator.goldens.files import every_target
 from estimator.hardware.reading import TEMPLATES, read_profile
@@ -243,6 +244,13 @@ def test_without_dispatch_a_graphs_replay_is_what_was_published():
         assert dispatch_free_ms(found, target) == pytest.approx(published_ms, rel=0.01)
     assert REPLAY.unit.endswith("per replay")
     assert KERNEL.unit.endswith("per kernel")
+
+
+def test_the_interval_without_dispatch_has_the_uncertainty_of_small_kernels_in_it():
+    small, large = (rows_of(name)["dispatch free (CUDA graph)"].interval_pct for name in ("tiny_chain", "large_copy"))
+    least_pct = 1.2816 * CHANGE_PCT
+    assert small > 1.2816 * math.hypot(CHANGE_PCT, 0.9 * KERNEL.uncertainty_pct)
+    assert least_pct < large < 0.8 * small
 
 
 @pytest.mark.parametrize("name", SOME)

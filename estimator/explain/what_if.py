@@ -19,7 +19,7 @@ from ..records.kinds import KINDS
 from ..records.record import Record, load_record
 from ..subjects.all import subject_names
 from ..target import PRECISIONS, Target
-from .dispatch_free import dispatch_free_ms
+from .dispatch_free import dispatch_free_ms, graph_variance
 from .folding import fold_batch_norms
 from .streams import BATCHES, CAPTURED, Streams
 
@@ -143,12 +143,13 @@ def _dispatch_free(streams: Streams, target: Target) -> Tuple[float, float]:
     def latency_of(constants: Mapping[str, float]) -> float:
         return dispatch_free_ms(found.with_constants(target, constants), target)
 
-    return latency_of(target.profile.values()), _wider(interval_pct(latency_of, target))
+    graph_pct = 100 * math.sqrt(graph_variance(found, target))
+    return latency_of(target.profile.values()), _wider(interval_pct(latency_of, target), graph_pct)
 
 
-def _wider(interval: float) -> float:
-    """The interval with what a change of the software adds, which no measurement has seen."""
-    return QUANTILE * math.hypot(interval / QUANTILE, CHANGE_PCT)
+def _wider(interval: float, more_pct: float = 0.0) -> float:
+    """The interval with what a change of the software adds, which no measurement has seen; `more_pct` is one sd."""
+    return QUANTILE * math.sqrt((interval / QUANTILE) ** 2 + CHANGE_PCT**2 + more_pct**2)
 
 
 def _evidence(case: _Case, name: str, root: Path) -> Tuple[Optional[float], str]:
