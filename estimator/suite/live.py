@@ -9,7 +9,7 @@ import pytest
 
 from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
-from ..measure.baseline import record, refuse_mixing, repeat_lines
+from ..measure.baseline import provenance, record, refuse_mixing, repeat_lines
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.verdict import judge
@@ -27,12 +27,14 @@ from .live_report import (
     verdict_problem,
     verdict_text,
 )
+from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .problem import Problem, fail_with
-from .replay import estimated
+from .replay import estimated, golden_verdict_lines
 from .session import BASELINE, Test
 
 if TYPE_CHECKING:
+    from ..goldens.difference import Difference
     from ..records.record import Record
     from ..results import Result
     from ..subjects.all import Subject
@@ -234,6 +236,21 @@ class Live(Measuring):
         yield from self._calibration_notes(threads)
         if self._recorded_line:
             yield f"  {self._recorded_line}"
+
+    def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
+        """Yields what changed in the goldens' inputs, then whether the suite or the device changed since the record."""
+        configuration = self.configuration
+        if differences:
+            yield from golden_verdict_lines(configuration.root, [configuration], differences, f"{self._command} -v")
+        if self._results:
+            names = [result.measured.model for result in self._results]
+            now = provenance(self.measuring, configuration.root)
+            yield from live_verdict_lines(configuration.root, self.options.target, self._record, now, names)
+
+    @property
+    def _command(self) -> str:
+        target = self.options.target
+        return f"{target.command} --device {target.board.device}"
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
         target = self.options.target
