@@ -2,8 +2,8 @@
 
     python .ci/measure.py FOLDER [options for pytest]
 
-FOLDER then holds log.txt, junit.xml, benchmark.json, table.md and table.json, as far as the run came. The exit code is
-pytest's, but never 0 unless every model of the table was measured.
+FOLDER then holds log.txt, junit.xml, benchmark.json, table.md, table.json and report.html, as far as the run came. The
+exit code is pytest's, but never 0 unless every model of the table was measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, List, Optional
 from xml.etree import ElementTree
 
-RESULTS = ("log.txt", "junit.xml", "benchmark.json", "table.md", "table.json")
+RESULTS = ("log.txt", "junit.xml", "benchmark.json", "table.md", "table.json", "report.html")
 _HAS_RUN = (0, 1)
 _GUIDE = "see docs/runner.md"
 _ERROR_LINE = re.compile(r"^(?:ERROR: |.*?: error: )(?!usage:)(.+)$", re.MULTILINE)
@@ -61,6 +61,7 @@ def run_pytest(folder: Path, options: List[str]) -> int:
     """Runs pytest, its output on the screen and in log.txt; returns its exit code."""
     written = [f"--junitxml={folder / 'junit.xml'}", f"--benchmark-json={folder / 'benchmark.json'}"]
     tables = [f"--output={folder / name}" for name in ("table.md", "table.json")]
+    tables.append(f"--report={folder / 'report.html'}")
     command = [sys.executable, "-m", "pytest", *options, *written, *tables]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}  # the log must show where a run that was ended had come to
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as process:

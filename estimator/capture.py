@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
+from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import CaptureError
@@ -30,6 +31,14 @@ _METADATA_ONLY = (
 _DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
 
 
+@dataclass(frozen=True)
+class Captured:
+    """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model."""
+
+    ops: Tuple[Op, ...]
+    modules: Tuple[str, ...]
+
+
 def capture(model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype] = None) -> Tuple[Op, ...]:
     """Returns the ops of one forward pass in `eval()` and `no_grad()`, in order of issue.
 
@@ -38,9 +47,53 @@ def capture(model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.d
     and inputs, as `model.half()` would. The model is left as it was. Raises CaptureError when the forward pass
     depends on data or fails.
     """
+    recorder = _Recorder()
+    _run_on_shadows(model, example_inputs, dtype, recorder)
+    return tuple(recorder.ops)
+
+
+def capture_in_modules(model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype] = None) -> Captured:
+    """Returns the ops of `capture`, each with the module that issued it; raises as that does.
+
+    A module that the model has under several names goes by the first of them.
+    """
+    with _calling(model) as current:
+        recorder = _Recorder(current)
+        _run_on_shadows(model, example_inputs, dtype, recorder)
+    return Captured(tuple(recorder.ops), tuple(recorder.modules))
+
+
+@contextmanager
+def _calling(model: torch.nn.Module) -> Iterator[Callable[[], str]]:
+    """Yields a function that returns the path of the module being called.
+
+    By hooks of all modules of the process: hooks of the model's own would turn PyTorch's fast paths off.
+    """
+    paths = {id(module): path for path, module in model.named_modules()}
+    called = [""]
+
+    def enter(module: torch.nn.Module, _args: Any) -> None:
+        called.append(paths.get(id(module), called[-1]))
+
+    def leave(_module: torch.nn.Module, _args: Any, _result: Any) -> None:
+        called.pop()
+
+    handles = (
+        module_hooks.register_module_forward_pre_hook(enter),
+        module_hooks.register_module_forward_hook(leave, always_call=True),
+    )
+    try:
+        yield lambda: called[-1]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _run_on_shadows(
+    model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype], recorder: _Recorder
+) -> None:
     args, kwargs = _call_arguments(example_inputs)
     shadow = functools.partial(_shadow_of, dtype=dtype)
-    recorder = _Recorder()
     try:
         with _evaluating(model), torch.no_grad(), recorder:
             state = {name: shadow(t) for name, t in _named_tensors(model)}
@@ -50,7 +103,6 @@ def capture(model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.d
         raise
     except Exception as error:  # the model's own code may raise anything
         raise CaptureError(_explain(model, error)) from error
-    return tuple(recorder.ops)
 
 
 class _Shadow(torch.Tensor):
@@ -66,17 +118,20 @@ class _Shadow(torch.Tensor):
 
 
 class _Recorder(TorchDispatchMode):
-    """Answers each op with shadows of its results and keeps a list of the ops."""
+    """Answers each op with shadows of its results and keeps a list of the ops, and of what `current` says at each."""
 
-    def __init__(self) -> None:
+    def __init__(self, current: Callable[[], str] = str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ops: List[Op] = []
+        self.modules: List[str] = []
+        self._current = current
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         signature = _freeze(args), tuple((k, _freeze(v)) for k, v in (kwargs or {}).items())
         answer = _answer(func, *signature)
         if answer.op is not None:
             self.ops.append(answer.op)
+            self.modules.append(self._current())
         return _map_leaves(answer.result, functools.partial(_materialise, inputs=_tensors_of(args, kwargs)))
 
 

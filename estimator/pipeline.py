@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .cost.columns import (
-    DEVICE_KINDS,
-    HOST_KINDS,
-    Column,
-    KernelColumns,
-    OpColumns,
-    kernel_columns,
-    op_columns,
-)
+from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns, kernel_columns, op_columns
 from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
 from .interval import interval_pct, without_evidence
@@ -94,47 +85,84 @@ def estimate_stream(ops: Sequence[Op], target: Target) -> Estimate:
     return estimate_lowered(lower(ops), target)
 
 
+@dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """One forward pass, priced and scheduled: a row per op and per kernel, as the columns of `cost` have them."""
+
+    lowered: Tuple[Lowered, ...]
+    ops: OpColumns
+    kernels: KernelColumns
+    costs: Costs
+    timeline: Timeline
+
+    @property
+    def latency_ms(self) -> float:
+        """Returns when the pass ends, with what measuring it adds."""
+        return (self.timeline.end_us + self.costs.overhead_us) / 1e3
+
+    @property
+    def host_ms(self) -> float:
+        """Returns what the host would take alone."""
+        return float(self.costs.host_us.sum()) / 1e3
+
+    @property
+    def device_ms(self) -> float:
+        """Returns what the device would take alone."""
+        return float(self.costs.device_us.sum()) / 1e3
+
+    def with_constants(self, target: Target, constants: Mapping[str, float]) -> ForwardPass:
+        """Returns the same ops on the target with other constants."""
+        return _scheduled(self.lowered, self.ops, self.kernels, price(self.ops, self.kernels, target, constants))
+
+
+def forward_pass(lowered: Sequence[Lowered], target: Target) -> ForwardPass:
+    """Returns the forward pass of lowered ops on the target."""
+    ops, kernels = op_columns(lowered), kernel_columns(lowered)
+    return _scheduled(tuple(lowered), ops, kernels, price(ops, kernels, target, target.profile.values()))
+
+
+def _scheduled(lowered: Tuple[Lowered, ...], ops: OpColumns, kernels: KernelColumns, costs: Costs) -> ForwardPass:
+    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
+    return ForwardPass(lowered, ops, kernels, costs, timeline)
+
+
+def interval_of(found: ForwardPass, target: Target) -> Optional[float]:
+    """Returns the half-width of the prediction interval of a forward pass in percent, as `interval_pct` does."""
+    return interval_pct(lambda constants: found.with_constants(target, constants).latency_ms, target)
+
+
 def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
     """Returns the estimate of lowered ops on the target."""
-    ops = op_columns(lowered)
-    kernels = kernel_columns(lowered)
-    timeline_of = functools.partial(_timeline, ops, kernels, target)
-    host, device, timeline, latency_ms = timeline_of(target.profile.values())
-    host_ms = float(host.sum()) / 1e3
-    device_ms = float(device.sum()) / 1e3
+    return estimate_pass(forward_pass(lowered, target), target)
+
+
+def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
+    """Returns the estimate that a forward pass on the target is."""
+    costs, lowered = found.costs, found.lowered
     return Estimate(
-        latency_ms=latency_ms,
-        interval_pct=interval_pct(lambda constants: timeline_of(constants)[-1], target),
-        host_ms=host_ms,
-        device_ms=device_ms,
-        bound="host" if host_ms >= device_ms else "device",
+        latency_ms=found.latency_ms,
+        interval_pct=interval_of(found, target),
+        host_ms=found.host_ms,
+        device_ms=found.device_ms,
+        bound="host" if found.host_ms >= found.device_ms else "device",
         ops=len(lowered),
-        kernels=len(device),
+        kernels=len(costs.device_us),
         flops=sum(k.flops for op in lowered for k in op.kernels),
         bytes=sum(k.bytes for op in lowered for k in op.kernels),
-        host_terms_ms=_terms(host, ops.kind, HOST_KINDS),
-        device_terms_ms=_terms(device, kernels.kind, DEVICE_KINDS),
+        host_terms_ms=_terms(costs.host_us, found.ops.kind, HOST_KINDS),
+        device_terms_ms=_terms(costs.device_us, found.kernels.kind, DEVICE_KINDS),
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
         transferred_from=target.profile.transferred_from,
         without_evidence=without_evidence(target),
-        spans=_spans(lowered, host, timeline),
+        spans=_spans(lowered, costs.host_us, found.timeline),
     )
 
 
 def times_ms(lowered: Sequence[Lowered], targets: Sequence[Target]) -> List[Tuple[float, float, float]]:
     """Returns what `estimate_lowered` gives as latency_ms, host_ms and device_ms for each target, and nothing else."""
-    ops, kernels = op_columns(lowered), kernel_columns(lowered)
-    found = (_timeline(ops, kernels, target, target.profile.values()) for target in targets)
-    return [(latency_ms, float(host.sum()) / 1e3, float(device.sum()) / 1e3) for host, device, _, latency_ms in found]
-
-
-def _timeline(
-    ops: OpColumns, kernels: KernelColumns, target: Target, constants: Mapping[str, float]
-) -> Tuple[Column, Column, Timeline, float]:
-    """Host and device times in us, the timeline, and the latency in ms."""
-    costs = price(ops, kernels, target, constants)
-    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
-    return costs.host_us, costs.device_us, timeline, (timeline.end_us + costs.overhead_us) / 1e3
+    found = forward_pass(lowered, targets[0])
+    passes = (found.with_constants(target, target.profile.values()) for target in targets)
+    return [(done.latency_ms, done.host_ms, done.device_ms) for done in passes]
 
 
 def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, float]:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from estimator.capture import capture
+from estimator.capture import capture, capture_in_modules
 from estimator.errors import CaptureError
 from estimator.opstream import TensorSpec
 from estimator.subjects.zoo import find_models
@@ -194,3 +196,67 @@ grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
 assert grown_mb < 200, grown_mb
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def block():
+    inner = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.ReLU())
+    return module(lambda self, x: x + self.inner(x), inner=inner)
+
+
+def test_each_op_knows_the_module_that_issued_it():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), block())
+    captured = capture_in_modules(model, torch.rand(1, 3, 8, 8))
+    assert names(captured.ops) == ["convolution", "convolution", "relu", "add"]
+    assert captured.modules == ("0", "1.inner.0", "1.inner.1", "1")
+
+
+def test_what_the_model_does_itself_has_no_path():
+    captured = capture_in_modules(module(lambda self, x: self.part(x + 1) * 2, part=torch.nn.ReLU()), torch.rand(3))
+    assert captured.modules == ("", "part", "")
+
+
+def test_a_module_under_two_names_goes_by_the_first():
+    shared = torch.nn.Linear(4, 4, bias=False)
+    captured = capture_in_modules(torch.nn.Sequential(shared, shared), torch.rand(1, 4))
+    assert set(captured.modules) == {"0"}
+
+
+def test_a_module_that_the_model_does_not_have_counts_as_its_callers():
+    captured = capture_in_modules(module(lambda self, x: torch.nn.ReLU()(x)), torch.rand(3))
+    assert captured.modules == ("",)
+
+
+def test_a_module_that_fails_and_is_caught_leaves_the_path_right():
+    def forward(self, x):
+        try:
+            self.failing(x)
+        except RuntimeError:
+            return self.part(x)
+
+    model = module(forward, failing=torch.nn.Linear(9, 9), part=torch.nn.ReLU())
+    assert capture_in_modules(model, torch.rand(1, 4)).modules[-1] == "part"
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_32", "maxvit_t", "fcn_resnet50"])
+def test_asking_for_modules_changes_no_op(name):
+    (model,) = find_models([name])
+    captured = capture_in_modules(model.build(), model.example_input())
+    assert captured.ops == capture(model.build(), model.example_input())
+    assert set(captured.modules) <= set(dict(model.build().named_modules()))
+
+
+@pytest.mark.parametrize("source", [torch.rand(1, 4), torch.rand(1, 5)], ids=["runs", "fails"])
+def test_no_hook_is_left_on_a_model_or_on_all_of_them(source):
+    model = torch.nn.Linear(4, 4)
+    before = hooks_of(model)
+    with contextlib.suppress(CaptureError):
+        capture_in_modules(model, source)
+    assert hooks_of(model) == before
+
+
+def hooks_of(model):
+    everywhere = {name: dict(value) for name, value in vars(module_hooks).items() if name.startswith("_global_f")}
+    own = {name: dict(value) for name, value in vars(model).items() if name.endswith("hooks")}
+    assert len(everywhere) >= 2
+    assert len(own) >= 2
+    return everywhere, own

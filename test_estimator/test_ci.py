@@ -254,7 +254,8 @@ def test_the_shell_of_the_workflows_is_one_line_a_step() -> None:
 
 def test_the_jetson_environment_has_all_dependencies_but_torch_and_torchvision() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
-        wanted = set(tomllib.load(file)["project"]["dependencies"]) - {"torch", "torchvision"}
+        project = tomllib.load(file)["project"]
+    wanted = {*project["dependencies"], *project["optional-dependencies"]["report"]} - {"torch", "torchvision"}
     environment = tox_settings()["testenv:jetson"]
     assert {line.replace('"', "'") for line in environment["deps"].split("\n") if line} == wanted
     assert environment["system_site_packages"] == environment["skip_install"] == "true"
@@ -279,7 +280,8 @@ def test_replay_runs_the_named_environment_and_leaves_its_table_in_results(tmp_p
     assert [path.name for path in (repository / "results").iterdir()] == ["arguments"]
     arguments = (repository / "results" / "arguments").read_text().split()
     assert arguments[:3] == ["run", "-e", "py38-torch21"]
-    assert arguments[-4:] == ["--output", "results/table.md", "--junitxml", "results/junit.xml"]
+    written = {"--output": "results/table.md", "--report": "results/report.html", "--junitxml": "results/junit.xml"}
+    assert dict(zip(arguments[-6::2], arguments[-5::2])) == written
 
 
 def copied_scripts(folder: Path) -> Path:
@@ -310,6 +312,7 @@ import json, os, pathlib, pytest
 def pytest_addoption(parser):
     parser.addoption("--device")
     parser.addoption("--output", action="append", default=[])
+    parser.addoption("--report")
 
 def pytest_configure(config):
     if config.getoption("device") == "cuda":

@@ -38,4 +38,5 @@ def test_a_wheel_carries_profiles_and_evidence_and_estimates_anywhere(installed,
     command = [sys.executable, "-c", PROGRAM.format(names=known_profiles())]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (run.returncode, run.stdout.strip()) == (0, "host"), run.stderr
-    assert (installed / "estimator" / "calibration" / "evidence" / "Jetson-Orin-AGX.toml").is_file()
+    for place in ("calibration/evidence/Jetson-Orin-AGX.toml", "explain/evidence.toml", "page/templates/page.html"):
+        assert (installed / "estimator" / place).is_file()

@@ -13,6 +13,7 @@ Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python
 
 HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other")
 DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
+LIMITS = ("arithmetic", "memory", "waves of tiles", "latency")
 _NO_PRODUCT = Product(0, 0, 0, 0)
 _NO_WINDOW = Window((0,), (0,), (0,), 0, 0, 0, 0)
 
@@ -88,6 +89,17 @@ class Costs:
     device_us: Column
     overhead_us: float
     one_clock: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Per kernel what takes most of its time (index into LIMITS), and the microseconds it would take at the peak.
+
+    The peak is that of the cores it runs on, or the best measured bandwidth; of "latency", what an empty kernel takes.
+    """
+
+    limit: Column
+    least_us: Column
 
 
 def op_columns(lowered: Sequence[Lowered]) -> OpColumns:

@@ -10,7 +10,7 @@ from typing import Mapping
 import numpy as np
 
 from ..target import Target
-from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
 
 Constants = Mapping[str, float]
 _TINY = 2048  # elements: 8 KiB, a part of any first-level cache
@@ -46,6 +46,23 @@ def costs(
 ) -> Costs:
     """Returns what each op and kernel costs; the constants alone describe a CPU."""
     return Costs(host_us(ops, constants), device_us(kernels, constants), overhead_us=0.0, one_clock=True)
+
+
+def limits(kernels: KernelColumns, target: Target, constants: Constants) -> Limits:
+    """Returns what takes most of each kernel: arithmetic at its rate, traffic, or calls, layouts and short sides.
+
+    Those last three together go by "latency".
+    """
+    c = constants
+    memory_us = _warm_us(kernels, c) + kernels.cold_bytes / (c["cold_gb_s"] * _KB_PER_US)
+    rates = [c["convolution_gflop_s"], c["depthwise_gflop_s"], c["product_gflop_s"]]
+    computing = [kernels.kind == DEVICE_KINDS.index(kind) for kind in ("convolution", "depthwise", "product")]
+    at_rate = [_arithmetic_us(kernels, rate) for rate in rates]
+    arithmetic_us = np.select(computing, at_rate, _scalar_work(kernels) / c["scalar_melements_s"])
+    total_us = device_us(kernels, c)  # a bias is free, whatever it reads
+    rest_us = np.maximum(total_us - memory_us - arithmetic_us, 0.0)
+    parts_us = np.minimum([arithmetic_us, memory_us, 0.0 * total_us, rest_us], total_us)
+    return Limits(np.argmax(parts_us, axis=0), np.max(parts_us, axis=0))
 
 
 def host_us(ops: OpColumns, constants: Constants) -> Column:

@@ -11,11 +11,12 @@ from typing import Mapping, Sequence, Tuple
 import numpy as np
 
 from ..target import Target
-from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns
+from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
 _WIDEST_TILE = ((128, 128),)
+_TENSOR_CORE_PRODUCT = "tensor_core_product_efficiency"
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
 _BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
@@ -99,6 +100,74 @@ def device_us(kernels: KernelColumns, rates: Rates) -> Column:
     return times + rates.constants["kernel_kcycles"] / rates.gpu_kcycles_per_us
 
 
+def limits(kernels: KernelColumns, target: Target, constants: Mapping[str, float]) -> Limits:
+    """Returns what bounds each kernel: its latency, its traffic, or its arithmetic, which waves of tiles may stretch.
+
+    Arithmetic that takes more than twice what its rate alone would is bound by waves: blocks that do not fill all SMs.
+    """
+    rates = rates_of(target, constants)
+    latency_us = np.full(len(kernels.op), constants["kernel_kcycles"] / rates.gpu_kcycles_per_us)
+    layout_us = np.where(_is_converted(kernels, rates), _layout_us(kernels, rates), 0.0)
+    memory_us, arithmetic_us = _memory_us(kernels, rates) + layout_us, _arithmetic_us(kernels, rates) - layout_us
+    peak, efficiency = _peak_and_efficiency(kernels, rates)
+    least_arithmetic_us = kernels.flops / (rates.sms * peak * _fewer_products(kernels, rates))
+    in_waves = arithmetic_us > 2 * least_arithmetic_us / efficiency
+    least_memory_us = (kernels.warm_bytes + kernels.cold_bytes) / rates.bytes_per_us
+    is_latency, is_memory = latency_us >= np.maximum(memory_us, arithmetic_us), memory_us >= arithmetic_us
+    limit = np.where(is_latency, 3, np.where(is_memory, 1, np.where(in_waves, 2, 0)))
+    least_us = np.where(is_latency, latency_us, np.where(is_memory, least_memory_us, least_arithmetic_us))
+    return Limits(limit, least_us)
+
+
+def _arithmetic_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """What each kernel would take if its traffic were free, conversions of layout still in it."""
+    times = np.zeros(len(kernels.op))
+    for kind, formula in _ARITHMETIC.items():
+        rows = kernels.kind == DEVICE_KINDS.index(kind)
+        if rows.any():
+            times[rows] = formula(kernels.select(rows), np.zeros(int(rows.sum())), rates)
+    return times
+
+
+def _is_converted(kernels: KernelColumns, rates: Rates) -> Column:
+    is_convolution = kernels.kind == DEVICE_KINDS.index("convolution")
+    return is_convolution & _fits_tensor_cores(kernels) & rates.convolutions_on_tensor_cores
+
+
+def _peak_and_efficiency(kernels: KernelColumns, rates: Rates) -> Tuple[Column, Column]:
+    """FLOP per microsecond and SM of the cores that a kernel runs on, and the share of it that a large one reaches."""
+    c = rates.constants
+    is_product = kernels.kind == DEVICE_KINDS.index("product")
+    is_depthwise = kernels.kind == DEVICE_KINDS.index("depthwise")
+    choices = (
+        (_is_converted(kernels, rates), rates.convolution_flops_per_us_per_sm, "tensor_core_convolution_efficiency"),
+        (is_depthwise & (kernels.item_bytes == 2), rates.convolution_flops_per_us_per_sm, "depthwise_efficiency"),
+        (is_depthwise, rates.fp32_flops_per_us_per_sm, "depthwise_efficiency"),
+        (is_product & _takes_tensor_cores(kernels, rates), rates.product_flops_per_us_per_sm, _TENSOR_CORE_PRODUCT),
+        (is_product, rates.fp32_flops_per_us_per_sm, "fp32_core_efficiency"),
+    )
+    rows = [row for row, _, _ in choices]
+    peaks = np.select(rows, [peak for _, peak, _ in choices], rates.fp32_flops_per_us_per_sm)
+    others = "fp32_convolution_efficiency" if rates.convolutions_on_tensor_cores else "fp32_core_efficiency"
+    return peaks, np.select(rows, [c[name] for _, _, name in choices], c[others])
+
+
+def _fewer_products(kernels: KernelColumns, rates: Rates) -> Column:
+    """By how much Winograd's convolution needs fewer products, where it may be taken."""
+    is_convolution = kernels.kind == DEVICE_KINDS.index("convolution")
+    may = is_convolution & _fits_winograd(kernels) & (not rates.convolutions_on_tensor_cores)
+    return np.where(may, 4 * _WINOGRAD_SIDE**2 / _WINOGRAD_PRODUCTS, 1.0)
+
+
+def _takes_tensor_cores(kernels: KernelColumns, rates: Rates) -> Column:
+    """Whether the library takes them for a product that is not skinny."""
+    if not rates.products_on_tensor_cores:
+        return np.zeros(len(kernels.op), dtype=bool)
+    fp32 = _tiled_on_fp32_cores(kernels, kernels.k, rates)
+    peak = rates.product_flops_per_us_per_sm * rates.constants[_TENSOR_CORE_PRODUCT]
+    return (np.minimum(kernels.m, kernels.n) > _SKINNY) & (_tiled_on_tensor_cores(kernels, peak, rates) < fp32)
+
+
 def _memory_us(kernels: KernelColumns, rates: Rates) -> Column:
     """Traffic over bandwidth; weights are read once per pass and come from DRAM, cold."""
     c, bandwidth = rates.constants, rates.bytes_per_us
@@ -127,7 +196,7 @@ def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Colu
     """
     tiled = _tiled_on_fp32_cores(kernels, kernels.k, rates)
     if rates.products_on_tensor_cores:
-        peak = rates.product_flops_per_us_per_sm * rates.constants["tensor_core_product_efficiency"]
+        peak = rates.product_flops_per_us_per_sm * rates.constants[_TENSOR_CORE_PRODUCT]
         tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, peak, rates))
     skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
     untiled = kernels.flops / (rates.sms * rates.fp32_flops_per_us_per_sm * rates.constants["fp32_core_efficiency"])
@@ -142,11 +211,9 @@ def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> 
     """
     if not rates.convolutions_on_tensor_cores:
         return _convolution_on_fp32_cores_us(kernels, memory_us, rates)
-    c = rates.constants
-    passes_us = _layout_us(kernels, rates)
-    peak = rates.convolution_flops_per_us_per_sm * c["tensor_core_convolution_efficiency"]
+    peak = rates.convolution_flops_per_us_per_sm * rates.constants["tensor_core_convolution_efficiency"]
     arithmetic = _convolution_on_tensor_cores(kernels, peak, rates)
-    fast = _overlapped_us(memory_us, arithmetic, rates) + np.where(_is_pointwise(kernels), 0.0, passes_us)
+    fast = _overlapped_us(memory_us, arithmetic, rates) + _layout_us(kernels, rates)
     starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
     fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
     slow = np.maximum(memory_us, _without_tensor_cores_us(kernels, kernels.m, rates))
@@ -189,10 +256,13 @@ def _convolution_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rat
 
 
 def _layout_us(kernels: KernelColumns, rates: Rates) -> Column:
-    """A conversion reads and writes each element once, one at a time as a batch norm does: few SMs limit it alike."""
+    """What conversion to NHWC and back takes of a tensor-core convolution, none where it is 1x1.
+
+    A conversion reads and writes each element once, one at a time as a batch norm does: few SMs limit it alike.
+    """
     passes, moves = rates.constants["layout_passes"], kernels.warm_bytes / (2 * kernels.item_bytes)
     memory_us = passes * kernels.warm_bytes / (rates.bytes_per_us * rates.constants["stream_efficiency"])
-    return np.maximum(memory_us, passes * moves / _elements_per_us(rates))
+    return np.where(_is_pointwise(kernels), 0.0, np.maximum(memory_us, passes * moves / _elements_per_us(rates)))
 
 
 def _overlapped_us(memory_us: Column, arithmetic_us: Column, rates: Rates) -> Column:

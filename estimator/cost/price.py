@@ -6,10 +6,11 @@ from typing import Callable, Dict, Mapping
 
 from ..target import Target
 from . import cpu, gpu
-from .columns import Costs, KernelColumns, OpColumns
+from .columns import Costs, KernelColumns, Limits, OpColumns
 
 PROCESSORS: Dict[str, Callable[..., Costs]] = {"cpu": cpu.costs, "gpu": gpu.costs}
 """By kind of processor: the function of its module that prices the columns."""
+_LIMITS: Dict[str, Callable[..., Limits]] = {"cpu": cpu.limits, "gpu": gpu.limits}
 
 
 def price(
@@ -20,3 +21,8 @@ def price(
 ) -> Costs:
     """Returns what each op and each kernel costs with these constants."""
     return PROCESSORS[target.profile.processor](ops, kernels, target, constants)
+
+
+def limits(kernels: KernelColumns, target: Target) -> Limits:
+    """Returns what bounds each kernel on the target, and how long that alone would take."""
+    return _LIMITS[target.profile.processor](kernels, target, target.profile.values())

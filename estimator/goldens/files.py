@@ -26,6 +26,8 @@ UPDATE_ALL = "pytest --every-configuration --snapshot-update"
 """The command that rewrites every golden."""
 CROSS_VALIDATION = "cross-validation.json"
 IN_SAMPLE = "in_sample"
+HELD_OUT = ("without_model_pct", "without_family_pct")
+"""Errors of fits that have not seen the model, or its family, as the cross-validation names them."""
 _RATINGS = (*BANDS_PCT, UNMEASURED)
 _REPAIR = "restore it with git, or delete it and run pytest --snapshot-update"
 
@@ -174,6 +176,15 @@ def read_cross_validation(folder: Path) -> Dict[str, Tuple[float, float]]:
     data = _read_json(path)
     kinds = (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT)
     return {kind: (_error_pct(path, data, kind, "mean"), _error_pct(path, data, kind, "max")) for kind in kinds}
+
+
+def load_held_out_pct(folder: Path) -> Dict[str, Dict[str, float]]:
+    """Returns by model its errors in percent by what the fit has not seen; empty without a cross-validation."""
+    path = folder / CROSS_VALIDATION
+    models = _read_json(path).get("models", {}) if path.exists() else {}
+    if not isinstance(models, dict) or not all(isinstance(row, dict) for row in models.values()):
+        raise RecordError(f"{path}: models must be an object of objects; {_REPAIR}")
+    return {name: {key: row[key] for key in HELD_OUT if _is_number(row.get(key))} for name, row in models.items()}
 
 
 def _error_pct(path: Path, data: Mapping[str, Any], kind: str, which: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 import pytest
 
@@ -13,6 +13,7 @@ from ..measure.baseline import provenance, record, refuse_mixing, repeat_lines
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.verdict import judge
+from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from .configuration import Configuration, kind_of
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
@@ -26,6 +27,7 @@ from .live_report import (
     live_lines,
     software_notes,
     verdict_problem,
+    verdict_text,
 )
 from .live_verdict import live_verdict_lines
 from .measuring import Measuring
@@ -223,6 +225,14 @@ class Live(Measuring):
         finally:
             self.measuring.close()
         return True
+
+    def measurements(self) -> Mapping[str, Measurement]:
+        """Returns each subject's rounds and verdict: what is said of it alone, and beside what models share."""
+        together = None if self.plan.record else self._together()
+        return {
+            r.measured.model: Measurement(r.measured.samples_ms, r.measured.runs_ms, verdict_text(r, together))
+            for r in self._results
+        }
 
     def summary(self) -> Iterator[str]:
         """Yields each subject's runs and verdict, what the session cost, and how it repeats."""

@@ -91,9 +91,7 @@ def live_lines(results: Sequence[LiveResult], together: Optional[Together] = Non
         measured = result.measured
         runs = ", ".join(f"{ms:.4g}" for ms in measured.runs_ms)
         figures = f"{measured.median_ms:>10.2f} {measured.p90_ms:>10.2f} {result.noise_pct:>6.1f} %"
-        beside = together.models.get(measured.model) if together is not None else None
-        text = result.verdict.text + (f"; together {beside.text}" if beside is not None else "")
-        yield f"    {measured.model:<22} {figures}  {runs}: {text}"
+        yield f"    {measured.model:<22} {figures}  {runs}: {verdict_text(result, together)}"
     if together is not None:
         yield f"    {COMMON:<22} {'':>30}  {together.common.text}"
 
@@ -118,6 +116,12 @@ def software_notes(target: Target, here: Mapping[str, str]) -> Iterator[str]:
 
 def _versions(fitted_with: Mapping[str, str], here: Mapping[str, str], keys: Sequence[str]) -> str:
     return f"{software_text(fitted_with, keys)}; here {software_text(here, keys)}"
+
+
+def verdict_text(result: LiveResult, together: Optional[Together]) -> str:
+    """Returns the verdict on a subject: alone, and beside what models share."""
+    beside = together.models.get(result.measured.model) if together is not None else None
+    return result.verdict.text + (f"; together {beside.text}" if beside is not None else "")
 
 
 def cost_line(measuring_s: float) -> str:

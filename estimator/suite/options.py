@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Collection, List, Mapping, Optional, Tuple
 
 import pytest
 
@@ -12,6 +13,7 @@ from ..errors import UsageError
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
 from ..measure.device.environment import installed_software
+from ..page.html import NEEDED
 from ..report import FORMATS
 from ..target import Target, target_on
 
@@ -54,6 +56,7 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         help=f"write the table as data, by suffix {', '.join(FORMATS)}; may be given more than once",
     )
+    group.addoption("--report", metavar="FILE.html", help="write charts and table as a page that needs no network")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Options:
     updating: bool
     every_configuration: bool
     compared_modes: Tuple[str, ...] = ()
+    report: Optional[Path] = None
     software: Mapping[str, str] = field(default_factory=dict)
 
     def on_this_machine(self) -> Options:
@@ -93,10 +97,11 @@ def read_options(config: pytest.Config) -> Options:
     return Options(
         target=_target(config, board),
         models=_selected_models(config.getoption("models"), config.getoption("skip")),
-        outputs=tuple(_output_path(Path(text)) for text in config.getoption("output")),
+        outputs=tuple(_output_path("--output", Path(text), FORMATS) for text in config.getoption("output")),
         updating=is_updating(config),
         every_configuration=config.getoption("every_configuration"),
         compared_modes=_compared_modes(config, board),
+        report=_report_path(config.getoption("report")),
     )
 
 
@@ -135,14 +140,23 @@ def _names(text: str) -> List[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _output_path(path: Path) -> Path:
-    if path.suffix not in FORMATS:
-        raise UsageError(f"--output {path}: unknown suffix {path.suffix!r}; known: {', '.join(FORMATS)}")
+def _output_path(option: str, path: Path, suffixes: Collection[str]) -> Path:
+    if path.suffix not in suffixes:
+        raise UsageError(f"{option} {path}: unknown suffix {path.suffix!r}; known: {', '.join(suffixes)}")
     if not path.parent.is_dir():
-        raise UsageError(f"--output {path}: there is no folder {path.parent}")
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}")
     if path.is_dir():
-        raise UsageError(f"--output {path}: is a folder")
+        raise UsageError(f"{option} {path}: is a folder")
     return path.absolute()
+
+
+def _report_path(text: Optional[str]) -> Optional[Path]:
+    if text is None:
+        return None
+    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UsageError(f"--report needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+    return _output_path("--report", Path(text), (".html",))
 
 
 def is_updating(config: pytest.Config) -> bool:

@@ -24,6 +24,7 @@ from .live import Live
 from .live_options import add_live_options, read_plan
 from .measuring import Measuring
 from .options import Options, add_options, read_options
+from .page import write_page
 from .replay import EveryConfiguration, Replay
 from .session import EVERY, MARKERS, Latency, Session, Test
 from .tables import model_lines, pattern_table
@@ -189,6 +190,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if ours is not None and collector is not None and collector.rows() and ran:
         for path in ours.options.outputs:
             write_atomically(path, FORMATS[path.suffix](collector.rows()))
+        write_page(ours, collector.rows(), pytest_report_header(session.config))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -214,6 +216,7 @@ def _summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -
     yield from session.summary()
     if models is not None and models.rows():
         yield from (f"  Table written to {path}" for path in session.options.outputs if path.exists())
+        yield from (f"  Page written to {path}" for path in (session.options.report,) if path and path.exists())
 
 
 def _in_short(config: pytest.Config) -> bool:

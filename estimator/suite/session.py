@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import pytest
 
@@ -15,6 +15,7 @@ from .options import Options
 if TYPE_CHECKING:
     from ..compare import Comparison
     from ..goldens.difference import Difference
+    from ..page.content import Measurement
     from ..subjects.all import Subject
 
 WHOLE_ZOO = "whole_zoo"
@@ -103,6 +104,10 @@ class Session:
         `judged` names the models, patterns and whole configurations whose tests ended.
         """
         return iter(())
+
+    def measurements(self) -> Mapping[str, Measurement]:
+        """Returns what was measured in this session, by subject."""
+        return {}
 
     def device_info(self) -> Dict[str, Any]:
         """Returns what pytest-benchmark should say of the device."""

@@ -1,0 +1,154 @@
+"""The tables of docs/accuracy.md, from goldens and records."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
+
+from estimator.calibration.evidence import load_evidence
+from estimator.goldens.files import every_target, golden_root, load_held_out_pct
+from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
+from estimator.hardware.profile import Constant
+from estimator.interval import PENALTIES, carried
+from estimator.measure.verdict import spread_pct
+from estimator.page.content import Row
+from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
+from estimator.records.record import Record, load_record
+from estimator.results import validate
+from estimator.subjects.all import subject_names
+from estimator.subjects.zoo import FAMILIES, MODELS
+from estimator.target import Target, calibrated_target
+
+_COLUMNS = ("error_pct", "without_model_pct", "without_family_pct")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The rows of the models of a measured configuration, with the errors of fits that have not seen them."""
+
+    target: Target
+    record: Record
+    rows: Sequence[Row]
+
+
+def measured(root: Path) -> Measured:
+    """Returns the configuration that the constants were fitted in."""
+    target = calibrated_target(load_profile(DEFAULT_HARDWARE))
+    folder = golden_root(root) / target.hardware / target.label
+    record, held_out = record_of(root, target, MODEL_KIND), load_held_out_pct(folder)
+    rows = [
+        Row(
+            validate(model, target, record.median_ms(model.name)).comparison,
+            record.runs_ms[model.name],
+            held_out.get(model.name, {}).get("without_model_pct"),
+            held_out.get(model.name, {}).get("without_family_pct"),
+        )
+        for model in MODELS
+        if model.name in record.runs_ms
+    ]
+    return Measured(target, record, rows)
+
+
+def record_of(root: Path, target: Target, kind: Kind) -> Record:
+    """Returns a configuration's record; an empty one where nothing was measured."""
+    return load_record(golden_root(root) / target.hardware / target.label / kind.record, subject_names())
+
+
+def family_table(found: Measured) -> Iterator[str]:
+    """Yields mean and largest |error| by family, as fitted and held out, with the spread between the runs."""
+    titles = ("Family", "Models", "Spread of runs", "In-sample", "Without the model", "Without the family", "Bias so")
+    yield "| " + " | ".join(titles) + " |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for family in FAMILIES:
+        rows = [row for row in found.rows if row.comparison.family == family]
+        yield from [_family_row(family, rows)] if rows else []
+    yield _family_row("**all**", found.rows)
+
+
+def _family_row(name: str, rows: Sequence[Row]) -> str:
+    errors = {column: _errors_pct(rows, column) for column in _COLUMNS}
+    cells = [_mean_and_largest(found) for found in errors.values()]
+    spread, biased = spread_pct(*(row.runs_ms for row in rows)), errors["without_family_pct"]
+    shown_spread = "-" if spread is None else f"{spread:.1f} %"
+    bias = f"{statistics.fmean(biased):+.1f} %" if biased else "-"
+    return f"| {name} | {len(rows)} | {shown_spread} | " + " | ".join(cells) + f" | {bias} |"
+
+
+def _mean_and_largest(errors_pct: Sequence[float]) -> str:
+    sizes = [abs(error) for error in errors_pct]
+    return f"{statistics.fmean(sizes):.1f} %, {max(sizes):.1f} %" if sizes else "-"
+
+
+def _errors_pct(rows: Sequence[Row], column: str) -> List[float]:
+    found = [row.comparison.error_pct if column == "error_pct" else getattr(row, column) for row in rows]
+    return [error for error in found if error is not None]
+
+
+def model_table(found: Measured) -> Iterator[str]:
+    """Yields each model's runs and errors."""
+    yield "| Model | Runs (ms) | Estimate (ms) | In-sample | Without the model | Without the family |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for row in found.rows:
+        runs = ", ".join(f"{ms:g}" for ms in row.runs_ms)
+        errors = (row.comparison.error_pct, row.without_model_pct, row.without_family_pct)
+        cells = " | ".join("-" if error is None else f"{error:+.1f} %" for error in errors)
+        yield f"| {row.comparison.model} | {runs} | {row.comparison.est_ms:g} | {cells} |"
+
+
+def configuration_table(root: Path) -> Iterator[str]:
+    """Yields what was measured in each configuration with goldens, and what its intervals add where nothing was."""
+    yield "| Board | Configuration | Constants | Models measured | Patterns measured | Interval widened for (1 sd) |"
+    yield "| --- | --- | --- | ---: | ---: | --- |"
+    for target in every_target(root):
+        counts = [len(record_of(root, target, kind).runs_ms) for kind in (MODEL_KIND, PATTERN_KIND)]
+        origin = f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
+        figures = " | ".join(str(count) if count else "none" for count in counts)
+        wider = "; ".join(map(_penalty_text, carried(target))) or "-"
+        yield f"| {target.hardware} | {target.label} | {origin} | {figures} | {wider} |"
+
+
+def _penalty_text(what: str) -> str:
+    if what not in PENALTIES:
+        return f"{what}: no evidence"
+    host_pct, device_pct = PENALTIES[what].host_pct, PENALTIES[what].device_pct
+    parts = [f"{pct:g} % of the {side}" for side, pct in (("host", host_pct), ("device", device_pct)) if pct]
+    return f"{what}: {', '.join(parts) or 'within fit and spread'}"
+
+
+def evidence_table(root: Path) -> Iterator[str]:
+    """Yields what the constants were fitted to, counted by kind."""
+    target = calibrated_target(load_profile(DEFAULT_HARDWARE))
+    records = (record_of(root, target, kind) for kind in (MODEL_KIND, PATTERN_KIND))
+    counts: Dict[str, int] = {}
+    for item in load_evidence(target.hardware, *records):
+        what = f"{item.group}s in {item.precision}"
+        counts[what] = counts.get(what, 0) + 1
+    yield "| Evidence | Count |"
+    yield "| --- | ---: |"
+    yield from (f"| {what} | {count} |" for what, count in counts.items())
+
+
+def constants_table(constants: Iterable[Constant]) -> Iterator[str]:
+    """Yields each constant with unit, value, uncertainty, bounds and where its prior comes from."""
+    yield "| Constant | Value | Unit | Uncertainty | Bounds | Prior, and its source |"
+    yield "| --- | ---: | --- | ---: | --- | --- |"
+    for c in constants:
+        source = c.source.replace("prior: ", "", 1).replace("|", "\\|")
+        bounds, prior = f"{c.lower:g} to {c.upper:g}", f"{c.prior:g} x/÷ {math.exp(c.prior_sigma):.2f}"
+        yield f"| `{c.name}` | {c.value:g} | {c.unit} | ± {c.uncertainty_pct:g} % | {bounds} | {prior}: {source} |"
+
+
+def facts_table(profile_name: str = DEFAULT_HARDWARE) -> Iterator[str]:
+    """Yields each fact with unit, value and source."""
+    yield "| Fact | Value | Unit | Source |"
+    yield "| --- | ---: | --- | --- |"
+    for name, fact in load_profile(profile_name).facts.items():
+        yield f"| `{name}` | {fact.value:g} | {fact.unit} | {fact.source} |"
+
+
+def labels_of(rows: Sequence[Row]) -> Mapping[str, str]:
+    """Returns by model what its mark in the parity plot says."""
+    return {row.comparison.model: row.label for row in rows}

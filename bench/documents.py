@@ -1,0 +1,83 @@
+"""`python -m bench.documents`: writes what docs/method.md, docs/accuracy.md and the README's plot say of the goldens.
+
+Only what stands between the markers of a document is written. A test fails where it is not what the goldens say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Callable, Dict, Iterable, List, Mapping, Optional
+
+from estimator.errors import RecordError
+from estimator.explain.dispatch_free import KERNEL, REPLAY
+from estimator.files import read_text, write_atomically
+from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
+from estimator.target import calibrated_target
+
+from . import accuracy
+from .cost import ROOT
+from .parity import PARITY, parity_svg
+from .worked_example import WorkedExample
+
+COMMAND = "python -m bench.documents"
+_BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
+Writer = Callable[[Path], Iterable[str]]
+
+
+def _worked_example(_root: Path) -> Iterable[str]:
+    target = calibrated_target(load_profile(DEFAULT_HARDWARE))
+    return WorkedExample(target.profile, target.mode).lines()
+
+
+DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
+    "docs/method.md": {
+        "constants": lambda _: accuracy.constants_table(load_profile(DEFAULT_HARDWARE).constants.values()),
+        "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
+        "facts": lambda _: accuracy.facts_table(),
+        "example": _worked_example,
+    },
+    "docs/accuracy.md": {
+        "families": lambda root: accuracy.family_table(accuracy.measured(root)),
+        "models": lambda root: accuracy.model_table(accuracy.measured(root)),
+        "configurations": accuracy.configuration_table,
+        "evidence": accuracy.evidence_table,
+    },
+}
+"""By document: what writes each of its blocks, given the root of the repository."""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Writes the documents and the plot; returns 0, or with --check 1 where one of them is not what it should be."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
+    options = parser.parse_args(arguments)
+    texts = {**{ROOT / name: document_text(ROOT, name) for name in DOCUMENTS}, ROOT / PARITY: parity_svg(ROOT)}
+    stale = [path for path, text in texts.items() if not path.exists() or read_text(path) != text]
+    for path in stale:
+        print(f"{'stale' if options.check else 'written'}: {path.relative_to(ROOT)}")
+        if not options.check:
+            write_atomically(path, texts[path])
+    return 1 if stale and options.check else 0
+
+
+def document_text(root: Path, name: str) -> str:
+    """Returns the document with its blocks written anew; RecordError where it lacks one of them."""
+    writers = DOCUMENTS[name]
+    found: Dict[str, None] = {}
+
+    def written(match: re.Match[str]) -> str:
+        found[match["name"]] = None
+        return match[1] + "\n".join(writers[match["name"]](root)) + "\n" + match[3]
+
+    text = _BLOCK.sub(written, read_text(root / name))
+    missing = [block for block in writers if block not in found]
+    if missing:
+        raise RecordError(f"{name}: no block {missing[0]!r}; it begins with <!-- begin {missing[0]}: ... -->")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

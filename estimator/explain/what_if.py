@@ -1,0 +1,177 @@
+"""What would make a model faster: each change estimated by itself, with its interval and what was measured of it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Callable, Iterator, Mapping, Optional, Tuple
+
+from ..errors import CaptureError
+from ..files import read_toml
+from ..goldens.files import golden_root
+from ..interval import QUANTILE, interval_pct
+from ..lower import lower
+from ..pipeline import ForwardPass, forward_pass, interval_of
+from ..records.kinds import KINDS
+from ..records.record import Record, load_record
+from ..subjects.all import subject_names
+from ..target import PRECISIONS, Target
+from .dispatch_free import dispatch_free_ms, graph_variance
+from .folding import fold_batch_norms
+from .streams import BATCHES, CAPTURED, Streams
+
+CHANGE_PCT = 20.0
+"""One standard deviation for a change of the software, by judgement: none was measured on a model."""
+NOTHING = "nothing measured on this board"
+_CONFIGURATIONS = ("mode", "batch", "fp16", "tf32")
+"""Keys of what is a configuration of its own, and can have a record; a change of the software is none."""
+EVIDENCE = Path(__file__).with_name("evidence.toml")
+"""What stands behind a row, in words, by board and change."""
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The latency of a forward pass after a change, and per image; `speed_up` is per image.
+
+    `interval_pct` as in an estimate. `measured_ms` is the record's median of that configuration, where it has one;
+    `evidence` says in words what stands behind the row. `problem` is the reason where there is no latency.
+    """
+
+    change: str
+    latency_ms: Optional[float]
+    interval_pct: Optional[float]
+    per_image_ms: Optional[float]
+    speed_up: Optional[float]
+    measured_ms: Optional[float]
+    evidence: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A change: what it is called, the key of its evidence, and what gives its ms and its interval in percent."""
+
+    change: str
+    key: str
+    target: Target
+    priced: Callable[[], Tuple[float, Optional[float]]]
+
+
+def what_if(name: str, streams: Streams, target: Target, root: Path) -> Tuple[WhatIf, ...]:
+    """Returns a row for each change that makes sense on the target, the first one for no change at all.
+
+    `name` is the subject's in a record below `root`, a repository of goldens.
+    """
+    cases = list(_cases(streams, target))
+    _capture_ends(streams, target)
+    rows = [_row(case, name, root) for case in cases]
+    as_is_ms = rows[0].per_image_ms
+    return tuple(replace(row, speed_up=_ratio(as_is_ms, row.per_image_ms)) for row in rows)
+
+
+def _capture_ends(streams: Streams, target: Target) -> None:
+    """The batches that the others follow from come first; where one has no op stream, its row says so."""
+    for batch in CAPTURED:
+        with contextlib.suppress(CaptureError):
+            streams.captured(replace(target, batch_size=batch))
+
+
+def _ratio(before_ms: Optional[float], after_ms: Optional[float]) -> Optional[float]:
+    return None if before_ms is None or after_ms is None else before_ms / after_ms
+
+
+def _row(case: _Case, name: str, root: Path) -> WhatIf:
+    batch = case.target.batch_size
+    measured_ms, evidence = _evidence(case, name, root)
+    try:
+        latency_ms, interval = case.priced()
+    except CaptureError as error:
+        return WhatIf(case.change, None, None, None, None, measured_ms, evidence, str(error))
+    return WhatIf(case.change, latency_ms, interval, latency_ms / batch, None, measured_ms, evidence)
+
+
+def _cases(streams: Streams, target: Target) -> Iterator[_Case]:
+    def at(change: str, key: str, other: Target) -> _Case:
+        return _Case(change, key, other, lambda: _estimated(streams.forward(other), other))
+
+    yield at("as it is", "mode", target)
+    yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(streams, target))
+    if target.profile.processor == "gpu":
+        yield from (at(title, key, other) for title, key, other in _precisions(target))
+        yield _Case(
+            "channels_last, no layout conversions", "channels_last", target, lambda: _unconverted(streams, target)
+        )
+    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(streams, target))
+    for mode in target.profile.modes.values():
+        yield at(f"power mode {mode.name}", "mode", replace(target, mode=mode))
+    for batch in BATCHES:
+        yield at(f"batch {batch}", "batch", replace(target, batch_size=batch))
+
+
+def _precisions(target: Target) -> Iterator[Tuple[str, str, Target]]:
+    if target.precision.name != "fp16":
+        yield "everything in FP16", "fp16", replace(target, precision=PRECISIONS["fp16"])
+    if target.precision.name == "fp32":
+        yield "products in TF32", "tf32", replace(target, precision=PRECISIONS["tf32"])
+
+
+def _estimated(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
+    return found.latency_ms, interval_of(found, target)
+
+
+def _folded(streams: Streams, target: Target) -> Tuple[float, Optional[float]]:
+    found = forward_pass(lower(fold_batch_norms(streams.ops(target))), target)
+    latency_ms, interval = _estimated(found, target)
+    return latency_ms, _wider(interval)
+
+
+def _unconverted(streams: Streams, target: Target) -> Tuple[float, Optional[float]]:
+    """Without the passes that convert a convolution's input to NHWC and its output back."""
+    constants = dict(target.profile.constants)
+    constants["layout_passes"] = replace(constants["layout_passes"], value=0.0)
+    without = replace(target, profile=replace(target.profile, constants=constants))
+    latency_ms, interval = _estimated(streams.forward(without), without)
+    return latency_ms, _wider(interval)
+
+
+def _dispatch_free(streams: Streams, target: Target) -> Tuple[float, Optional[float]]:
+    found = streams.forward(target)
+
+    def latency_of(constants: Mapping[str, float]) -> float:
+        return dispatch_free_ms(found.with_constants(target, constants), target)
+
+    graph_pct = 100 * math.sqrt(graph_variance(found, target))
+    return latency_of(target.profile.values()), _wider(interval_pct(latency_of, target), graph_pct)
+
+
+def _wider(interval: Optional[float], more_pct: float = 0.0) -> Optional[float]:
+    """The interval with what a change of the software adds, which no measurement has seen; `more_pct` is one sd."""
+    if interval is None:
+        return None
+    return QUANTILE * math.sqrt((interval / QUANTILE) ** 2 + CHANGE_PCT**2 + more_pct**2)
+
+
+def _evidence(case: _Case, name: str, root: Path) -> Tuple[Optional[float], str]:
+    """The record's median in ms, where the configuration has one, and in words what stands behind the estimate."""
+    if case.key in _CONFIGURATIONS:
+        records = [record for record in _records(case.target, root) if record.runs_ms]
+        medians_ms = [ms for ms in (record.median_ms(name) for record in records) if ms is not None]
+        if medians_ms:
+            return medians_ms[0], f"measured in this configuration: {medians_ms[0]:g} ms"
+        if records:
+            return None, f"{len(records[0].runs_ms)} models are measured in this configuration; this one is not"
+    return None, _texts(case.target.hardware).get(case.key, NOTHING)
+
+
+def _records(target: Target, root: Path) -> Iterator[Record]:
+    folder = target.board.folder(golden_root(root)) / target.label
+    yield from (load_record(folder / kind.record, subject_names()) for kind in KINDS)
+
+
+@functools.lru_cache(maxsize=None)
+def _texts(hardware: str) -> Mapping[str, str]:
+    texts: Mapping[str, str] = read_toml(EVIDENCE).get(hardware, {})
+    return texts

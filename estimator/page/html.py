@@ -1,0 +1,81 @@
+"""The page: template, style, charts and script put into one file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ..report import FIELDS
+from .charts import chart_specs
+from .content import Page, Row
+
+_TEMPLATES = Path(__file__).with_name("templates")
+NEEDED = {"jinja2": "jinja2", "vl_convert": "vl-convert-python"}
+"""Modules that a page needs, and the packages that have them: the extra `report`."""
+TITLES = {
+    "model": "Model",
+    "est_ms": "Estimate (ms)",
+    "meas_ms": "Measured (ms)",
+    "error_pct": "Error (%)",
+    "rating": "Rating",
+    "bound": "Bound",
+    "host_ms": "Host (ms)",
+    "device_ms": "Device (ms)",
+    "interval_pct": "80 % within (± %)",
+}
+
+
+def page_html(page: Page) -> str:
+    """Returns the page as HTML: everything that it shows is in it."""
+    import jinja2
+    import vl_convert
+
+    specs = chart_specs(page)
+    loader = jinja2.FileSystemLoader(str(_TEMPLATES))
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return (
+        environment.get_template("page.html").render(
+            page=page,
+            titles=TITLES,
+            fields=FIELDS,
+            rows=[_cells(row) for row in page.rows],
+            specs=specs,
+            charts=_for_script(specs),
+            libraries=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"),
+            style=_text("page.css"),
+            script=_text("page.js"),
+        )
+        + "\n"
+    )
+
+
+def _text(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _for_script(data: Dict[str, Any]) -> str:
+    """JSON that cannot end the script it stands in."""
+    return json.dumps(data).replace("<", "\\u003c")
+
+
+def _cells(row: Row) -> Dict[str, Any]:
+    """The table's cells: as text, and what they are sorted by."""
+    values = {field: getattr(row.comparison, field) for field in FIELDS}
+    cells: List[Dict[str, Any]] = [
+        {"field": field, "text": _shown(field, value), "key": "" if value is None else value}
+        for field, value in values.items()
+    ]
+    return {
+        "cells": cells,
+        "family": row.comparison.family,
+        "verdict": row.measurement.verdict if row.measurement else "",
+    }
+
+
+def _shown(field: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if field == "error_pct":
+        return f"{value:+.1f}"
+    return str(value) if isinstance(value, str) else f"{value:g}"
