@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from ..errors import CalibrationError
-from ..hardware.profile import Profile
+from ..hardware.profile import Correction, Profile
+from .corrections import Settings, correction_lines, fit_corrections
 from .evidence import Evidence
 from .fit import Fit, Fitter
 from .importance import constant_lines, group_importances, held_out_chain_spread_pct, importance_lines
@@ -36,11 +37,16 @@ def calibrate(
     evidence = (*recorded, *as_evidence(found))
     if not evidence:
         raise CalibrationError("no micro-benchmarks to calibrate from")
-    fitter = Fitter(replace(profile, calibrated_mode=power_mode), evidence)
+    fitter = Fitter(replace(profile, calibrated_mode=power_mode, corrections={}), evidence)
     progress("fit")
     fit = fitter.fit()
     importances = group_importances(fitter, fit, progress)
-    fitter = _with_spread(fitter, held_out_chain_spread_pct(fitter, progress))
+    corrections, settings = _corrections(fitter, fit, progress)
+    spread_pct = held_out_chain_spread_pct(fitter, fit, settings, progress)
+    anchor_ms = found.anchor_ms if profile.processor == "cpu" else None
+    fitter = fitter.on(
+        replace(fitter.profile, held_out_spread_pct=spread_pct, corrections=corrections, anchor_ms=anchor_ms)
+    )
     units = {name: constant.unit for name, constant in profile.constants.items()}
     lines = (
         f"  calibrated from {sources(evidence)}: {summary(evidence)}",
@@ -48,14 +54,21 @@ def calibrate(
         *constant_lines(fit, units),
         "",
         *importance_lines(importances),
+        *correction_lines(corrections),
         "",
-        f"  whole chains that the fit has not seen: {fitter.profile.held_out_spread_pct:.1f} % (one sigma)",
+        f"  whole chains that the fit has not seen: {spread_pct:.1f} % (one sigma)",
     )
     return Calibrated(profile_text(fitter, fit, _board(profile, found.provenance)), (*lines, *_bound_lines(fit)))
 
 
-def _with_spread(fitter: Fitter, spread_pct: float) -> Fitter:
-    return Fitter(replace(fitter.profile, held_out_spread_pct=spread_pct), fitter.evidence)
+def _corrections(
+    fitter: Fitter, fit: Fit, progress: Callable[[str], None]
+) -> Tuple[Dict[str, Correction], Dict[str, Settings]]:
+    """Of a CPU, whose libraries have code of their own for many a shape; a GPU's formulas know its tiles."""
+    if fitter.profile.processor != "cpu":
+        return {}, {}
+    progress("corrections")
+    return fit_corrections(fitter, fit)
 
 
 def _bound_lines(fit: Fit) -> Tuple[str, ...]:

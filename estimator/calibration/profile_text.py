@@ -23,6 +23,7 @@ def profile_text(fitter: Fitter, fit: Fit, board: Optional[Mapping[str, Any]] = 
         table[name] = value
     _set_constants(document, fitter.profile, fit)
     _set_calibration(document["calibration"], fitter, fit)
+    _set_corrections(document, fitter.profile)
     return str(tomlkit.dumps(document))
 
 
@@ -40,6 +41,25 @@ def _set_constants(document: Any, profile: Profile, fit: Fit) -> None:
         document["constants"][name]["uncertainty_pct"] = fit.uncertainty_pct[name]
 
 
+def _set_corrections(document: Any, profile: Profile) -> None:
+    """A line for each point: its features, and last the logarithm by which the formula is off there."""
+    import tomlkit
+
+    document.pop("corrections", None)
+    if not profile.corrections:
+        return
+    tables = tomlkit.table(is_super_table=True)
+    for kind, found in profile.corrections.items():
+        table = tomlkit.table()
+        table["pieces"], table["noise"] = found.pieces, found.noise
+        table["offset"], table["length"] = found.offset, found.length
+        table["features"] = list(found.features)
+        rows = [[*point, residual] for point, residual in zip(found.points, found.residuals)]
+        table["points"] = tomlkit.item(rows).multiline(True)
+        tables[kind] = table
+    document["corrections"] = tables
+
+
 def _set_calibration(calibration: Any, fitter: Fitter, fit: Fit) -> None:
     import tomlkit
 
@@ -50,6 +70,8 @@ def _set_calibration(calibration: Any, fitter: Fitter, fit: Fit) -> None:
     calibration["held_out_spread_pct"] = fitter.profile.held_out_spread_pct
     if fit.synchronised_call_us is not None:
         calibration[SYNCHRONISED_CALL_US] = fit.synchronised_call_us
+    if fitter.profile.anchor_ms is not None:
+        calibration["anchor_ms"] = fitter.profile.anchor_ms
     calibration["at_bound"] = list(fit.at_bound)
     calibration["covariance"] = tomlkit.item([list(row) for row in fit.covariance]).multiline(True)
     calibration["residuals_pct"] = tomlkit.item(residuals_pct(fitter, fit))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -46,6 +46,23 @@ class PowerMode:
     watts: Optional[float] = None
 
 
+@dataclass(frozen=True)
+class Correction:
+    """How far measured ops of one kind were from the formula: logarithms of measured over estimated time.
+
+    `offset` holds for all of them; `residuals` are beside it, one for each of `points`, and fade with the distance from
+    them: `length` octaves of a feature make a factor of 0.6. A point has a number for each of `features`.
+    """
+
+    pieces: int
+    noise: float
+    offset: float
+    length: float
+    features: Tuple[str, ...]
+    points: Tuple[Tuple[float, ...], ...]
+    residuals: Tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Profile:
     """One board: facts, power modes (default first) and calibrated constants, all checked.
@@ -53,6 +70,7 @@ class Profile:
     `covariance` is that of the constants' logarithms, in their order; `held_out_spread_pct` the spread of the errors on
     models that a fit has not seen. `transferred_from` names the board whose constants these are, if not its own.
     `processor` is "gpu" (a host and a device) or "cpu" (both in one); `sources` says what the constants were fitted to.
+    `corrections` of a CPU, by kind of op, say what its formulas leave over; `anchor_ms` is what its anchor took then.
     """
 
     name: str
@@ -68,6 +86,8 @@ class Profile:
     transferred_from: str = ""
     processor: str = "gpu"
     sources: str = "records"
+    corrections: Mapping[str, Correction] = field(default_factory=dict)
+    anchor_ms: Optional[float] = None
 
     def mode(self, name: Optional[str] = None) -> PowerMode:
         """Returns the named power mode, the default for None; UsageError names the known ones."""
