@@ -35,7 +35,8 @@ def measure(turns: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
 
     from estimator.calibration.design import design
     from estimator.measure.build import build_model, make_input
-    from estimator.measure.layers import build_block, mean_us
+    from estimator.measure.layers import build_block
+    from estimator.measure.protocol import typical
 
     chains = design("cpu", share)
     built = [[build_block(block, "cpu") for block in chain] for chain in chains]
@@ -49,7 +50,7 @@ def measure(turns: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
             for name, model, x in models:
                 turns_ms[name].append(median_ms(model, x))
     layers_us = [
-        [[[mean_us(samples_us[c, b, i]) for i in range(len(block.layers))]] for b, block in enumerate(chain)]
+        [[[typical(samples_us[c, b, i]) for i in range(len(block.layers))]] for b, block in enumerate(chain)]
         for c, chain in enumerate(chains)
     ]
     return {"layers_us": layers_us, "turns_ms": turns_ms, "threads": torch.get_num_threads()}

@@ -21,9 +21,12 @@ def test_a_live_run_measures_and_says_how(live):
     run.stdout.fnmatch_lines(
         [
             "device: cpu (as asked)",
-            "protocol: 1 warm-ups, then 3 rounds; each model in 2 fresh processes",
+            "protocol: 1 warm-ups, then 3 rounds, in 3 turns; each model in 2 fresh processes",
             "local-cpu is not calibrated on this machine: *",
-            f"    {MODEL}  *-  *-*",
+            "  Model *Meas (ms) *GFLOP *GFLOP/s *Ops *us an op",
+            f"    {MODEL} * 0.121 *",
+            "  Known without a calibration: latency and work. *",
+            "  pytest test_patterns --hardware local-cpu --device cpu --calibrate",
             f"    {MODEL}  *: no baseline",
             "  * s of them warm-ups and rounds: overhead * %",
             "  * threads; at most * page faults a forward",

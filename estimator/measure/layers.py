@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence,
 
 from ..subjects.chains import Block, Chain, make_layers
 from .build import SEED, build_seeded
+from .protocol import typical
 
 if TYPE_CHECKING:
     import torch
@@ -24,22 +25,32 @@ WAYS = {"cpu": ("in chain",), "cuda": ("alone", "queued")}
 QUEUE = 16
 """Calls in a row of a queued layer."""
 COPIES = 3
+ANCHOR: Chain = (
+    Block("anchor", (1, 64, 40, 40), (("Conv2d", 64, 96, 3, 1, 1, 1, 1, False), ("BatchNorm2d", 96), ("ReLU",))),
+    Block("anchor", (1, 96, 40, 40), (("Conv2d", 96, 192, 1), ("BatchNorm2d", 192), ("SiLU",))),
+    Block("anchor", (1, 192, 24, 24), (("Conv2d", 192, 192, 3, 1, 1, 1, 192, False), ("Add", 1, 192, 24, 24))),
+    Block("anchor", (1, 120, 320), (("LayerNorm", 320), ("Linear", 320, 960), ("GELU",), ("Linear", 960, 320))),
+    Block("anchor", (1, 64), (("ReLU",), ("Add", 1, 64), ("Sigmoid",), ("Views", 4))),
+)
+"""A little of what networks are made of; a pass takes some milliseconds."""
+ANCHOR_S = 0.1
+_CHAINS_AN_ANCHOR = 8
 _LEAST_PASSES = 3
-_OUTLIER = 4.0  # times the median
 _WARMUP, _ROUNDS = 2, 7
 Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class ChainTimes:
-    """Mean us of each layer, by chain, block, way and layer; and the us of every pass over all chains, in order.
+    """Typical us of each layer, by chain, block, way and layer; and the us of every pass over all chains, in order.
 
-    Means, not medians: a model's latency is the sum of its layers', and means add up.
+    `anchors_ms` are what the anchor took in between, on a CPU.
     """
 
     layers_us: Tuple[Tuple[Tuple[Tuple[float, ...], ...], ...], ...]
     passes_us: Tuple[float, ...]
     measuring_s: float
+    anchors_ms: Tuple[float, ...] = ()
 
 
 def measure_chains(chains: Sequence[Chain], device: str, budget_s: float, report: Report) -> ChainTimes:
@@ -58,10 +69,14 @@ def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTi
     built = [[build_block(block, "cpu") for block in chain] for chain in chains]
     samples_us: Dict[Tuple[int, int, int], List[float]] = {}
     passes_us: List[float] = []
+    anchor = Anchor()
+    anchors_ms: List[float] = []
     start_s = time.perf_counter()
     while len(passes_us) < _LEAST_PASSES or time.perf_counter() - start_s < budget_s:
         passes_us.append(0.0)
         for index, chain in enumerate(built):
+            if index % _CHAINS_AN_ANCHOR == 0:
+                anchors_ms.append(anchor.measure_ms())
             run_chain(chain)
             for block, layer, us in run_chain(chain):
                 samples_us.setdefault((index, block, layer), []).append(us)
@@ -69,10 +84,26 @@ def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTi
         report("calibration", min(int(time.perf_counter() - start_s), int(budget_s)), int(budget_s))
     measuring_s = time.perf_counter() - start_s
     layers_us = tuple(
-        tuple((tuple(mean_us(samples_us[c, b, i]) for i in range(len(block.layers))),) for b, block in enumerate(chain))
+        tuple((tuple(typical(samples_us[c, b, i]) for i in range(len(block.layers))),) for b, block in enumerate(chain))
         for c, chain in enumerate(chains)
     )
-    return ChainTimes(layers_us, tuple(passes_us), measuring_s)
+    return ChainTimes(layers_us, tuple(passes_us), measuring_s, tuple(anchors_ms))
+
+
+class Anchor:
+    """A short chain, always the same, that tells how fast a CPU is now: measured beside whatever may have drifted."""
+
+    def __init__(self) -> None:
+        self._built = [build_block(block, "cpu") for block in ANCHOR]
+
+    def measure_ms(self, budget_s: float = ANCHOR_S) -> float:
+        """Returns the typical ms of a pass over the anchor, of as many as the budget allows, after one to warm up."""
+        run_chain(self._built)
+        passes_ms: List[float] = []
+        start_s = time.perf_counter()
+        while len(passes_ms) < _LEAST_PASSES or time.perf_counter() - start_s < budget_s:
+            passes_ms.append(sum(us for _, _, us in run_chain(self._built)) / 1e3)
+        return typical(passes_ms)
 
 
 def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
@@ -96,12 +127,6 @@ def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
                 x = layer(x)
                 times.append((block, index, (clock_ns() - start_ns) / 1e3))
     return times
-
-
-def mean_us(samples_us: Sequence[float]) -> float:
-    """Returns the mean, outliers cut: what the machine did meanwhile is not the layer's."""
-    limit_us = _OUTLIER * statistics.median(samples_us)
-    return statistics.fmean(min(us, limit_us) for us in samples_us)
 
 
 def _on_cuda(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTimes:

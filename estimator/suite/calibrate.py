@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Iterator, List, Sequence, Tuple
 
 import pytest
 
+from ..digits import significant
 from ..errors import GoldenLatencyError
 from ..files import write_atomically
 from ..measure.baseline import calibration_provenance
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ..measure.layers import ChainTimes
     from ..subjects.chains import Chain
 
-CPU_BUDGET_S = 45.0
+CPU_BUDGET_S = 40.0
 """Seconds of passes over the chains on a CPU; a GPU's rounds are counted instead."""
 
 
@@ -73,7 +75,8 @@ class Calibrate(Measuring):
 
         ways = WAYS[self.plan.choice.device]
         about = calibration_provenance(self.measuring, self.configuration.root)
-        return Microbenchmarks(about, QUEUE, timed_blocks(chains, ways, times.layers_us))
+        anchor_ms = significant(statistics.median(times.anchors_ms)) if times.anchors_ms else None
+        return Microbenchmarks(about, QUEUE, timed_blocks(chains, ways, times.layers_us), anchor_ms)
 
     def summary(self) -> Iterator[str]:
         """Yields the constants, what decides them, and what to do next."""

@@ -193,7 +193,7 @@ def _summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -
     patterns = _collector(config, PATTERN_KIND.parameter)
     if patterns is not None and patterns.rows():
         terminalreporter.write_sep("=", f"PATTERNS - {about}")
-        yield from pattern_table(patterns.rows())
+        yield from pattern_table(patterns.rows(), configuration.target)
     models = _collector(config, MODEL_KIND.parameter)
     if models is not None and models.rows():
         mode = configuration.target.mode.name
