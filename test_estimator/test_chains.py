@@ -37,6 +37,13 @@ def test_a_share_leaves_blocks_out_but_no_group():
     assert sum(map(len, small)) < 0.15 * sum(map(len, whole))
 
 
+def test_channels_are_as_often_wide_multiples_as_those_of_networks():
+    blocks = [block for chain in design("cpu") for block in chain if block.group == "dense convolution"]
+    sides = [channels for block in blocks for channels in block.layers[0][1:3]]
+    assert sum(channels % 16 == 0 for channels in sides) > 0.7 * len(sides)
+    assert sum(channels % 16 != 0 for channels in sides) > 0.05 * len(sides)
+
+
 def test_no_convolution_is_one_of_a_model():
     of_models = {shape for model in MODELS for shape in convolutions(op_stream(model))}
     blocks = [block for chain in design("cpu") for block in chain if "convolution" in block.group]
@@ -78,11 +85,13 @@ def test_what_runs_is_what_was_lowered():
 def test_every_layer_of_a_chain_gets_a_time_on_a_cpu():
     reports = []
     times = measure_chains([TINY, TINY], "cpu", 0.0, lambda *report: reports.append(report))
-    assert len(times.passes_us) == 3
+    assert len(times.passes_us) == 2
     ((layers_us,),), _ = times.layers_us
     assert len(layers_us) == 3
     assert all(us > 0 for us in layers_us)
-    assert reports
+    assert reports[-1] == ("calibration", 100, 100)
+    assert len(times.anchors_ms) == 2
+    assert all(ms > 0 for ms in times.anchors_ms)
 
 
 def test_a_chain_uses_weights_of_its_own_each_time():

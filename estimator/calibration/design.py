@@ -267,7 +267,7 @@ _GROUPS: Dict[str, Tuple[Callable[[_Draw, str], Block], int]] = {
     "stem": (_stem, 12),
     "gate": (_gate, 14),
     "MLP": (_mlp, 24),
-    "head": (_head, 10),
+    "head": (_head, 6),
     "attention": (_attention, 12),
     "window attention": (_window, 10),
     "pooling": (_pooling, 14),

@@ -17,10 +17,11 @@ from .profile_text import profile_text, sources, summary
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The text of the new profile, and the lines that tell the user what it says."""
+    """The text of the new profile, the lines that tell the user what it says, and how far unseen chains are off."""
 
     text: str
     lines: Tuple[str, ...]
+    spread_pct: float
 
 
 def calibrate(
@@ -58,7 +59,8 @@ def calibrate(
         "",
         f"  whole chains that the fit has not seen: {spread_pct:.1f} % (one sigma)",
     )
-    return Calibrated(profile_text(fitter, fit, _board(profile, found.provenance)), (*lines, *_bound_lines(fit)))
+    text = profile_text(fitter, fit, _board(profile, found.provenance))
+    return Calibrated(text, (*lines, *_bound_lines(fit)), spread_pct)
 
 
 def _corrections(

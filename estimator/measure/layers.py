@@ -35,7 +35,7 @@ ANCHOR: Chain = (
 """A little of what networks are made of; a pass takes some milliseconds."""
 ANCHOR_S = 0.1
 _CHAINS_AN_ANCHOR = 8
-_LEAST_PASSES = 3
+_LEAST_PASSES = 2
 _WARMUP, _ROUNDS = 2, 7
 Report = Callable[[str, int, int], None]
 
@@ -81,13 +81,19 @@ def _on_cpu(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTi
             for block, layer, us in run_chain(chain):
                 samples_us.setdefault((index, block, layer), []).append(us)
                 passes_us[-1] += us
-        report("calibration", min(int(time.perf_counter() - start_s), int(budget_s)), int(budget_s))
+            report("calibration", *_done(passes_us, index + 1, len(built), time.perf_counter() - start_s, budget_s))
     measuring_s = time.perf_counter() - start_s
     layers_us = tuple(
         tuple((tuple(typical(samples_us[c, b, i]) for i in range(len(block.layers))),) for b, block in enumerate(chain))
         for c, chain in enumerate(chains)
     )
     return ChainTimes(layers_us, tuple(passes_us), measuring_s, tuple(anchors_ms))
+
+
+def _done(passes_us: Sequence[float], chains: int, of: int, used_s: float, budget_s: float) -> Tuple[int, int]:
+    """How many hundredths are over: of the budget, or of the passes that are made whatever they take."""
+    passes = (len(passes_us) - 1 + chains / of) / _LEAST_PASSES
+    return int(100 * min(1.0, passes, used_s / budget_s if budget_s else 1.0)), 100
 
 
 class Anchor:

@@ -12,6 +12,7 @@ from ..errors import GoldenLatencyError
 from ..files import write_atomically
 from ..measure.baseline import calibration_provenance
 from ..measure.layers import QUEUE, WAYS
+from ..measure.protocol import median_noise_pct
 from .measuring import Measuring
 from .session import CALIBRATES, Test
 
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 
 CPU_BUDGET_S = 40.0
 """Seconds of passes over the chains on a CPU; a GPU's rounds are counted instead."""
+
+
+def finding_lines(spread_pct: float, noise_pct: float) -> Iterator[str]:
+    """Yields in words how well estimates may be expected to hold: percent of unseen chains, and of a pass over all."""
+    yield (
+        f"  Found: of the chains that the fit has not seen, two in three are estimated to within {spread_pct:.0f} %; "
+        "the next run says how well the estimates of models hold."
+    )
+    if noise_pct >= spread_pct / 2:
+        yield f"  What limits it: the machine; what a pass over all chains takes is known to {noise_pct:.0f} % only."
 
 
 class Calibrate(Measuring):
@@ -68,6 +79,7 @@ class Calibrate(Measuring):
         write_microbenchmarks(self.configuration.folder / FILE_NAME, found)
         write_atomically(path, made.text)
         yield from (*made.lines, "", f"  {times.measuring_s:.0f} s of measuring; written: {path}")
+        yield from finding_lines(made.spread_pct, median_noise_pct(times.passes_us))
         yield f"  Next: {target.command.split(' --thermal')[0]} --device {device}"
 
     def _found(self, chains: Sequence[Chain], times: ChainTimes) -> Microbenchmarks:
