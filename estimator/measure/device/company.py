@@ -51,13 +51,13 @@ def company(before: CpuTimes, now: CpuTimes, own_pids: Sequence[int]) -> Tuple[s
     look_s = now.at_s - before.at_s
     used = {pid: _used_cpus(before, now, pid, look_s) for pid in now.processes}
     others = {pid: cpus for pid, cpus in used.items() if pid not in own_pids and pid not in now.kernel}
-    found = [_named(now, pid, cpus) for pid, cpus in others.items() if cpus > MOST_CPUS]
+    found = [f"{now.processes[pid][0]} (process {pid})" for pid, cpus in others.items() if cpus > MOST_CPUS]
     unnamed = sum(cpus for cpus in others.values() if cpus <= MOST_CPUS)
     if now.busy_s is not None and before.busy_s is not None:
         unnamed += max(0.0, (now.busy_s - before.busy_s) / look_s - sum(used.values()))
     stolen = (now.stolen_s - before.stolen_s) / look_s
-    found += [f"processes not seen here {_percent(unnamed)}"] if unnamed > 2 * MOST_CPUS else []
-    found += [f"the hypervisor {_percent(stolen)}"] if stolen > MOST_CPUS else []
+    found += ["processes that are not seen here"] if unnamed > 2 * MOST_CPUS else []
+    found += ["other guests of the hypervisor"] if stolen > MOST_CPUS else []
     return tuple(found)
 
 
@@ -67,23 +67,14 @@ def _used_cpus(before: CpuTimes, now: CpuTimes, pid: int, look_s: float) -> floa
     return (used_s - (old_s if old_name == name else 0.0)) / look_s
 
 
-def _named(now: CpuTimes, pid: int, cpus: float) -> str:
-    return f"{now.processes[pid][0]} (process {pid}) {_percent(cpus)}"
-
-
-def _percent(cpus: float) -> str:
-    return f"{100 * cpus:.0f} % of a CPU"
-
-
 def _whole_machine_s(root: Path) -> Tuple[Optional[float], float]:
     """The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal; a sandbox may say 0."""
     try:
         words = (root / "proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
-        user, nice, system, _, _, irq, softirq, steal = (int(word) * _TICK_S for word in words)
+        user, nice, system, _, _, _, _, steal = (int(word) * _TICK_S for word in words)
     except (OSError, ValueError, IndexError):
         return None, 0.0
-    busy_s = user + nice + system + irq + softirq
-    return busy_s or None, steal
+    return (user + nice + system) or None, steal
 
 
 def _processes(root: Path) -> Iterator[Tuple[int, int, str, float]]:
