@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, kernel_columns, op_columns
+from .cost.columns import (
+    DEVICE_KINDS,
+    HOST_KINDS,
+    Column,
+    KernelColumns,
+    OpColumns,
+    kernel_columns,
+    op_columns,
+)
 from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
 from .interval import interval_pct
@@ -87,12 +96,7 @@ def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
     """Returns the estimate of lowered ops on the target."""
     ops = op_columns(lowered)
     kernels = kernel_columns(lowered)
-
-    def timeline_of(constants: Mapping[str, float]) -> Tuple[Column, Column, Timeline, float]:
-        costs = price(ops, kernels, target, constants)
-        timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
-        return costs.host_us, costs.device_us, timeline, (timeline.end_us + costs.overhead_us) / 1e3
-
+    timeline_of = functools.partial(_timeline, ops, kernels, target)
     host, device, timeline, latency_ms = timeline_of(target.profile.values())
     host_ms = float(host.sum()) / 1e3
     device_ms = float(device.sum()) / 1e3
@@ -112,6 +116,22 @@ def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
         transferred_from=target.profile.transferred_from,
         spans=_spans(lowered, host, timeline),
     )
+
+
+def times_ms(lowered: Sequence[Lowered], targets: Sequence[Target]) -> List[Tuple[float, float, float]]:
+    """Returns what `estimate_lowered` gives as latency_ms, host_ms and device_ms for each target, and nothing else."""
+    ops, kernels = op_columns(lowered), kernel_columns(lowered)
+    found = (_timeline(ops, kernels, target, target.profile.values()) for target in targets)
+    return [(latency_ms, float(host.sum()) / 1e3, float(device.sum()) / 1e3) for host, device, _, latency_ms in found]
+
+
+def _timeline(
+    ops: OpColumns, kernels: KernelColumns, target: Target, constants: Mapping[str, float]
+) -> Tuple[Column, Column, Timeline, float]:
+    """Host and device times in us, the timeline, and the latency in ms."""
+    costs = price(ops, kernels, target, constants)
+    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
+    return costs.host_us, costs.device_us, timeline, (timeline.end_us + costs.overhead_us) / 1e3
 
 
 def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, float]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import configparser
+import fnmatch
 import json
 import os
 import re
@@ -8,10 +9,12 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import pytest
 import yaml
+
+from estimator.hardware.boards import load_profile
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / ".ci"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 LABEL = "measure-on-jetson"
-REQUIRED_CHECK = "Jetson AGX Orin, live"
+REQUIRED_CHECK = "All boards, live"
 DEVICE_WORKFLOW = "owner/golden-latency/.github/workflows/jetson.yml"
 
 
@@ -46,12 +49,30 @@ def steps() -> Iterator[Tuple[str, Dict[str, Any]]]:
             yield name, step
 
 
+def job_of(workflow: str, job: str) -> Dict[str, Any]:
+    return load(ROOT / ".github" / "workflows" / workflow)["jobs"][job]
+
+
 def device_job() -> Dict[str, Any]:
-    return load(ROOT / ".github" / "workflows" / "jetson.yml")["jobs"]["measure"]
+    return job_of("jetson.yml", "measure")
+
+
+def boards() -> List[Dict[str, str]]:
+    return device_job()["strategy"]["matrix"]["include"]
 
 
 def step_named(job: Dict[str, Any], start: str) -> Dict[str, Any]:
     return next(step for step in job["steps"] if step.get("name", "").startswith(start))
+
+
+def step_using(job: Dict[str, Any], action: str) -> Dict[str, Any]:
+    return next(step for step in job["steps"] if step.get("uses", "").startswith(f"actions/{action}@"))
+
+
+def run_step(step: Dict[str, Any], folder: Path, **environment: str) -> int:
+    """Runs a step's own shell as GitHub does: programs of `folder`/bin first, the summary in `folder`/summary.md."""
+    known = {**with_path(folder / "bin"), "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    return subprocess.run(["bash", "-e", "-c", step["run"]], cwd=folder, env={**known, **environment}).returncode
 
 
 def tox_settings() -> configparser.ConfigParser:
@@ -127,8 +148,49 @@ def test_a_pull_request_reaches_the_device_by_its_label_alone() -> None:
 
 def test_a_run_that_was_not_asked_for_cannot_stand_in_for_a_required_check() -> None:
     asked_for = device_job()["if"]
-    assert device_job()["name"] == f"${{{{ ({asked_for}) && '{REQUIRED_CHECK}' || 'Jetson AGX Orin, not asked for' }}}}"
+    gate = job_of("jetson.yml", "boards")
+    assert gate["name"] == f"${{{{ ({asked_for}) && '{REQUIRED_CHECK}' || 'All boards, not asked for' }}}}"
     assert f"require *{REQUIRED_CHECK}*" in (ROOT / "docs" / "runner.md").read_text(encoding="utf-8")
+
+
+def test_the_required_check_waits_for_all_boards_and_is_not_skipped_where_one_fails() -> None:
+    gate = job_of("jetson.yml", "boards")
+    assert gate["needs"] == "measure"
+    assert gate["if"] == f"always() && ({device_job()['if']})"
+    assert gate["env"] == {"MEASURED": "${{ needs.measure.result }}"}
+
+
+@pytest.mark.parametrize(
+    ("result", "passes"), [("success", True), ("failure", False), ("cancelled", False), ("skipped", False)]
+)
+def test_the_required_check_passes_only_where_every_board_did(result: str, passes: bool, tmp_path: Path) -> None:
+    last = job_of("jetson.yml", "boards")["steps"][-1]
+    assert "if" not in last
+    assert (run_step(last, tmp_path, MEASURED=result) == 0) is passes
+
+
+def test_a_board_is_a_profile_with_its_power_mode_on_a_device_of_its_own() -> None:
+    assert [set(board) for board in boards()] == [{"hardware", "mode", "runner"}] * len(boards())
+    assert [load_profile(board["hardware"]).mode(board["mode"]).name for board in boards()] == [
+        board["mode"] for board in boards()
+    ]
+    assert len({board["runner"] for board in boards()}) == len(boards())
+
+
+def test_a_board_that_fails_ends_no_other() -> None:
+    assert device_job()["strategy"]["fail-fast"] is False
+
+
+def test_the_board_of_the_job_and_its_power_mode_reach_the_suite(tmp_path: Path) -> None:
+    assert device_job()["env"] == {"HARDWARE": "${{ matrix.hardware }}", "MODE": "${{ matrix.mode }}"}
+    fake_tox(tmp_path / "bin", 'printf "%s\\n" "$@" > arguments')
+    assert run_step(step_named(device_job(), "Measure"), tmp_path, HARDWARE="Jetson-Orin-NX-16GB", MODE="25W") == 0
+    arguments = (tmp_path / "arguments").read_text().split("\n")
+    assert arguments[:4] == ["run", "-e", "jetson", "--"]
+    (command,) = tox_settings()["testenv:jetson"]["commands"].strip().split("\n")
+    options = command.replace("{posargs}", " ".join(arguments[4:])).split()
+    assert options[:3] == ["python", ".ci/measure.py", "results"]
+    assert options[3:] == "test_models --device cuda --hardware Jetson-Orin-NX-16GB --power-mode 25W".split()
 
 
 def test_the_label_has_one_name_everywhere() -> None:
@@ -137,15 +199,46 @@ def test_the_label_has_one_name_everywhere() -> None:
 
 
 def test_the_device_takes_one_job_at_a_time_and_cancels_none() -> None:
-    assert device_job()["runs-on"] == ["self-hosted", "linux", "ARM64", "jetson-orin-agx"]
-    assert device_job()["concurrency"] == {"group": "jetson-orin-agx", "cancel-in-progress": False}
+    assert device_job()["runs-on"] == ["self-hosted", "linux", "${{ matrix.runner }}"]
+    assert device_job()["concurrency"] == {"group": "${{ matrix.runner }}", "cancel-in-progress": False}
 
 
 @pytest.mark.parametrize("step", ["Summary", "Keep"])
 def test_what_was_seen_is_kept_of_a_failed_run_too(step: str) -> None:
-    replay = load(ROOT / ".github" / "workflows" / "golden.yml")["jobs"]["replay"]
-    for job in (device_job(), replay):
+    for job in (device_job(), job_of("golden.yml", "replay")):
         assert step_named(job, step)["if"] == "always()"
+
+
+def test_the_boards_have_a_summary_where_one_left_nothing() -> None:
+    assert step_named(job_of("jetson.yml", "boards"), "Summary")["if"] == "always()"
+
+
+REVIEWS = pytest.mark.parametrize(("workflow", "job"), [("golden.yml", "review"), ("jetson.yml", "boards")])
+
+
+@REVIEWS
+def test_a_pull_request_is_reviewed_against_the_branch_it_goes_into(workflow: str, job: str, tmp_path: Path) -> None:
+    fake_tox(tmp_path / "bin", 'printf "%s\\n" "$@"')
+    (tmp_path / "summary.md").write_text("of an earlier step\n")
+    assert run_step(step_named(job_of(workflow, job), "Review"), tmp_path) == 0
+    kept, *arguments = (tmp_path / "summary.md").read_text().splitlines()
+    assert kept == "of an earlier step"
+    assert arguments == "run -qq -e review -- HEAD^1 --format markdown".split()
+    assert tox_settings()["testenv:review"]["commands"] == "python -m estimator review {posargs}"
+
+
+@REVIEWS
+def test_a_review_has_the_history_and_is_of_pull_requests_alone(workflow: str, job: str) -> None:
+    settings = job_of(workflow, job)
+    assert step_using(settings, "checkout")["with"] == {"fetch-depth": 0, "persist-credentials": False}
+    asked = "github.event_name == 'pull_request'"
+    assert asked in (settings.get("if"), step_named(settings, "Review").get("if"))
+
+
+@REVIEWS
+def test_a_review_that_breaks_is_seen(workflow: str, job: str, tmp_path: Path) -> None:
+    fake_tox(tmp_path / "bin", "exit 3")
+    assert run_step(step_named(job_of(workflow, job), "Review"), tmp_path) == 3
 
 
 def test_both_supported_pairs_are_replayed_on_hosted_runners() -> None:
@@ -198,9 +291,13 @@ def copied_scripts(folder: Path) -> Path:
 
 
 def fake_tox(folder: Path, body: str) -> None:
-    folder.mkdir()
-    (folder / "tox").write_text(f"#!/usr/bin/env bash\n{body}\n")
-    (folder / "tox").chmod(0o755)
+    script(folder / "tox", body)
+
+
+def script(path: Path, body: str) -> None:
+    path.parent.mkdir()
+    path.write_text(f"#!/usr/bin/env bash\n{body}\n")
+    path.chmod(0o755)
 
 
 def with_path(folder: Path) -> Dict[str, str]:
@@ -261,7 +358,9 @@ def test_an_absent_device_is_not_measured_and_fails_in_one_line(tmp_path: Path) 
 
 def test_the_suite_itself_is_not_measured_where_no_device_is(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    options = ["test_models", "-p", "no:cacheprovider", "--hardware", "Jetson-Orin-AGX", "--device", "cuda"]
+    board = boards()[0]
+    named = ["--hardware", board["hardware"], "--power-mode", board["mode"]]
+    options = ["test_models", "-p", "no:cacheprovider", "--device", "cuda", *named]
     command = [sys.executable, str(SCRIPTS / "measure.py"), str(tmp_path / "results"), *options]
     without_gpu = {**environment, "CUDA_VISIBLE_DEVICES": ""}
     run = subprocess.run(command, cwd=ROOT, env=without_gpu, stdout=subprocess.PIPE, text=True)
@@ -350,6 +449,153 @@ def measured_by(environment: Path, folder: Path) -> Tuple[int, str]:
 
 def test_an_empty_folder_has_a_summary_that_says_so(tmp_path: Path) -> None:
     assert "**No test ran.**" in summarised(tmp_path / "missing")
+
+
+AGX = {"hardware": "Jetson-Orin-AGX", "mode": "50W", "runner": "jetson-orin-agx"}
+NX = {"hardware": "Jetson-Orin-NX-16GB", "mode": "25W", "runner": "jetson-orin-nx"}
+
+
+def results_of_a_board(
+    folder: Path, rows: Mapping[str, Tuple[float, float, str]], problems: Optional[Mapping[str, str]] = None
+) -> Path:
+    """Leaves what a board's job leaves, by model: measured ms, error in percent, verdict; and what did not pass."""
+    problems = problems or {}
+    folder.mkdir(parents=True)
+    table = [{"model": name, "meas_ms": ms, "error_pct": error} for name, (ms, error, _) in rows.items()]
+    missing = [{"model": name, "meas_ms": None, "error_pct": None} for name in problems if name not in rows]
+    benchmarks = [{"param": name, "extra_info": {"verdict": word}} for name, (_, _, word) in rows.items()]
+    cases = [
+        f'<testcase classname="test_models" name="test_model[{name}]">'
+        + (f'<failure message="{problems[name]}"/>' if name in problems else "")
+        + "</testcase>"
+        for name in {**rows, **problems}
+    ]
+    (folder / "table.json").write_text(json.dumps(table + missing))
+    (folder / "benchmark.json").write_text(json.dumps({"benchmarks": benchmarks}))
+    (folder / "junit.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+    return folder
+
+
+def side_by_side(*boards: str) -> List[str]:
+    command = [sys.executable, str(SCRIPTS / "summary.py"), *boards, "All boards, live"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode("utf-8").splitlines()
+
+
+def test_boards_stand_side_by_side_with_a_row_for_each_model_of_any(tmp_path: Path) -> None:
+    agx = results_of_a_board(tmp_path / "agx", {"resnet18": (6.76, -2.49, "same (+0.1 %, margin 6.0 %)")})
+    nx = results_of_a_board(tmp_path / "nx", {"resnet18": (9.5, 3.0, "no baseline"), "vgg11": (0.5, -5.0, "same")})
+    lines = side_by_side(f"AGX 50W={agx}", f"NX 25W={nx}")
+    assert lines[0] == "## All boards, live"
+    assert lines[4:] == [
+        "| Model | AGX 50W | NX 25W |",
+        "| --- | --- | --- |",
+        "| **tests** | **All 1 tests passed.** | **All 2 tests passed.** |",
+        "| resnet18 | 6.76 ms, -2.5 %, same (+0.1 %, margin 6.0 %) | 9.50 ms, +3.0 %, no baseline |",
+        "| vgg11 | - | 0.500 ms, -5.0 %, same |",
+        "| **mean, largest error** | 2.5 %, 2.5 % | 4.0 %, 5.0 % |",
+    ]
+
+
+def test_what_a_board_did_not_pass_stands_below_the_table_with_its_name(tmp_path: Path) -> None:
+    problems = {"resnet18": "REGRESSION (+40.0 %)", "vgg11": "vgg11: not measured: it ran out of memory"}
+    nx = results_of_a_board(tmp_path / "nx", {"resnet18": (9.5, -30.0, "REGRESSION (+40.0 %)")}, problems)
+    lines = side_by_side(f"AGX 50W={results_of_a_board(tmp_path / 'agx', {'vgg11': (8.0, 0.0, 'same')})}", f"NX={nx}")
+    assert "| **tests** | **All 1 tests passed.** | **2 of 2 tests did not pass.** |" in lines
+    assert "| vgg11 | 8.00 ms, +0.0 %, same | not measured |" in lines
+    assert lines[-4:] == [
+        "### NX: not passed",
+        "",
+        "- `test_models.test_model[resnet18]`: `REGRESSION (+40.0 %)`",
+        "- `test_models.test_model[vgg11]`: `vgg11: not measured: it ran out of memory`",
+    ]
+
+
+def test_a_board_that_measured_nothing_says_why_beside_one_that_did(tmp_path: Path) -> None:
+    agx = results_of_a_board(tmp_path / "agx", {"resnet18": (6.76, -2.5, "same")})
+    for name, log in (("mode", "...\nnot measured: power mode is 15W | not 25W\n"), ("killed", "...\nvit_h_14\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.txt").write_text(log)
+    lines = side_by_side(f"AGX={agx}", *(f"{name}={tmp_path / name}" for name in ("mode", "killed", "absent")))
+    assert lines[6].split(" | ")[1:] == [
+        "**All 1 tests passed.**",
+        "**Not measured:** `power mode is 15W \\| not 25W`",
+        "**Not measured:** `its run was cut short; the log ends with: vit_h_14`",
+        "**Not measured:** `its job left no results; the job's own log says how it ended` |",
+    ]
+    assert lines[7] == "| resnet18 | 6.76 ms, -2.5 %, same | - | - | - |"
+
+
+def test_a_board_whose_run_was_refused_says_so_in_the_boards_table(tmp_path: Path) -> None:
+    measure(tmp_path, MEASURES, "--device", "cuda")
+    (row,) = [line for line in side_by_side(f"AGX={tmp_path / 'results'}") if line.startswith("| **tests**")]
+    assert row == "| **tests** | **Not measured:** `--device cuda: no GPU is visible to torch` |"
+
+
+@pytest.mark.parametrize("arguments", [(), ("title",), ("one", "two", "title"), ("AGX=one", "two", "title")])
+def test_a_summary_of_neither_one_run_nor_named_boards_is_refused(arguments: Tuple[str, ...]) -> None:
+    command = [sys.executable, str(SCRIPTS / "summary.py"), *arguments]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (4, "")
+    assert "NAME=FOLDER" in run.stderr
+
+
+def all_boards(folder: Path, listed: List[Dict[str, str]], attempt: int = 1) -> List[str]:
+    """Runs the step that summarises all boards, in a repository whose workflow lists these."""
+    repository = copied_scripts(folder)
+    workflow = load(ROOT / ".github" / "workflows" / "jetson.yml")
+    workflow["jobs"]["measure"]["strategy"]["matrix"]["include"] = listed
+    (repository / ".github" / "workflows").mkdir(parents=True)
+    (repository / ".github" / "workflows" / "jetson.yml").write_text(yaml.safe_dump(workflow))
+    downloaded = Path(step_using(workflow["jobs"]["boards"], "download-artifact")["with"]["path"])
+    if (folder / "artefacts").exists():
+        (folder / "artefacts").rename(repository / downloaded)
+    script(folder / "bin" / "python", f'exec "{sys.executable}" "$@"')
+    step = {"run": f"cd {repository} && {step_named(workflow['jobs']['boards'], 'Summary')['run']}"}
+    assert run_step(step, folder, GITHUB_RUN_ATTEMPT=str(attempt)) == 0
+    return (folder / "summary.md").read_text(encoding="utf-8").splitlines()
+
+
+def artefact(folder: Path, board: Dict[str, str], attempt: int) -> Path:
+    """The folder in which the artefact of a board's job arrives at the job that summarises them."""
+    name = step_using(device_job(), "upload-artifact")["with"]["name"]
+    name = name.replace("${{ matrix.runner }}", board["runner"]).replace("${{ github.run_attempt }}", str(attempt))
+    download = step_using(job_of("jetson.yml", "boards"), "download-artifact")["with"]
+    assert fnmatch.fnmatch(name, download["pattern"])
+    return folder / "artefacts" / name
+
+
+def test_a_second_board_is_one_line_in_the_list_and_a_column_in_the_summary(tmp_path: Path) -> None:
+    results_of_a_board(artefact(tmp_path, AGX, 1), {"resnet18": (6.76, -2.5, "same")})
+    results_of_a_board(artefact(tmp_path, NX, 1), {"resnet18": (9.5, 3.0, "no baseline")})
+    lines = all_boards(tmp_path, [AGX, NX])
+    assert "| Model | Jetson-Orin-AGX 50W | Jetson-Orin-NX-16GB 25W |" in lines
+    assert "| resnet18 | 6.76 ms, -2.5 %, same | 9.50 ms, +3.0 %, no baseline |" in lines
+
+
+def test_a_listed_board_whose_job_left_nothing_has_a_column_all_the_same(tmp_path: Path) -> None:
+    results_of_a_board(artefact(tmp_path, NX, 1), {"resnet18": (9.5, 3.0, "same")})
+    lines = all_boards(tmp_path, [AGX, NX])
+    assert "| resnet18 | - | 9.50 ms, +3.0 %, same |" in lines
+    assert lines[6].startswith("| **tests** | **Not measured:** `its job left no results; ")
+
+
+def test_no_results_at_all_are_a_summary_too(tmp_path: Path) -> None:
+    assert "**Not measured:**" in all_boards(tmp_path, [AGX])[6]
+
+
+def test_a_job_that_ran_again_shows_its_last_attempt_and_the_others_say_which(tmp_path: Path) -> None:
+    results_of_a_board(artefact(tmp_path, AGX, 9), {"resnet18": (6.76, -2.5, "same")})
+    results_of_a_board(artefact(tmp_path, NX, 9), {"resnet18": (9.5, 3.0, "REGRESSION")})
+    results_of_a_board(artefact(tmp_path, NX, 10), {"resnet18": (7.5, 3.0, "same")})
+    lines = all_boards(tmp_path, [AGX, NX], attempt=10)
+    assert "| Model | Jetson-Orin-AGX 50W (attempt 9 of 10) | Jetson-Orin-NX-16GB 25W |" in lines
+    assert "| resnet18 | 6.76 ms, -2.5 %, same | 7.50 ms, +3.0 %, same |" in lines
+
+
+def test_one_label_that_begins_like_another_is_another_board(tmp_path: Path) -> None:
+    second = {**NX, "runner": f"{AGX['runner']}-2"}
+    results_of_a_board(artefact(tmp_path, second, 1), {"resnet18": (9.5, 3.0, "same")})
+    assert "| resnet18 | - | 9.50 ms, +3.0 %, same |" in all_boards(tmp_path, [AGX, second])
 
 
 def job_started(

@@ -117,15 +117,13 @@ def test_an_op_rule_is_one_decorated_function(monkeypatch, recipe):
     assert (lowered.has_rule, lowered.host_kind, lowered.kernels[0].bytes) == (True, "reduction", 80)
 
 
-@pytest.mark.parametrize(
-    ("hardware", "name"), [("Jetson-Orin-AGX", "tensor_core_product_efficiency"), ("Jetson-Orin-AGX", "view_kcycles")]
-)
-def test_one_percent_on_a_constant_turns_the_default_session_red_for_every_board(home, recipe, hardware, name):
+@pytest.mark.parametrize("name", ["tensor_core_product_efficiency", "view_kcycles"])
+def test_one_percent_on_a_constant_turns_the_default_session_red_for_every_board(home, recipe, name):
     assert recipe("Change a constant")[-1] == UPDATE_ALL
     move_constant(home, name)
     red = home.run("-k", "test_inputs", models="")
-    red.assert_outcomes(failed=2, deselected=red.parseoutcomes()["deselected"])
-    red.stdout.fnmatch_lines([f"  constant.{name}: * -> *", f"  constant.{name}: * -> *"])
+    red.assert_outcomes(failed=1, deselected=red.parseoutcomes()["deselected"])
+    red.stdout.fnmatch_lines([f"  {name} * -> * (+1.0 %), 2 boards"])
 
 
 def test_a_fact_that_only_another_board_has_turns_the_default_session_red(home):
@@ -135,5 +133,5 @@ def test_a_fact_that_only_another_board_has_turns_the_default_session_red(home):
     moved = f"gpu_mhz = {float(clock.group(1)) * 1.01!r}"
     profile.write_text(text.replace(clock.group(0), moved, 1), encoding="utf-8")
     red = home.run("-k", "test_inputs", models="")
-    red.assert_outcomes(passed=1, failed=1, deselected=red.parseoutcomes()["deselected"])
-    red.stdout.fnmatch_lines(["NVIDIA-H100: the goldens were made from other inputs", "  mode.default.gpu_mhz: * -> *"])
+    red.assert_outcomes(failed=1, deselected=red.parseoutcomes()["deselected"])
+    red.stdout.fnmatch_lines(["  mode.default.gpu_mhz * -> * MHz (+1.0 %), NVIDIA-H100"])

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,13 +11,13 @@ from estimator.goldens.content import (
     ESTIMATE_TITLES,
     estimate_row,
     golden_data,
-    inputs_table,
     moved_terms,
     row_data,
     stream_row,
 )
 from estimator.goldens.extensions import json_text
 from estimator.goldens.files import (
+    IN_SAMPLE,
     drop_section,
     estimates_path,
     every_target,
@@ -24,7 +25,9 @@ from estimator.goldens.files import (
     labels_of,
     load_goldens,
     load_held_out_means_pct,
+    read_cross_validation,
 )
+from estimator.goldens.inputs import inputs_table, with_inputs
 from estimator.goldens.tables import Document, Table, document_text, parse_document, read_document, table_text
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
@@ -33,6 +36,7 @@ from estimator.lower import lower
 from estimator.opstream import Op, TensorSpec, digest
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
+from estimator.report import CROSS_VALIDATION_BARS_PCT
 from estimator.results import Result
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import FAMILIES, MODELS
@@ -184,7 +188,7 @@ TABLE_DAMAGES = {
     "figure": ("| 6.5 |", "| many |", "row tiny: could not convert string to float: 'many'"),
     "infinite": ("| 6.5 |", "| inf |", "row tiny: must be a finite number of ms, got inf"),
     "bound": ("| host |", "| disk |", "row tiny: bound must be one of host, device, got 'disk'"),
-    "stranger": ("| tiny |", "| gone |", "row gone: belongs to no model, delete it; known: tiny, huge"),
+    "stranger": ("| tiny |", "| gone |", "row gone: belongs to no model, delete it; known models: tiny, huge"),
 }
 
 
@@ -211,11 +215,23 @@ def test_two_sections_of_one_name_are_refused(tmp_path):
 @pytest.mark.parametrize("name", known_profiles())
 def test_inputs_hold_every_constant_fact_and_mode_by_value(name):
     profile = load_profile(name)
-    rows = inputs_table(profile).rows
+    rows = inputs_table(profile, {"leave_one_model_out": 2.77}).rows
     assert {f"constant.{constant}" for constant in profile.constants} < set(rows)
     assert {f"fact.{fact}" for fact in profile.facts} < set(rows)
     assert all(f"mode.{mode}.bandwidth_gb_s" in rows for mode in profile.modes)
     assert float(rows["constant.dispatch_kcycles"][1]) == profile.constants["dispatch_kcycles"].value
+    assert rows["held_out.leave_one_model_out"][1] == "2.77"
+
+
+def test_a_profile_is_made_again_from_its_inputs():
+    profile = load_profile()
+    rows = inputs_table(profile, {}).rows
+    changes = {"constant.dispatch_kcycles": "100.0", "fact.l2_mib": "8.0", "mode.30W.sms": "4", "constant.gone": "1.0"}
+    moved = with_inputs(profile, {**{name: row[1] for name, row in rows.items()}, **changes})
+    now = inputs_table(moved, {}).rows
+    assert {name: row[1] for name, row in now.items() if row != rows[name]} == {
+        name: value for name, value in changes.items() if name != "constant.gone"
+    }
 
 
 DAMAGES = {
@@ -253,25 +269,25 @@ def test_a_damaged_golden_is_refused_with_file_key_and_choices(tmp_path, golden,
 @pytest.mark.parametrize("name", ["test_model[gone].json", "tiny.json"])
 def test_a_golden_of_no_model_is_refused(tmp_path, golden, name):
     golden.rename(golden.with_name(name))
-    with pytest.raises(RecordError, match="belongs to no model, delete it; known models: tiny, huge"):
+    with pytest.raises(RecordError, match=f"{re.escape(name)}: belongs to no model, delete it"):
         loaded(tmp_path)
 
 
-PARTS = ("4", "{}", '{"mean_abs_error_pct": NaN}', '{"mean_abs_error_pct": "4"}')
+ERRORS = {
+    kind: {"mean_abs_error_pct": 3.5, "max_abs_error_pct": 9.0} for kind in (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT)
+}
 
 
 def test_held_out_means_are_read_where_there_are_any(tmp_path):
     assert load_held_out_means_pct(tmp_path) == {}
-    kinds = {kind: {"mean_abs_error_pct": 3.5} for kind in ("leave_one_model_out", "leave_one_family_out")}
-    (tmp_path / "cross-validation.json").write_text(json.dumps(kinds))
+    (tmp_path / "cross-validation.json").write_text(json.dumps(ERRORS))
     assert load_held_out_means_pct(tmp_path) == {"leave_one_model_out": 3.5, "leave_one_family_out": 3.5}
+    assert read_cross_validation(tmp_path)["in_sample"] == (3.5, 9.0)
 
 
-@pytest.mark.parametrize(
-    "content", ["{}", '{"leave_one_model_out": 4}', '{"leave_one_model_out": {"mean_abs_error_pct": NaN}}']
-)
-def test_a_damaged_cross_validation_is_refused(tmp_path, content):
-    (tmp_path / "cross-validation.json").write_text(content)
+@pytest.mark.parametrize("damage", [None, 4, {"mean_abs_error_pct": float("nan")}, {"mean_abs_error_pct": "4"}])
+def test_a_damaged_cross_validation_is_refused(tmp_path, damage):
+    (tmp_path / "cross-validation.json").write_text(json.dumps({**ERRORS, "leave_one_model_out": damage}))
     with pytest.raises(RecordError, match=r"leave_one_model_out\.mean_abs_error_pct must be a finite number"):
         load_held_out_means_pct(tmp_path)
 

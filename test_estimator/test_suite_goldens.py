@@ -24,14 +24,28 @@ def changed(before, after):
 
 
 @pytest.mark.parametrize("xdist", [("-p", "no:xdist"), ("-n0",), ("-n2",)], ids=["no xdist", "n0", "n2"])
-def test_one_percent_on_a_constant_is_red_and_says_which_terms_of_which_model_moved(suite, xdist):
+def test_one_percent_on_a_constant_is_red_and_says_in_short_what_moved(suite, xdist):
     before = suite.files()
     move_constant(suite, "dispatch_kcycles")
     run = suite.run(*xdist, models="resnet18")
     run.assert_outcomes(failed=1)
     run.stdout.fnmatch_lines(
         [
-            "resnet18 on Jetson-Orin-AGX 50W-fp32-b1: * terms differ from the golden",
+            "resnet18: 6.590 -> 6.6* ms (+0.* %), EXCELLENT",
+            "  most: host_terms_ms.pointwise * -> * (+* %), host_terms_ms.convolution * -> * (+* %)",
+            "  -v shows every term, and where each figure is from",
+            "FAILED test_models/test_models.py::test_model?resnet18? - resnet18: 6.590 -> 6.6* ms (+0.* %), EXCELLENT",
+        ]
+    )
+    assert sum("FAILED" in line for line in run.outlines) == 1
+    assert suite.files() == before
+
+
+def test_with_v_a_failure_has_every_term_and_where_each_figure_is_from(suite):
+    move_constant(suite, "dispatch_kcycles")
+    run = suite.run("-v", models="resnet18")
+    run.stdout.fnmatch_lines(
+        [
             "  term  *golden  *now  *change",
             "  est_ms  *+*%",
             "  error_pct  *+*pts",
@@ -40,25 +54,26 @@ def test_one_percent_on_a_constant_is_red_and_says_which_terms_of_which_model_mo
             "  golden:   golden/Jetson-Orin-AGX/50W-fp32-b1/test_models/test_model?resnet18?.json *",
             "  record:   *record-models.toml (median of 7.0, 6.76, 6.71 ms)",
             "  estimate: estimator/hardware/Jetson-Orin-AGX.toml",
-            "  If the change is meant: pytest --every-configuration --snapshot-update *",
         ]
     )
     assert not any("device_ms" in line for line in run.outlines)
-    assert suite.files() == before
 
 
 def test_an_update_of_one_configuration_rewrites_it_and_says_that_others_are_stale(suite):
     before = suite.files()
     move_constant(suite, "dispatch_kcycles")
-    red = suite.run(models="")
+    red = suite.run("-v", models="")
     assert red.parseoutcomes()["failed"] > 11
-    red.stdout.fnmatch_lines(["the validation table differs from its golden", "-| resnet18 | *", "+| resnet18 | *"])
+    red.stdout.fnmatch_lines(
+        ["golden/*/validation.md: * lines of the table differ", "-| resnet18 | *", "+| resnet18 | *"]
+    )
     stale = suite.run("--snapshot-update", models="")
     stale.stdout.fnmatch_lines(
         [
-            "Jetson-Orin-AGX: the goldens were made from other inputs",
-            "  constant.dispatch_kcycles: 116.1 * -> 117.26* *",
-            "  not rewritten in this session: *MAXN-fp32-b1; pytest --every-configuration --snapshot-update",
+            "the goldens were made from other inputs: dispatch_kcycles",
+            "  dispatch_kcycles 116.1 -> 117.26* kcycle of the CPU per op (+1.0 %), * boards",
+            "  not rewritten in this session: Jetson-Orin-AGX *MAXN-fp32-b1",
+            "  to rewrite them all: pytest --every-configuration --snapshot-update",
         ]
     )
     names = changed(before, suite.files())
@@ -86,7 +101,7 @@ def test_an_update_with_workers_is_refused(suite):
 def test_a_model_without_a_golden_fails_and_an_update_writes_it(suite):
     before = suite.files()
     suite.golden("resnet18").unlink()
-    suite.run(models="resnet18").stdout.fnmatch_lines(["resnet18 on *: there is no golden to compare with"])
+    suite.run(models="resnet18").stdout.fnmatch_lines(["resnet18: there is no golden to compare with, 6.590 ms now"])
     suite.run("--snapshot-update", models="resnet18").assert_outcomes(passed=1)
     assert suite.files() == before
 
@@ -96,7 +111,7 @@ def test_a_golden_that_was_only_reformatted_says_so(suite):
     golden.write_text(json.dumps(json.loads(golden.read_text())))
     run = suite.run(models="resnet18")
     run.assert_outcomes(failed=1)
-    run.stdout.fnmatch_lines(["resnet18 on *: only the text differs from the golden"])
+    run.stdout.fnmatch_lines(["resnet18: only the text of its golden differs"])
 
 
 def test_an_error_outside_the_band_of_the_golden_rating_says_so(suite):
@@ -104,10 +119,10 @@ def test_an_error_outside_the_band_of_the_golden_rating_says_so(suite):
     move_constant(suite, "dispatch_kcycles", factor=1.3)
     suite.run(models="resnet18").stdout.fnmatch_lines(
         [
-            "  rating * EXCELLENT  *",
-            "resnet18: the error left the band of its golden rating",
+            "resnet18: 6.590 -> * ms (+* %), EXCELLENT -> GOOD",
+            "  the error left the band of its golden rating:",
             "  expected |error| < 10 % (EXCELLENT)",
-            "  got +* % (*)",
+            "  got +* % (GOOD)",
             "  estimated * ms, measured 6.76 ms",
         ]
     )

@@ -21,5 +21,5 @@ def test_validation_table(latency):
 
 
 @pytest.mark.inputs
-def test_inputs(hardware, latency):
-    latency.check_inputs(hardware)
+def test_inputs(latency):
+    latency.check_inputs()

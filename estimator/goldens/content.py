@@ -1,24 +1,20 @@
-"""What a golden keeps: of an estimate its terms, of a model its op stream, of a board its inputs."""
+"""What a golden keeps: of an estimate its terms, of a model its op stream."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..digits import significant
-from ..hardware.profile import Profile
 from ..opstream import Op, digest
 from ..results import Result
-from .tables import Row, Table
+from .tables import Row
 
 ESTIMATE_TITLES: Row = ("Model", "Est (ms)", "Host (ms)", "Device (ms)", "Bound", "80% within")
 STREAM_TITLES: Row = ("Model", "Ops", "Kernels", "GFLOP", "MB", "Without a rule", "Digest", "Ops by name")
-INPUT_TITLES: Row = ("Input", "Value", "Unit")
-INPUTS = "Inputs"
-"""The section of a board's estimates.md that holds what its goldens were made from."""
+MEASURED_KEYS = ("meas_ms", "error_pct", "rating")
+"""What a golden keeps of the measurement, and not of the estimate."""
 _ESTIMATE_KEYS = ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")
-_UNITS = {"cpu_mhz": "MHz", "gpu_mhz": "MHz", "sms": "SMs", "bandwidth_gb_s": "GB/s"}
 
 
 def golden_data(result: Result) -> Dict[str, Any]:
@@ -84,30 +80,6 @@ def stream_row(name: str, ops: Sequence[Op], result: Result) -> Row:
         digest(ops),
         ", ".join(f"{op} {count}" for op, count in sorted(counts.items())),
     )
-
-
-def inputs_table(profile: Profile) -> Table:
-    """Returns every constant and fact that the estimates of a board are made from, by value."""
-    rows = {name: (name, value, unit) for name, value, unit in _inputs(profile)}
-    return Table(INPUT_TITLES, rows)
-
-
-def _inputs(profile: Profile) -> Iterator[Tuple[str, str, str]]:
-    yield "calibration.constants_of", profile.transferred_from or profile.name, "board"
-    yield "calibration.power_mode", profile.calibrated_mode, "mode"
-    yield "calibration.held_out_spread", f"{profile.held_out_spread_pct!r}", "%"
-    yield "calibration.covariance", _short_digest(repr(profile.covariance)), "digest"
-    for name, constant in profile.constants.items():
-        yield f"constant.{name}", repr(constant.value), constant.unit
-    for name, fact in profile.facts.items():
-        yield f"fact.{name}", repr(fact.value), fact.unit
-    for mode in profile.modes.values():
-        for key, unit in _UNITS.items():
-            yield f"mode.{mode.name}.{key}", repr(getattr(mode, key)), unit
-
-
-def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def moved_terms(golden: Mapping[str, Any], now: Mapping[str, Any]) -> List[Tuple[str, Any, Any]]:

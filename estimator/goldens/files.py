@@ -11,11 +11,11 @@ from ..compare import BANDS_PCT, UNMEASURED
 from ..errors import RecordError
 from ..files import read_text, write_atomically
 from ..hardware.boards import find_board
-from ..records.kinds import KINDS, Kind
+from ..records.kinds import KINDS, MODEL_KIND, Kind
 from ..report import CROSS_VALIDATION_BARS_PCT
 from ..target import Target, parse_label
-from .content import INPUTS, row_data
-from .tables import Document, document_text, read_document
+from .content import row_data
+from .tables import INPUTS, document_text, read_document
 
 ESTIMATES = "estimates"
 """The file of a board that has a row for each model in each configuration that nobody measured."""
@@ -25,6 +25,7 @@ VALIDATION = "validation"
 UPDATE_ALL = "pytest --every-configuration --snapshot-update"
 """The command that rewrites every golden."""
 CROSS_VALIDATION = "cross-validation.json"
+IN_SAMPLE = "in_sample"
 _RATINGS = (*BANDS_PCT, UNMEASURED)
 _REPAIR = "restore it with git, or delete it and run pytest --snapshot-update"
 
@@ -98,39 +99,45 @@ def drop_section(root: Path, target: Target) -> None:
 def load_goldens(root: Path, target: Target, known_names: Iterable[str], kind: Kind) -> Dict[str, Dict[str, Any]]:
     """Returns the goldens of a configuration by name. RecordError for a damaged one or one of no known subject."""
     known = tuple(known_names)
-    folder = golden_root(root) / target.hardware / target.label
-    if is_measured(folder):
-        return dict(_load_json(path, known, kind) for path in sorted(folder.glob(f"{kind.folder}/*.json")))
-    path = estimates_path(root, target.hardware)
-    return dict(_load_rows(path, read_document(path), target.label, known, kind))
-
-
-def _load_rows(
-    path: Path, document: Document, label: str, known: Tuple[str, ...], kind: Kind
-) -> Iterator[Tuple[str, Dict[str, Any]]]:
-    table = document.sections.get(label)
-    for name in table.rows if table is not None and kind is KINDS[0] else ():
-        where = f"{path}: section {label}, row {name}"
+    found = {}
+    for where, name, data in read_goldens(root, target.hardware, target.label, kind):
         if name not in known:
-            raise RecordError(f"{where}: belongs to no {kind.parameter}, delete it; known: {', '.join(known)}")
+            names = ", ".join(known)
+            raise RecordError(f"{where}: belongs to no {kind.parameter}, delete it; known {kind.parameter}s: {names}")
+        found[name] = data
+    return found
+
+
+def read_goldens(root: Path, hardware: str, label: str, kind: Kind) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
+    """Yields where it stands, name and content of each golden of a configuration; RecordError for a damaged one."""
+    folder = golden_root(root) / hardware / label
+    if is_measured(folder):
+        yield from (_read_golden(path, kind) for path in sorted(folder.glob(f"{kind.folder}/*.json")))
+    elif kind is MODEL_KIND:
+        yield from _read_rows(estimates_path(root, hardware), label)
+
+
+def _read_rows(path: Path, label: str) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
+    table = read_document(path).sections.get(label)
+    for name in table.rows if table is not None else ():
+        where = f"{path}: section {label}, row {name}"
         try:
-            yield name, row_data(table.named(name))  # type: ignore[union-attr]
+            yield where, name, row_data(table.named(name))  # type: ignore[union-attr]
         except (KeyError, ValueError) as error:
             raise RecordError(f"{where}: {error}; {_REPAIR}") from error
 
 
-def _load_json(path: Path, known: Tuple[str, ...], kind: Kind) -> Tuple[str, Dict[str, Any]]:
+def _read_golden(path: Path, kind: Kind) -> Tuple[str, str, Dict[str, Any]]:
     name = path.name[len(f"test_{kind.parameter}[") : -len("].json")]
-    if path != kind.golden_path(path.parent.parent, name) or name not in known:
-        names = ", ".join(known)
-        raise RecordError(f"{path}: belongs to no {kind.parameter}, delete it; known {kind.parameter}s: {names}")
+    if path != kind.golden_path(path.parent.parent, name):
+        raise RecordError(f"{path}: belongs to no {kind.parameter}, delete it")
     data = _read_json(path)
     for key, (is_valid, expected) in _GOLDEN_KEYS.items():
         if key not in data:
             raise RecordError(f"{path}: missing key {key!r}; required: {', '.join(_GOLDEN_KEYS)}; {_REPAIR}")
         if not is_valid(data[key]):
             raise RecordError(f"{path}: {key} must be {expected}, got {data[key]!r}; {_REPAIR}")
-    return name, data
+    return str(path), name, data
 
 
 def _is_number(value: Any) -> bool:
@@ -155,21 +162,27 @@ _GOLDEN_KEYS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
 
 def load_held_out_means_pct(folder: Path) -> Dict[str, float]:
     """Returns mean |error| in percent by kind of cross-validation; empty where the configuration has none."""
+    errors_pct = read_cross_validation(folder)
+    return {kind: errors_pct[kind][0] for kind in CROSS_VALIDATION_BARS_PCT if kind in errors_pct}
+
+
+def read_cross_validation(folder: Path) -> Dict[str, Tuple[float, float]]:
+    """Returns mean and largest |error| in percent in-sample and by kind of cross-validation; empty without one."""
     path = folder / CROSS_VALIDATION
     if not path.exists():
         return {}
     data = _read_json(path)
-    return {kind: _mean_pct(path, data, kind) for kind in CROSS_VALIDATION_BARS_PCT}
+    kinds = (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT)
+    return {kind: (_error_pct(path, data, kind, "mean"), _error_pct(path, data, kind, "max")) for kind in kinds}
 
 
-def _mean_pct(path: Path, data: Mapping[str, Any], kind: str) -> float:
+def _error_pct(path: Path, data: Mapping[str, Any], kind: str, which: str) -> float:
+    key = f"{which}_abs_error_pct"
     part = data.get(kind)
-    value = part.get("mean_abs_error_pct") if isinstance(part, dict) else None
+    value = part.get(key) if isinstance(part, dict) else None
     if not _is_time(value):
-        kinds = ", ".join(CROSS_VALIDATION_BARS_PCT)
-        raise RecordError(
-            f"{path}: {kind}.mean_abs_error_pct must be a finite number, got {value!r}; required: {kinds}"
-        )
+        kinds = ", ".join((IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT))
+        raise RecordError(f"{path}: {kind}.{key} must be a finite number, got {value!r}; required: {kinds}")
     return float(value)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,8 @@ from ..errors import RecordError
 from ..files import read_text
 
 Row = Tuple[str, ...]
+INPUTS = "Inputs"
+"""The section of a board's estimates.md that holds what its goldens were made from."""
 REPAIR = "restore it with git, or delete it and run pytest --every-configuration --snapshot-update"
 
 
@@ -53,7 +55,7 @@ def _by_size(title: str) -> Tuple[bool, List[Tuple[bool, int, str]]]:
     """Inputs first; then "b4" before "b16", and "50W" before "MAXN"."""
     parts = re.findall(r"\d+|\D+", title)
     numbers = [int(part) if part.isdecimal() else 0 for part in parts]
-    return title != "Inputs", [(not part.isdecimal(), number, part) for part, number in zip(parts, numbers)]
+    return title != INPUTS, [(not part.isdecimal(), number, part) for part, number in zip(parts, numbers)]
 
 
 def table_text(table: Table) -> str:

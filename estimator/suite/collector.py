@@ -38,9 +38,9 @@ class ResultCollector:
         tested = [model for model in self._models if model.name in self._outcomes]
         return [self._rows.get(m.name) or without_estimate(m.name, m.family, self._outcomes[m.name]) for m in tested]
 
-    def failed_or_skipped(self) -> int:
-        """Returns how many of the tested models did not pass."""
-        return sum(outcome != "passed" for outcome in self._outcomes.values())
+    def failed(self) -> Tuple[str, ...]:
+        """Returns the models that did not pass."""
+        return tuple(model for model, outcome in self._outcomes.items() if outcome != "passed")
 
 
 def as_properties(comparison: Comparison) -> List[Tuple[str, Any]]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from ..compare import BANDS_PCT, UNMEASURED, within_band
+from ..compare import BANDS_PCT
 from ..goldens.content import (
     ESTIMATE_TITLES,
-    INPUT_TITLES,
-    INPUTS,
     STREAM_TITLES,
     estimate_row,
     golden_data,
-    inputs_table,
-    moved_terms,
     row_data,
     stream_row,
 )
+from ..goldens.difference import Difference, term_change
 from ..goldens.extensions import JsonGolden, TableGolden, TextGolden
 from ..goldens.files import (
     ESTIMATES,
@@ -29,15 +26,22 @@ from ..goldens.files import (
     golden_root,
     labels_of,
 )
-from ..goldens.tables import Row, Table, read_document
+from ..goldens.inputs import golden_inputs, inputs_now
+from ..goldens.tables import INPUTS, Row, Table, read_document
+from ..review.causes import changed_inputs
+from ..review.changes import InputChange
+from ..review.verdict import input_text
 from .configuration import Configuration, kind_of
+from .problem import Problem
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-    from ..hardware.profile import Profile
     from ..results import Result
     from ..subjects.all import Subject
+
+
+_MOST_NAMES = 3
 
 
 class Goldens:
@@ -48,16 +52,16 @@ class Goldens:
         self._snapshot = snapshot
         self._updating = updating
 
-    def problems(self, subject: Subject, result: Result) -> List[str]:
-        """Returns the lines that say what differs and where to look; none if all is well, or rewritten."""
-        is_estimate = self._is_estimate(subject, result)
-        is_stream = self._is_stream(result)
+    def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
+        """Returns what differs and where to look; None if all is well, or rewritten."""
+        is_same = [self._is_estimate(subject, result), self._is_stream(result)]
         if self._updating:
-            return []
-        lines = [*self._difference(subject, result)] if not is_estimate else []
-        lines += self._stream_difference(result) if not is_stream else []
-        lines += self._band_problem(subject, result)
-        return [*lines, *self._sources(subject, result)] if lines else []
+            return None
+        difference = self._difference(subject, result)
+        if all(is_same) and not difference.left_band:
+            return None
+        summary = difference.summary(textual=not all(is_same))
+        return Problem(summary, tuple(_short(difference)), tuple(self._details(subject, difference)), difference)
 
     def _is_estimate(self, subject: Subject, result: Result) -> bool:
         target = self._configuration.target
@@ -77,18 +81,18 @@ class Goldens:
         snapshot = self._snapshot(name=f"{section} {row[0]}", extension_class=TableGolden)
         return bool(snapshot == Table(titles, {row[0]: row}))
 
-    def _difference(self, subject: Subject, result: Result) -> Iterator[str]:
+    def _difference(self, subject: Subject, result: Result) -> Difference:
+        target = self._configuration.target
         name = result.comparison.model
-        golden = self._configuration.golden(subject)
-        if not golden:
-            yield f"{name} on {self._configuration.name}: there is no golden to compare with"
-            return
-        moved = moved_terms(golden, self._data(result))
-        what = f"{len(moved)} terms differ" if moved else "only the text differs"
-        yield f"{name} on {self._configuration.name}: {what} from the golden"
-        yield f"  {'term':<32} {'golden':>12} {'now':>12} {'change':>10}"
-        yield from (
-            f"  {term:<32} {before!s:>12} {now!s:>12} {_change(term, before, now):>10}" for term, before, now in moved
+        return Difference(
+            target.hardware,
+            target.label,
+            kind_of(subject).parameter,
+            name,
+            self._configuration.golden(subject),
+            self._data(result),
+            self._golden_stream(name),
+            stream_row(name, result.ops, result),
         )
 
     def _data(self, result: Result) -> Dict[str, Any]:
@@ -96,49 +100,60 @@ class Goldens:
             return golden_data(result)
         return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
 
-    def _stream_difference(self, result: Result) -> List[str]:
-        name = result.comparison.model
+    def _golden_stream(self, name: str) -> Row:
         path = golden_root(self._configuration.root) / f"{OP_STREAMS}.md"
         table = read_document(path).sections.get(self._configuration.target.stream_label)
-        if table is None or name not in table.rows:
-            return [f"{name}: its op stream has no row in {relative(path, self._configuration.root)}"]
-        now = dict(zip(STREAM_TITLES, stream_row(name, result.ops, result)))
-        before = table.named(name)
-        lines = (f"  {title}: {before.get(title)} -> {now[title]}" for title in now if before.get(title) != now[title])
-        return [f"{name}: its op stream is another one than when the goldens were made", *lines]
+        return table.rows.get(name, ()) if table is not None else ()
 
-    def _band_problem(self, subject: Subject, result: Result) -> Iterator[str]:
-        row = result.comparison
-        rating = self._configuration.golden(subject).get("rating", UNMEASURED)
-        if rating in BANDS_PCT and row.error_pct is not None and not within_band(row.error_pct, rating):
-            yield f"{row.model}: the error left the band of its golden rating"
-            yield f"  expected |error| < {BANDS_PCT[rating]:.0f} % ({rating})"
-            yield f"  got {row.error_pct:+.2f} % ({row.rating})"
-            yield f"  estimated {row.est_ms} ms, measured {row.meas_ms} ms"
-
-    def _sources(self, subject: Subject, result: Result) -> Iterator[str]:
+    def _details(self, subject: Subject, difference: Difference) -> Iterator[str]:
+        """Every term, and where each figure is from."""
+        terms = [*difference.terms, *_stream_terms(difference)]
+        if terms and difference.before:
+            yield f"  {'term':<32} {'golden':>12} {'now':>12} {'change':>10}"
+            for term, before, now in terms:
+                yield f"  {term:<32} {before!s:>12} {now!s:>12} {term_change(term, before, now):>10}"
         configuration = self._configuration
         kind = kind_of(subject)
         record = configuration.records[kind]
-        runs_ms = ", ".join(map(str, record.runs_ms.get(result.comparison.model, ()))) or "none"
+        runs_ms = ", ".join(map(str, record.runs_ms.get(difference.name, ()))) or "none"
         golden = estimates_path(configuration.root, configuration.target.hardware)
         if configuration.is_measured:
-            golden = kind.golden_path(configuration.folder, result.comparison.model)
+            golden = kind.golden_path(configuration.folder, difference.name)
         yield f"  golden:   {relative(golden, configuration.root)} (compared exactly)"
         yield f"  record:   {relative(record.path, configuration.root)} (median of {runs_ms} ms)"
         yield f"  estimate: {relative(configuration.target.profile.path, configuration.root)}"
-        yield advice(configuration)
 
-    def validation_problems(self, text: str) -> List[str]:
-        """Returns the lines that say how the whole table differs from its golden, validation.md."""
+    def validation_problem(self, text: str) -> Optional[Problem]:
+        """Returns how the whole table differs from its golden, validation.md."""
         target = self._configuration.target
         place = f"{target.hardware}/{target.label}/{VALIDATION}"
         path = golden_root(self._configuration.root) / f"{place}.md"
         before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         if self._snapshot(name=place, extension_class=TextGolden) == text or self._updating:
-            return []
-        diff = unified_diff(before, text, str(relative(path, self._configuration.root)))
-        return ["the validation table differs from its golden", *diff, advice(self._configuration)]
+            return None
+        diff = tuple(unified_diff(before, text, str(relative(path, self._configuration.root))))
+        lines = sum(line.startswith("+") for line in diff[2:])
+        return Problem(f"{relative(path, self._configuration.root)}: {lines} lines of the table differ", (), diff)
+
+
+def _short(difference: Difference) -> Iterator[str]:
+    """The terms that moved most, and a band that was left."""
+    most = difference.most_moved()
+    if most and difference.before:
+        yield f"  most: {', '.join(most)}"
+    if difference.left_band:
+        row, rating = difference.now, difference.ratings[0]
+        yield "  the error left the band of its golden rating:"
+        yield f"  expected |error| < {BANDS_PCT[rating]:.0f} % ({rating})"
+        yield f"  got {row['error_pct']:+.2f} % ({row['rating']})"
+        yield f"  estimated {row['est_ms']} ms, measured {row['meas_ms']} ms"
+
+
+def _stream_terms(difference: Difference) -> Iterator[Any]:
+    rows = difference.stream_before, difference.stream_now
+    if all(rows):
+        triples = zip(STREAM_TITLES, *rows)
+        yield from ((f"op stream: {title}", old, new) for title, old, new in triples if old != new)
 
 
 def unified_diff(before: str, now: str, name: str) -> Iterator[str]:
@@ -148,63 +163,42 @@ def unified_diff(before: str, now: str, name: str) -> Iterator[str]:
     yield from difflib.unified_diff(before.splitlines(), now.splitlines(), name, "now", n=0, lineterm="")
 
 
-def advice(configuration: Configuration) -> str:
-    """Returns the line that says how a change that is meant becomes golden."""
-    return (
-        f"  If the change is meant: {UPDATE_ALL} (this configuration alone: {configuration.target.command} "
-        "--snapshot-update), then review git diff golden"
-    )
-
-
 def relative(path: Path, root: Path) -> Path:
     """Returns the path as seen from `root`, unless it is elsewhere."""
     return path.relative_to(root) if root in path.parents else path
 
 
-def _change(term: str, before: Any, now: Any) -> str:
-    if not all(isinstance(value, (int, float)) for value in (before, now)):
-        return ""
-    if term.endswith("_pct"):
-        return f"{now - before:+.2f} pts"
-    return f"{100 * (now / before - 1):+.2f} %" if before else ""
+def inputs_problem(
+    root: Path, boards: Mapping[str, Mapping[str, bool]], snapshot: SnapshotAssertion, updating: bool
+) -> Optional[Problem]:
+    """Returns which inputs of which boards moved since the goldens were made; None where none did, or all is rewritten.
+
+    `boards` says of each board's configurations whether this session rewrites it: inputs that are newer than some
+    golden would hide why that golden is stale.
+    """
+    before = {hardware: golden_inputs(root, hardware) for hardware in boards}
+    now = {hardware: inputs_now(root, hardware) for hardware in boards}
+    stale: List[str] = []
+    is_same: List[bool] = []
+    for hardware, rewritten in boards.items():
+        left = [label for label in labels_of(root, hardware) if not rewritten.get(label)]
+        keeps = updating and bool(left)
+        is_same.append(before[hardware] == now[hardware] if keeps else _is_golden(snapshot, hardware, now[hardware]))
+        if keeps and not is_same[-1]:
+            stale.append(f"  not rewritten in this session: {hardware} {', '.join(left)}")
+    if all(is_same) or (updating and not stale):
+        return None
+    changes = changed_inputs(before, now)
+    lines = [f"  {input_text(change)}" for change in changes] or ["  only the text differs"]
+    lines += [*stale, *([f"  to rewrite them all: {UPDATE_ALL}"] if stale else [])]
+    return Problem(f"the goldens were made from other inputs: {_names(changes)}", tuple(lines))
 
 
-class Inputs:
-    """What the goldens of a board were made from, held against its profile."""
-
-    def __init__(self, root: Path, hardware: str, profile: Profile) -> None:
-        self._root = root
-        self._hardware = hardware
-        self._now = inputs_table(profile)
-
-    def problems(self, snapshot: SnapshotAssertion, updating: bool, rewritten: Mapping[str, bool]) -> List[str]:
-        """Returns the lines that say which inputs moved; none where they are golden, or every golden is rewritten.
-
-        `rewritten` says of each configuration of the board whether this session rewrites it: inputs that are newer
-        than some golden would hide why that golden is stale.
-        """
-        moved = list(self._moved())
-        left = [label for label in labels_of(self._root, self._hardware) if not rewritten.get(label)]
-        if updating and left and moved:
-            return [*self._headline(moved), f"  not rewritten in this session: {', '.join(left)}; {UPDATE_ALL}"]
-        place = snapshot(name=f"{self._hardware}/{ESTIMATES} {INPUTS}", extension_class=TableGolden)
-        if updating and left:
-            return []
-        if place == self._now or updating:
-            return []
-        return [*self._headline(moved), f"  If the change is meant: {UPDATE_ALL}, then review git diff golden"]
-
-    def _headline(self, moved: List[str]) -> List[str]:
-        return [f"{self._hardware}: the goldens were made from other inputs", *moved]
-
-    def _moved(self) -> Iterator[str]:
-        golden = read_document(estimates_path(self._root, self._hardware)).sections.get(INPUTS, Table(INPUT_TITLES, {}))
-        for name in dict.fromkeys([*golden.rows, *self._now.rows]):
-            before = golden.rows.get(name)
-            now = self._now.rows.get(name)
-            if before != now:
-                yield f"  {name}: {_value(before)} -> {_value(now)}"
+def _names(changes: Sequence[InputChange]) -> str:
+    names = [change.short_name for change in changes]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more if names else "their text differs"
 
 
-def _value(row: Any) -> str:
-    return "none" if row is None else " ".join(row[1:])
+def _is_golden(snapshot: SnapshotAssertion, hardware: str, table: Table) -> bool:
+    return bool(snapshot(name=f"{hardware}/{ESTIMATES} {INPUTS}", extension_class=TableGolden) == table)

@@ -20,7 +20,8 @@ from .goldens import Goldens
 from .live_report import LiveResult, band_problem, common_problem, cost_line, extra_info, live_lines, verdict_problem
 from .live_speed import Speed, finding_lines, speed_of
 from .measuring import Measuring
-from .replay import estimated, fail_with
+from .problem import Problem, fail_with
+from .replay import estimated
 from .session import BASELINE, Test
 
 if TYPE_CHECKING:
@@ -167,11 +168,11 @@ class Live(Measuring):
             what = "not measured" if isinstance(outcome, MeasurementError) else "no estimate"
             pytest.fail(f"{subject.name}: {what}: {outcome}", pytrace=False)
         problems = [
-            *self._golden_problems(request, subject, outcome.recorded),
-            *([] if self.speed.has_left else band_problem(outcome, self._promised_rating(subject))),
-            *verdict_problem(outcome, self._record, self.options.target),
+            self._golden_problem(request, subject, outcome.recorded),
+            None if self.speed.has_left else band_problem(outcome, self._promised_rating(subject)),
+            verdict_problem(outcome, self._record, self.options.target),
         ]
-        fail_with([] if self.plan.record else problems)
+        fail_with(request, [] if self.plan.record else [problem for problem in problems if problem is not None])
 
     def _promised_rating(self, subject: Subject) -> Optional[str]:
         """The golden's; without goldens that of the board, which a pattern in a loop of its own does not share."""
@@ -180,24 +181,24 @@ class Live(Measuring):
             return board.promised_rating if kind_of(subject) is MODEL_KIND else None
         return self.configuration.golden(subject).get("rating")
 
-    def _golden_problems(
+    def _golden_problem(
         self, request: pytest.FixtureRequest, subject: Subject, recorded: Optional[Result]
-    ) -> List[str]:
+    ) -> Optional[Problem]:
         if recorded is None or not self.options.target.board.has_goldens:
-            return []
+            return None
         goldens = Goldens(self.configuration, request.getfixturevalue("snapshot"), updating=False)
-        return goldens.problems(subject, recorded)
+        return goldens.problem(subject, recorded)
 
     def check_all(self, request: pytest.FixtureRequest) -> None:
         """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
         __tracebackhide__ = True
         together = self._together()
-        problems = [] if together is None else list(common_problem(together.common))
+        found = [] if together is None else [common_problem(together.common)]
         for result in self._results:
             if together is not None and result.measured.model in together.models:
                 beside = replace(result, verdict=together.models[result.measured.model])
-                problems += verdict_problem(beside, self._record, self.options.target)
-        fail_with(problems)
+                found.append(verdict_problem(beside, self._record, self.options.target))
+        fail_with(request, [problem for problem in found if problem is not None])
 
     @property
     def _results(self) -> List[LiveResult]:

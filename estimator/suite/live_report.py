@@ -15,6 +15,7 @@ from ..measure.verdict import Verdict
 from ..records.record import Record
 from ..results import Result
 from ..target import Target
+from .problem import Problem
 
 COMMON = "common to models"
 """The row of what moved all models alike."""
@@ -31,34 +32,44 @@ class LiveResult:
     noise_pct: float
 
 
-def band_problem(result: LiveResult, rating: Optional[str]) -> Iterator[str]:
-    """Yields the lines that say how far the estimate is outside the promised rating's band, widened by the noise."""
+def band_problem(result: LiveResult, rating: Optional[str]) -> Optional[Problem]:
+    """Returns how far the estimate is outside the promised rating's band, widened by the noise; None if it is not."""
     row = result.comparison
     if rating is None or rating not in BANDS_PCT or row.error_pct is None:
-        return
+        return None
     allowed_pct = BANDS_PCT[rating] + result.noise_pct
-    if abs(row.error_pct) >= allowed_pct:
-        yield f"{row.model}: the estimate is outside its golden rating's band on the live device"
-        yield f"  expected |error| < {BANDS_PCT[rating]:.0f} % ({rating}) + {result.noise_pct:.1f} % of noise"
-        yield f"  got {row.error_pct:+.2f} %: estimated {row.est_ms} ms, measured {_measured_text(result)}"
+    if abs(row.error_pct) < allowed_pct:
+        return None
+    return Problem(
+        f"{row.model}: the estimate is {row.error_pct:+.1f} % off on the live device, outside the band of {rating}",
+        (
+            f"  expected |error| < {BANDS_PCT[rating]:.0f} % ({rating}) + {result.noise_pct:.1f} % of noise",
+            f"  got {row.error_pct:+.2f} %: estimated {row.est_ms} ms, measured {_measured_text(result)}",
+        ),
+    )
 
 
-def verdict_problem(result: LiveResult, baseline: Record, target: Target) -> Iterator[str]:
-    """Yields the lines that say how the latency left the baseline, and what to do if that is meant."""
+def verdict_problem(result: LiveResult, baseline: Record, target: Target) -> Optional[Problem]:
+    """Returns how the latency left the baseline, and what to do if that is meant; None if it did not."""
     if not result.verdict.alarms:
-        return
-    yield f"{result.comparison.model}: {result.verdict.text}"
-    yield f"  measured {_measured_text(result)}"
-    yield f"  baseline {', '.join(map(str, baseline.runs_ms[result.comparison.model]))} ms, {baseline.path}"
-    yield f"  recorded {baseline.provenance['date']} with {baseline.provenance['software']}"
-    yield f"  If the change is meant: {target.command} --device {target.board.device} --record --runs 3"
+        return None
+    return Problem(
+        f"{result.comparison.model}: {result.verdict.text}",
+        (
+            f"  measured {_measured_text(result)}",
+            f"  baseline {', '.join(map(str, baseline.runs_ms[result.comparison.model]))} ms, {baseline.path}",
+            f"  recorded {baseline.provenance['date']} with {baseline.provenance['software']}",
+            f"  If the change is meant: {target.command} --device {target.board.device} --record --runs 3",
+        ),
+    )
 
 
-def common_problem(verdict: Verdict) -> Iterator[str]:
-    """Yields the lines that say how the speed that models share left the baseline."""
-    if verdict.alarms:
-        yield f"{COMMON}: {verdict.text}"
-        yield "  every model that the host's speed moves changed alike; what is said of each model is beside that"
+def common_problem(verdict: Verdict) -> Optional[Problem]:
+    """Returns how the speed that models share left the baseline; None if it did not."""
+    if not verdict.alarms:
+        return None
+    about = "  every model that the host's speed moves changed alike; what is said of each model is beside that"
+    return Problem(f"{COMMON}: {verdict.text}", (about,))
 
 
 def _measured_text(result: LiveResult) -> str:

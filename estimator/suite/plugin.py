@@ -18,12 +18,13 @@ from ..subjects.zoo import MODELS, ZooModel
 from .calibrate import Calibrate
 from .collector import ResultCollector
 from .configuration import Configuration, load_configuration
+from .failures import BeforeShortSummary, Failures
 from .goldens import relative
 from .live import Live
 from .live_options import add_live_options, read_plan
 from .options import Options, add_options, read_options
 from .replay import EveryConfiguration, Replay
-from .session import EVERY, INPUTS, MARKERS, Latency, Session, Test
+from .session import EVERY, MARKERS, Latency, Session, Test
 from .tables import model_lines, pattern_table
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _SESSION = pytest.StashKey[Session]()
 _PLAN = pytest.StashKey[Plan]()
+_FAILURES = "golden-latency-failures"
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot location:UserWarning"  # goldens stand below their board
 
 
@@ -64,6 +66,9 @@ def _session(config: pytest.Config, plan: Plan) -> Session:
 
 def _register_collectors(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
+        failures = Failures(config.stash[_SESSION], config.option.verbose > 0)
+        config.pluginmanager.register(failures, _FAILURES)
+        config.pluginmanager.register(BeforeShortSummary(failures))
         for kind, subjects in ((MODEL_KIND, MODELS), (PATTERN_KIND, PATTERNS)):
             collector = ResultCollector(subjects, kind.parameter)
             config.pluginmanager.register(collector, _collector_name(kind.parameter))
@@ -109,13 +114,10 @@ def _version(distribution: str) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Gives a test of every configuration each one that has goldens, and a test of inputs each board."""
-    session = metafunc.config.stash[_SESSION]
+    """Gives a test of every configuration each one that has goldens."""
     if metafunc.definition.get_closest_marker(EVERY):
-        found = session.configurations()
+        found = metafunc.config.stash[_SESSION].configurations()
         metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
-    if metafunc.definition.get_closest_marker(INPUTS):
-        metafunc.parametrize("hardware", session.boards())
 
 
 @pytest.hookimpl(trylast=True)
@@ -193,13 +195,18 @@ def _summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -
     patterns = _collector(config, PATTERN_KIND.parameter)
     if patterns is not None and patterns.rows():
         terminalreporter.write_sep("=", f"PATTERNS - {about}")
-        yield from pattern_table(patterns.rows(), configuration.target)
+        yield from pattern_table(patterns.rows(), patterns.failed(), configuration.target, _in_short(config))
     models = _collector(config, MODEL_KIND.parameter)
     if models is not None and models.rows():
         mode = configuration.target.mode.name
         title = f"{configuration.target.hardware} ({mode}){configuration.transferred}"
         terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
-        yield from model_lines(models.rows(), models.failed_or_skipped(), configuration)
+        yield from model_lines(models.rows(), models.failed(), configuration, _in_short(config))
     yield from session.summary()
     if models is not None and models.rows():
         yield from (f"  Table written to {path}" for path in session.options.outputs if path.exists())
+
+
+def _in_short(config: pytest.Config) -> bool:
+    failures = config.pluginmanager.get_plugin(_FAILURES)
+    return failures is not None and bool(failures.in_short)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
-from ..errors import GoldenLatencyError, UsageError
-from ..goldens.files import boards_with_goldens, every_target, labels_of
-from ..hardware.boards import load_profile
+from ..errors import GoldenLatencyError
+from ..goldens.difference import Difference
+from ..goldens.files import UPDATE_ALL, boards_with_goldens, every_target, labels_of
+from ..goldens.inputs import golden_inputs, inputs_now
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
 from ..results import Result, validate
+from ..review.changes import Place, Review
+from ..review.compare import review_differences
+from ..review.page import spread_text
+from ..review.verdict import verdict_lines
 from .configuration import Configuration, kind_of, load_configuration
-from .goldens import Goldens, Inputs
+from .goldens import Goldens, inputs_problem
+from .problem import Problem, fail_with
 from .session import EVERY, INPUTS, WHOLE_ZOO, Session, Test
 from .tables import mode_lines
 
@@ -36,8 +42,8 @@ class Replay(Session):
         is_judged = test.role == INPUTS or (test.role == WHOLE_ZOO and self.configuration.is_measured)
         return is_judged and self.options.whole_zoo
 
-    def boards(self) -> Sequence[str]:
-        """Returns the boards whose inputs are held against their goldens: all, whatever the session's own is."""
+    def _boards(self) -> Sequence[str]:
+        """The boards whose inputs are held against their goldens: all, whatever the session's own is."""
         return sorted({*boards_with_goldens(self.configuration.root), self.options.target.hardware})
 
     def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
@@ -48,7 +54,8 @@ class Replay(Session):
         except GoldenLatencyError as error:
             pytest.fail(f"{subject.name}: no estimate: {error}", pytrace=False)
         self.keep_row(request, result.comparison)
-        fail_with(_goldens(request, self.configuration, self.options.updating).problems(subject, result))
+        problem = _goldens(request, self.configuration, self.options.updating).problem(subject, result)
+        fail_with(request, [problem] if problem is not None else [])
 
     def check_all(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""
@@ -58,23 +65,47 @@ class Replay(Session):
             text = validation_text(self.configuration, _models_estimated(self.configuration))
         except GoldenLatencyError as error:
             pytest.fail(f"no table: {error}", pytrace=False)
-        fail_with(goldens.validation_problems(text))
+        problem = goldens.validation_problem(text)
+        fail_with(request, [problem] if problem is not None else [])
 
-    def check_inputs(self, request: pytest.FixtureRequest, hardware: str) -> None:
-        """Fails where the board's goldens were made from other constants and facts than its profile has now."""
+    def check_inputs(self, request: pytest.FixtureRequest) -> None:
+        """Fails where a board's goldens were made from other constants and facts than its profile has now."""
         __tracebackhide__ = True
-        root = self.configuration.root
-        try:
-            inputs = Inputs(root, hardware, load_profile(hardware))
-        except UsageError as error:
-            pytest.fail(str(error), pytrace=False)
+        boards = {hardware: self._rewritten(hardware) for hardware in self._boards()}
         snapshot = request.getfixturevalue("snapshot")
-        fail_with(inputs.problems(snapshot, self.options.updating, self._rewritten(hardware)))
+        try:
+            problem = inputs_problem(self.configuration.root, boards, snapshot, self.options.updating)
+        except GoldenLatencyError as error:
+            pytest.fail(str(error), pytrace=False)
+        fail_with(request, [problem] if problem is not None else [])
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         """Whether this session rewrites each of the board's configurations, when it updates."""
         target = self.options.target
         return {target.label: self.options.whole_zoo} if hardware == target.hardware else {}
+
+    def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
+        """Yields which inputs, op streams or records changed, or that the code did, and what that did."""
+        found = self._review(differences)
+        if not found.is_empty:
+            yield from verdict_lines(found, UPDATE_ALL, self._look_closer)
+
+    @property
+    def _look_closer(self) -> str:
+        return f"{self.options.target.command} -v, or once accepted: python -m estimator review"
+
+    def _review(self, differences: Sequence[Difference]) -> Review:
+        root = self.configuration.root
+        before = {hardware: golden_inputs(root, hardware) for hardware in self._boards()}
+        now = {hardware: inputs_now(root, hardware) for hardware in self._boards()}
+        judged = self._judged()
+        total = sum(len(goldens) for configuration in judged for goldens in configuration.goldens.values())
+        errors_pct = {place: error_pct for c in judged for place, error_pct in _errors_pct(c)}
+        return review_differences(differences, (before, now), errors_pct, total)
+
+    def _judged(self) -> Sequence[Configuration]:
+        """The configurations whose goldens this session has judged."""
+        return [self.configuration]
 
     def summary(self) -> Iterator[str]:
         """Yields the power modes side by side, where that was asked for."""
@@ -112,19 +143,39 @@ class EveryConfiguration(Replay):
         __tracebackhide__ = True
         configuration: Configuration = request.node.callspec.params["configuration"]
         goldens = _goldens(request, configuration, self.options.updating)
-        problems: List[str] = []
         try:
-            for subject in _subjects_of(configuration):
-                problems += goldens.problems(subject, estimated(subject, configuration))
+            found = [goldens.problem(s, estimated(s, configuration)) for s in _subjects_of(configuration)]
             if configuration.is_measured:
                 text = validation_text(configuration, _models_estimated(configuration))
-                problems += goldens.validation_problems(text)
+                found.append(goldens.validation_problem(text))
         except GoldenLatencyError as error:
-            problems.append(f"{configuration.name}: no estimate: {error}")
-        fail_with(problems)
+            found = [Problem(f"{configuration.name}: no estimate: {error}")]
+        problems = [problem for problem in found if problem is not None]
+        fail_with(request, [_of_all(configuration, problems), *problems] if problems else [])
+
+    @property
+    def _look_closer(self) -> str:
+        return "pytest --every-configuration -v, or once accepted: python -m estimator review"
+
+    def _judged(self) -> Sequence[Configuration]:
+        return self.configurations()
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         return {label: label in self._kept.get(hardware, []) for label in labels_of(self.configuration.root, hardware)}
+
+
+def _errors_pct(configuration: Configuration) -> Iterator[Tuple[Place, float]]:
+    """Yields the error of each model in the goldens, where it was measured."""
+    for name, golden in configuration.goldens[MODEL_KIND].items():
+        if golden.get("error_pct") is not None:
+            yield (configuration.target.hardware, configuration.target.label, name), golden["error_pct"]
+
+
+def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Problem:
+    """The one line for all of a configuration's problems."""
+    moved = [p.difference.change_pct or 0.0 for p in problems if p.difference is not None and p.difference.moved]
+    by = f", estimates moved {len(moved)}, by{spread_text(moved)}" if moved else ""
+    return Problem(f"{configuration.name}: goldens differ {len(problems)}{by}")
 
 
 def _parameter(test: Test, name: str) -> object:
@@ -162,10 +213,3 @@ def validation_text(configuration: Configuration, results: Sequence[Result]) -> 
     title = f"{target.hardware}, {target.label}{configuration.transferred}"
     rows = [result.comparison for result in results]
     return markdown_report(title, f"{target.command} --snapshot-update", configuration.measured_from(), rows)
-
-
-def fail_with(problems: Sequence[str]) -> None:
-    """Fails the test with these lines, if there are any."""
-    __tracebackhide__ = True
-    if problems:
-        pytest.fail("\n".join(problems), pytrace=False)

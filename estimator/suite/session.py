@@ -14,6 +14,7 @@ from .options import Options
 
 if TYPE_CHECKING:
     from ..compare import Comparison
+    from ..goldens.difference import Difference
     from ..subjects.all import Subject
 
 WHOLE_ZOO = "whole_zoo"
@@ -70,10 +71,6 @@ class Session:
         """Returns what a test of every configuration is given, one at a time."""
         return ()
 
-    def boards(self) -> Sequence[str]:
-        """Returns what a test of inputs is given, one at a time."""
-        return ()
-
     def start(self, tests: Sequence[Test]) -> None:
         """Called once, before the first test."""
 
@@ -88,7 +85,7 @@ class Session:
         """Fails where something is wrong with all subjects together; each kind of session has one such test."""
         raise NotImplementedError
 
-    def check_inputs(self, request: pytest.FixtureRequest, hardware: str) -> None:
+    def check_inputs(self, request: pytest.FixtureRequest) -> None:
         """Fails where a board's goldens were made from other inputs than those at hand."""
         raise NotImplementedError
 
@@ -98,6 +95,10 @@ class Session:
 
     def summary(self) -> Iterator[str]:
         """Yields the lines below the tables."""
+        return iter(())
+
+    def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
+        """Yields what changed and what that did, where tests failed; `differences` are those from goldens."""
         return iter(())
 
     def device_info(self) -> Dict[str, Any]:
@@ -127,7 +128,7 @@ class Latency:
         __tracebackhide__ = True
         self._session.check_all(self._request)
 
-    def check_inputs(self, hardware: str) -> None:
+    def check_inputs(self) -> None:
         """Fails where a board's goldens were made from other constants and facts than those at hand."""
         __tracebackhide__ = True
-        self._session.check_inputs(self._request, hardware)
+        self._session.check_inputs(self._request)

@@ -18,25 +18,40 @@ if TYPE_CHECKING:
     from .configuration import Configuration
 
 
-def model_lines(rows: Sequence[Comparison], failed_or_skipped: int, configuration: Configuration) -> Iterator[str]:
-    """Yields the table of models, its summary, and over the whole zoo the bars; without estimates what is known."""
+def model_lines(
+    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool
+) -> Iterator[str]:
+    """Yields the table of models, its summary, and over the whole zoo the bars; without estimates what is known.
+
+    `in_short` leaves out the models that failed, which have a line each elsewhere, and the summary.
+    """
     from ..subjects.zoo import MODELS
 
     if not _has_estimates(configuration.target):
         yield from measured_lines(rows, configuration.target)
         return
-    summary = summarise(rows, failed_or_skipped)
-    yield from (*terminal_table(rows), "", *summary_lines(summary))
+    summary = summarise(rows, len(failed))
+    yield from _table(rows, failed, in_short)
+    if not in_short:
+        yield from ("", *summary_lines(summary))
     if len(rows) == len(MODELS) and summary.mean_abs_error_pct is not None:
         yield from ("", *bar_lines(summary, configuration.held_out_means_pct, configuration.bars))
 
 
-def pattern_table(rows: Sequence[Comparison], target: Target) -> Iterator[str]:
-    """Yields the table of patterns and its one line of summary; without estimates what is known."""
+def pattern_table(rows: Sequence[Comparison], failed: Sequence[str], target: Target, in_short: bool) -> Iterator[str]:
+    """Yields the table of patterns and its one line of summary; `in_short`, and without estimates, as for models."""
     if not _has_estimates(target):
         yield from measured_lines(rows, target)
         return
-    yield from (*terminal_table(rows), *pattern_lines(rows))
+    yield from (*_table(rows, failed, in_short), *pattern_lines(rows))
+
+
+def _table(rows: Sequence[Comparison], failed: Sequence[str], in_short: bool) -> Iterator[str]:
+    shown = [row for row in rows if not (in_short and row.model in failed)]
+    if shown:
+        yield from terminal_table(shown)
+    if len(shown) < len(rows):
+        yield f"  {len(rows) - len(shown)} of {len(rows)} failed: each has its line below, -v shows their rows"
 
 
 def _has_estimates(target: Target) -> bool:

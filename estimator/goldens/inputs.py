@@ -1,0 +1,83 @@
+"""What the goldens of a board were made from: every constant, fact and power mode by value."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Tuple
+
+from ..hardware.boards import find_board
+from ..hardware.profile import Profile
+from ..target import calibrated_target
+from .files import estimates_path, golden_root, load_held_out_means_pct
+from .tables import INPUTS, Row, Table, read_document
+
+INPUT_TITLES: Row = ("Input", "Value", "Unit")
+CALIBRATION = "calibration."
+"""What the name of an input begins with that says where the constants are from, and how sure they are."""
+HELD_OUT = "held_out."
+"""What the name of an input begins with that says how well the constants estimate what no fit has seen."""
+_UNITS = {"cpu_mhz": "MHz", "gpu_mhz": "MHz", "sms": "SMs", "bandwidth_gb_s": "GB/s"}
+
+
+def golden_inputs(root: Path, hardware: str) -> Table:
+    """Returns what the goldens of a board were made from; no rows where they do not say it."""
+    return read_document(estimates_path(root, hardware)).sections.get(INPUTS, Table(INPUT_TITLES, {}))
+
+
+def inputs_now(root: Path, hardware: str) -> Table:
+    """Returns what they would be made from now."""
+    board = find_board(hardware)
+    profile = board.profile()
+    if profile.transferred_from:
+        return inputs_table(profile, {})  # its constants were never held against this board
+    folder = board.folder(golden_root(root)) / calibrated_target(profile).label
+    return inputs_table(profile, load_held_out_means_pct(folder))
+
+
+def inputs_table(profile: Profile, held_out_means_pct: Mapping[str, float]) -> Table:
+    """Returns every constant and fact that the estimates of a board are made from, by value.
+
+    `held_out_means_pct` is what cross-validation says of the constants, mean |error| by its kind; empty where they
+    were not cross-validated on this board.
+    """
+    held_out = ((f"{HELD_OUT}{kind}", f"{pct!r}", "% mean error") for kind, pct in held_out_means_pct.items())
+    return Table(INPUT_TITLES, {row[0]: row for row in (*_inputs(profile), *held_out)})
+
+
+def with_inputs(profile: Profile, inputs: Mapping[str, str]) -> Profile:
+    """Returns the profile with the constants, facts and power modes that `inputs` gives by name as text.
+
+    What the profile has no name for is left out: no code asks for it any more.
+    """
+    constants, facts, modes = dict(profile.constants), dict(profile.facts), dict(profile.modes)
+    for name, text in inputs.items():
+        kind, _, key = name.partition(".")
+        if kind == "constant" and key in constants:
+            constants[key] = replace(constants[key], value=float(text))
+        elif kind == "fact" and key in facts:
+            facts[key] = replace(facts[key], value=float(text))
+        elif kind == "mode" and key.rpartition(".")[0] in modes:
+            mode, _, figure = key.rpartition(".")
+            number: Any = int(text) if figure == "sms" else float(text)
+            modes[mode] = replace(modes[mode], **{figure: number})
+    return replace(profile, constants=constants, facts=facts, modes=modes)
+
+
+def _inputs(profile: Profile) -> Iterator[Tuple[str, str, str]]:
+    yield f"{CALIBRATION}constants_of", profile.transferred_from or profile.name, "board"
+    yield f"{CALIBRATION}power_mode", profile.calibrated_mode, "mode"
+    yield f"{CALIBRATION}held_out_spread", f"{profile.held_out_spread_pct!r}", "%"
+    yield f"{CALIBRATION}covariance", _short_digest(repr(profile.covariance)), "digest"
+    for name, constant in profile.constants.items():
+        yield f"constant.{name}", repr(constant.value), constant.unit
+    for name, fact in profile.facts.items():
+        yield f"fact.{name}", repr(fact.value), fact.unit
+    for mode in profile.modes.values():
+        for key, unit in _UNITS.items():
+            yield f"mode.{mode.name}.{key}", repr(getattr(mode, key)), unit
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""What moved between two sets of goldens, and why: constants and facts, op streams, records, or the code."""

@@ -1,0 +1,110 @@
+"""The data of a review: what changed in inputs, op streams and records, and what each change moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple
+
+from ..goldens.difference import Difference
+from ..goldens.inputs import HELD_OUT
+
+Place = Tuple[str, str, str]
+"""Board, configuration and name of a model or pattern."""
+
+
+LEAST_PCT = 0.001
+"""What moves an estimate by less does not move it."""
+
+
+@dataclass(frozen=True)
+class InputChange:
+    """A constant, fact or figure of a power mode with another value than before, on the boards that have it so."""
+
+    name: str
+    unit: str
+    before: Optional[str]
+    now: Optional[str]
+    boards: Tuple[str, ...]
+
+    @property
+    def short_name(self) -> str:
+        """Returns the name as its profile has it."""
+        return self.name.partition(".")[2] if self.name.startswith(("constant.", "fact.")) else self.name
+
+    @property
+    def change_pct(self) -> Optional[float]:
+        """Returns by how much the value moved, in percent; None where it is no number on both sides."""
+        try:
+            before, now = float(str(self.before)), float(str(self.now))
+        except ValueError:
+            return None
+        return 100 * (now / before - 1) if before else None
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it says how good the constants are, and moves no estimate."""
+        return self.name.startswith(HELD_OUT)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that changed, and by how many percent it alone moved each estimate.
+
+    `kind` is "input", "op stream", "record" or "code".
+    """
+
+    kind: str
+    title: str
+    shares_pct: Mapping[Place, float]
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Mean and largest |error| in percent by kind: "in_sample", "leave_one_model_out", "leave_one_family_out"."""
+
+    mean_pct: Mapping[str, float]
+    max_pct: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RecordChange:
+    """One model's (or pattern's) recorded runs in ms on both sides, empty where there are none."""
+
+    hardware: str
+    label: str
+    name: str
+    before_ms: Tuple[float, ...]
+    now_ms: Tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Review:
+    """Everything that two sides differ in.
+
+    `differences` are the subjects whose golden is not the same on both sides, `unchanged` counts the others, `unjudged`
+    the configurations without a measurement. `errors_pct` are those of all measured subjects before and now by place,
+    `software` the provenance of records by (board, configuration, key). `notices` say what the review cannot see.
+    """
+
+    base: str
+    head: str
+    inputs: Tuple[InputChange, ...] = ()
+    differences: Tuple[Difference, ...] = ()
+    causes: Tuple[Cause, ...] = ()
+    unchanged: int = 0
+    unjudged: Tuple[str, ...] = ()
+    errors_pct: Tuple[Mapping[Place, float], Mapping[Place, float]] = ({}, {})
+    cross_validations: Tuple[Mapping[str, CrossValidation], Mapping[str, CrossValidation]] = ({}, {})
+    records: Tuple[RecordChange, ...] = ()
+    provenance: Tuple[Tuple[str, str, str, str], ...] = ()
+    notices: Tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changed."""
+        return not (self.inputs or self.differences or self.records or self.provenance or self._held_out_moved)
+
+    @property
+    def _held_out_moved(self) -> bool:
+        before, now = self.cross_validations
+        return before != now

@@ -1,0 +1,87 @@
+"""`python -m estimator review [BASE [HEAD]]`: what moved between two sets of goldens, and why."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable, Iterator, Mapping, Optional, Tuple
+
+from ..errors import UsageError
+from ..goldens.files import UPDATE_ALL
+from ..goldens.inputs import inputs_now
+from ..hardware.boards import known_hardware
+from .causes import changed_inputs
+from .changes import Review
+from .compare import review
+from .formats import FORMATS
+from .sides import Side, merge_base, side_of
+
+HELP = "what moved between two sets of goldens, and why"
+
+
+def _rating(found: Review) -> bool:
+    return any(difference.got_worse for difference in found.differences)
+
+
+def _held_out(found: Review) -> bool:
+    before, now = found.cross_validations
+    pairs = ((before[name].mean_pct, means.mean_pct) for name, means in now.items() if name in before)
+    return any(
+        means[kind] > old.get(kind, means[kind]) for old, means in pairs for kind in means if kind != "in_sample"
+    )
+
+
+FAILURES: Mapping[str, Callable[[Review], bool]] = {
+    "rating": _rating,
+    "held-out": _held_out,
+    "any": lambda found: not found.is_empty,
+}
+"""By name of the option --fail-on: what makes the exit code 1."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("base", metavar="BASE", nargs="?", help="git revision or folder (default: the merge base)")
+    parser.add_argument("head", metavar="HEAD", nargs="?", help="git revision or folder (default: the working tree)")
+    parser.add_argument("--format", default="terminal", metavar="|".join(FORMATS), help="default: %(default)s")
+    parser.add_argument(
+        "--fail-on",
+        metavar="|".join(FAILURES),
+        help="exit code 1 where a rating or a held-out error got worse, or anything changed",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the review; returns 1 where --fail-on asks for it. UsageError for what is not known."""
+    _check("--format", arguments.format, FORMATS)
+    if arguments.fail_on is not None:
+        _check("--fail-on", arguments.fail_on, FAILURES)
+    with _sides(Path.cwd(), arguments.base, arguments.head) as (before, now):
+        found = review(before, now)
+    if arguments.head is None:
+        found = replace(found, notices=(*found.notices, *_stale(now)))
+    sys.stdout.buffer.write(FORMATS[arguments.format](found).encode("utf-8"))
+    return int(arguments.fail_on is not None and FAILURES[arguments.fail_on](found))
+
+
+def _stale(now: Side) -> Iterator[str]:
+    """Yields a notice where the working tree's goldens were made from other inputs than its profiles have."""
+    boards = [hardware for hardware in now.inputs if hardware in known_hardware()]
+    at_hand = {hardware: inputs_now(Path.cwd(), hardware) for hardware in boards}
+    names = [change.short_name for change in changed_inputs(now.inputs, at_hand)]
+    if names:
+        yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {UPDATE_ALL}"
+
+
+def _check(option: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise UsageError(f"{option} {name}: unknown; known: {', '.join(known)}")
+
+
+@contextlib.contextmanager
+def _sides(root: Path, base: Optional[str], head: Optional[str]) -> Iterator[Tuple[Side, Side]]:
+    with side_of(root, base or merge_base(root)) as before, side_of(root, head) as now:
+        yield before, now

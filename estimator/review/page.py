@@ -1,0 +1,312 @@
+"""What a review says, in order, as paragraphs and tables: the same for every format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+from ..goldens.difference import Difference
+from .changes import LEAST_PCT, Cause, CrossValidation, InputChange, Place, RecordChange, Review
+
+Cells = Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title, paragraphs, and a table; `folded` where it repeats in full what stands above in short."""
+
+    title: str
+    paragraphs: Tuple[str, ...] = ()
+    titles: Cells = ()
+    rows: Tuple[Cells, ...] = ()
+    folded: bool = False
+
+
+def page(review: Review) -> List[Section]:
+    """Returns the sections: headline, counts, causes with their rows, errors, records, what is not seen, the rest."""
+    sections = [
+        Section(f"{review.base} -> {review.head}", tuple(headline(review))),
+        _counts(review),
+        *_causes(review),
+        _unjudged(review),
+        _errors(review),
+        _records(review),
+        Section("What this review cannot see", tuple(_unseen(review))),
+        *_folded(review),
+    ]
+    return [section for section in sections if section.paragraphs or section.rows]
+
+
+def headline(review: Review) -> Iterator[str]:
+    """Yields the verdict, and what is asked of whoever accepts it."""
+    if review.is_empty:
+        yield f"Nothing changed: all {review.unchanged} goldens, inputs and records are the same."
+        return
+    worse = [d for d in review.differences if d.got_worse]
+    yield ". ".join([*_overfitting(review), *_worse(worse), moved_text(review)]) + "."
+    yield "Asked of you: " + "; ".join(dict.fromkeys(_asked(review, worse))) + "."
+
+
+def _overfitting(review: Review) -> Iterator[str]:
+    for name, before, now in _validated_on_both(review):
+        held_out = [kind for kind in now.mean_pct if kind != "in_sample"]
+        rising = [kind for kind in held_out if now.mean_pct[kind] > before.mean_pct.get(kind, now.mean_pct[kind])]
+        if rising and now.mean_pct["in_sample"] < before.mean_pct["in_sample"]:
+            figures = ", ".join(_rise(kind, before, now) for kind in ("in_sample", *rising))
+            yield f"OVER-FITTING on {name}: the in-sample error falls while the held-out error rises ({figures})"
+
+
+def _rise(kind: str, before: CrossValidation, now: CrossValidation) -> str:
+    return f"{words(kind)} {before.mean_pct[kind]:.2f} -> {now.mean_pct[kind]:.2f} %"
+
+
+def _validated_on_both(review: Review) -> Iterator[Tuple[str, CrossValidation, CrossValidation]]:
+    before, now = review.cross_validations
+    yield from ((name, before[name], now[name]) for name in now if name in before)
+
+
+def _worse(worse: Sequence[Difference]) -> List[str]:
+    texts = [f"{d.name} {' -> '.join(d.ratings)}" for d in sorted(worse, key=_by_size)]
+    more = f" and {len(texts) - 4} more" if len(texts) > 4 else ""
+    return [f"{_count(texts, 'rating')} got worse: {', '.join(texts[:4])}{more}"] if texts else []
+
+
+def moved_text(review: Review) -> str:
+    """Returns how many estimates moved, and how far."""
+    moved = [d for d in review.differences if d.moved]
+    total = review.unchanged + sum(bool(d.now) for d in review.differences)
+    if not moved:
+        return f"No estimate moved, of {total}"
+    by = " by" + spread_text([d.change_pct or 0.0 for d in moved])
+    return f"{len(moved)} of {total} estimates moved{by}"
+
+
+def spread_text(shares_pct: Sequence[float]) -> str:
+    """Returns " +0.1 to +0.9 %, mean +0.5 %", one figure where they are all alike."""
+    low, high = (f"{value:+.1f}" for value in (min(shares_pct), max(shares_pct)))
+    return f" {low} %" if low == high else f" {low} to {high} %, mean {fmean(shares_pct):+.1f} %"
+
+
+def _asked(review: Review, worse: Sequence[Difference]) -> Iterator[str]:
+    kinds = [cause.kind for cause in review.causes]
+    if worse:
+        yield "does the message say why a worse rating is accepted"
+    if "code" in kinds:
+        yield "is it meant that the code moves estimates"
+    if "op stream" in kinds:
+        yield "which release of torch or torchvision, or which model, brought the other op stream"
+    if any(change.name.startswith(("constant.", "fact.", "mode.")) for change in review.inputs):
+        yield "does the message say where the new values come from, and is the held-out error no worse"
+    if review.records or review.provenance:
+        yield "was the device measured as its record says"
+    if any(not d.before or not d.now for d in review.differences):
+        yield "are the models or configurations that came and went meant to"
+    yield "does what moved follow from what changed"
+
+
+def _counts(review: Review) -> Section:
+    found = review.differences
+    figures = {
+        "estimates moved": sum(d.moved for d in found),
+        "other terms only": sum(bool(d.before) and bool(d.now) and not d.moved for d in found),
+        "unchanged": review.unchanged,
+        "new": sum(not d.before for d in found),
+        "vanished": sum(not d.now for d in found),
+        "ratings worse": sum(d.got_worse for d in found),
+        "ratings better": sum(d.rating_changed and not d.got_worse for d in found),
+        "configurations not judged": len(review.unjudged),
+    }
+    rows = () if review.is_empty else (tuple(str(number) for number in figures.values()),)
+    return Section("Counts", titles=tuple(figures), rows=rows)
+
+
+def _causes(review: Review) -> Iterator[Section]:
+    """All causes in short; then the rows of measured configurations, each below the cause that moved it most."""
+    titles = ("Cause", "Before", "Now", "Change", "Alone")
+    by_size = sorted(review.causes, key=lambda cause: -max(map(abs, cause.shares_pct.values()), default=0.0))
+    rows = [cause_cells(cause, review.inputs) for cause in by_size]
+    yield Section("Why, each cause alone", titles=titles, rows=tuple(rows))
+    rated = [d for d in review.differences if d.ratings != ("UNMEASURED", "UNMEASURED")]
+    for cause, members in _by_cause(review.causes, rated):
+        title = f"Moved most by {cause.title}" if cause is not None else "New, vanished, or without a cause"
+        yield Section(title, titles=ROW_TITLES, rows=tuple(map(row_cells, members)))
+
+
+def cause_cells(cause: Cause, inputs: Iterable[InputChange]) -> Cells:
+    """Returns cause, value before and now, change, and what it moves by itself."""
+    change = next((c for c in inputs if c.short_name == cause.title and cause.kind == "input"), None)
+    values = (str(change.before), str(change.now), percent(change.change_pct)) if change else ("", "", "")
+    boards = f" ({len(change.boards)} boards)" if change and len(change.boards) > 1 else ""
+    kind = "" if cause.kind in ("input", "code") else f"{cause.kind}: "
+    return (kind + cause.title + boards, *values, alone_text(cause))
+
+
+def alone_text(cause: Cause) -> str:
+    """Returns "moves 14 estimates by +0.6 to +0.9 %, mean +0.8 %"."""
+    shares = [share for share in cause.shares_pct.values() if abs(share) >= LEAST_PCT]
+    others = len(cause.shares_pct) - len(shares)
+    terms = f"other terms of {others}" if others else ""
+    if not shares:
+        return f"moves {terms or 'no estimate'}"
+    by = spread_text(shares) if max(map(abs, shares)) >= 0.05 else " less than 0.1 %"
+    return f"moves {_count(shares, 'estimate')} by{by}" + (f", {terms}" if terms else "")
+
+
+def _by_cause(
+    causes: Sequence[Cause], differences: Sequence[Difference]
+) -> Iterator[Tuple[Optional[Cause], List[Difference]]]:
+    groups: Dict[Optional[str], Tuple[Optional[Cause], List[Difference]]] = {}
+    for difference in sorted(differences, key=_by_size):
+        cause = _main_cause(causes, difference.place)
+        key = cause.kind + cause.title if cause is not None else None
+        groups.setdefault(key, (cause, []))[1].append(difference)
+    yield from groups.values()
+
+
+def _main_cause(causes: Sequence[Cause], place: Place) -> Optional[Cause]:
+    own = [cause for cause in causes if place in cause.shares_pct]
+    return max(own, key=lambda cause: abs(cause.shares_pct[place]), default=None)
+
+
+def _by_size(difference: Difference) -> Tuple[bool, bool, float]:
+    """Worse ratings first, then other ratings, then the largest change."""
+    return not difference.got_worse, not difference.rating_changed, -abs(difference.change_pct or 0.0)
+
+
+ROW_TITLES: Cells = ("Model", "Before", "Now", "Change", "Error before", "Error now", "Rating", "Band used")
+
+
+def row_cells(difference: Difference) -> Cells:
+    """Returns the row of one subject: ms, change, errors, rating, and how much of the rating's band the error uses."""
+    before, now = difference.ratings
+    return (
+        difference.name,
+        _figure(difference.before.get("est_ms")),
+        _figure(difference.now.get("est_ms")),
+        percent(difference.change_pct),
+        percent(difference.before.get("error_pct")),
+        percent(difference.now.get("error_pct")),
+        now if before == now else f"{before} -> {now}",
+        _band_used(difference),
+    )
+
+
+def _band_used(difference: Difference) -> str:
+    error_pct, band_pct = difference.now.get("error_pct"), difference.band_pct
+    if error_pct is None or band_pct is None:
+        return "-"
+    return f"{100 * abs(error_pct) / band_pct:.0f} % of {band_pct:.0f} %"
+
+
+def _unjudged(review: Review) -> Section:
+    """Configurations without a measurement: a row each, since nobody can say which of their models is right."""
+    rows = []
+    for configuration in review.unjudged:
+        found = [d for d in review.differences if " ".join(d.place[:2]) == configuration]
+        if found:
+            shares = [d.change_pct or 0.0 for d in found if d.moved]
+            came = sum(not d.before for d in found)
+            what = spread_text(shares).strip() if shares else f"{came} new" if came else "other terms only"
+            rows.append((configuration, str(len(shares)), what))
+    return Section("Not judged: nothing was measured there", titles=("Configuration", "Moved", "By"), rows=tuple(rows))
+
+
+def _errors(review: Review) -> Section:
+    """In-sample beside held-out, means with the largest behind."""
+    if review.is_empty:
+        return Section("")
+    rows = [*_golden_errors(review)]
+    for name, before, now in _validated_on_both(review):
+        rows += [
+            (
+                name,
+                words(kind),
+                *(f"{v.mean_pct[kind]:.2f} % ({v.max_pct[kind]:.1f})" for v in (before, now)),
+                _trend(before.mean_pct[kind], now.mean_pct[kind]),
+            )
+            for kind in now.mean_pct
+            if kind in before.mean_pct
+        ]
+    titles = ("Configuration", "Mean (largest) |error|", "Before", "Now", "")
+    return Section("In-sample beside held-out", titles=titles, rows=tuple(rows))
+
+
+def _golden_errors(review: Review) -> Iterator[Cells]:
+    before, now = review.errors_pct
+    for place in dict.fromkeys(place[:2] for place in now):
+        old, new = ([abs(e) for p, e in errors.items() if p[:2] == place] for errors in (before, now))
+        if old and new:
+            cells = (f"{fmean(errors):.2f} % ({max(errors):.1f})" for errors in (old, new))
+            yield (" ".join(place), "models, as in the goldens", *cells, _trend(fmean(old), fmean(new)))
+
+
+def _trend(before: float, now: float) -> str:
+    return "as before" if round(before, 2) == round(now, 2) else "better" if now < before else "WORSE"
+
+
+def words(kind: str) -> str:
+    """Returns "one family left out" for "leave_one_family_out"."""
+    return {"leave_one_model_out": "a model left out", "leave_one_family_out": "a family left out"}.get(
+        kind, kind.replace("_", "-")
+    )
+
+
+def _records(review: Review) -> Section:
+    about = [f"{where}: {key} was {before!r}, is {now!r}" for where, key, before, now in review.provenance]
+    rows = tuple(_record_cells(change) for change in review.records)
+    titles = ("Record", "Median before", "Now", "Change", "Runs", "Spread before", "Now")
+    return Section("Records that changed", tuple(about), titles, rows)
+
+
+def _record_cells(change: RecordChange) -> Cells:
+    before, now = (_median(runs) for runs in (change.before_ms, change.now_ms))
+    moved = percent(100 * (now / before - 1)) if before and now else "-"
+    runs = f"{len(change.before_ms)} -> {len(change.now_ms)}"
+    spreads = (_spread(runs_ms) for runs_ms in (change.before_ms, change.now_ms))
+    return (f"{change.hardware} {change.label} {change.name}", _figure(before), _figure(now), moved, runs, *spreads)
+
+
+def _median(runs_ms: Sequence[float]) -> Optional[float]:
+    ordered = sorted(runs_ms)
+    middle = len(ordered) // 2
+    return None if not ordered else ordered[middle] if len(ordered) % 2 else fmean(ordered[middle - 1 : middle + 1])
+
+
+def _spread(runs_ms: Sequence[float]) -> str:
+    return f"{100 * (max(runs_ms) / min(runs_ms) - 1):.1f} %" if runs_ms else "-"
+
+
+def _unseen(review: Review) -> Iterator[str]:
+    if review.is_empty:
+        return
+    yield from review.notices
+    if review.unjudged:
+        yield f"Whether {_count(review.unjudged, 'configuration')} without a record got better or worse."
+    yield "Whether a device still runs as its record says: that takes a live session."
+
+
+def _folded(review: Review) -> Iterator[Section]:
+    for configuration in review.unjudged:
+        found = sorted((d for d in review.differences if " ".join(d.place[:2]) == configuration), key=_by_size)
+        titles = ("Model", "Before", "Now", "Change")
+        rows = tuple(row_cells(d)[:4] for d in found)
+        yield Section(f"Every row of {configuration}", titles=titles, rows=rows, folded=True)
+    results = [c for c in review.inputs if c.is_result or c.name.startswith("calibration.")]
+    rows = tuple((c.name, str(c.before), str(c.now), ", ".join(c.boards)) for c in results)
+    yield Section(
+        "What the calibration says of itself", titles=("Input", "Before", "Now", "Boards"), rows=rows, folded=True
+    )
+
+
+def _count(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
+
+
+def _figure(value: Optional[float]) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def percent(value: Optional[float]) -> str:
+    """Returns "+1.0 %", "-" for None."""
+    return "-" if value is None else f"{value:+.1f} %"

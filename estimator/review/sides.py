@@ -1,0 +1,158 @@
+"""One side of a review: the goldens, inputs and records of a folder or of a git revision, read and not computed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+
+from ..errors import UsageError
+from ..goldens.files import (
+    OP_STREAMS,
+    estimates_path,
+    golden_root,
+    is_measured,
+    labels_of,
+    read_cross_validation,
+    read_goldens,
+)
+from ..goldens.tables import INPUTS, Document, Table, read_document
+from ..records.kinds import KINDS
+from ..records.record import Record, load_record
+from .changes import CrossValidation, Place
+
+MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What one golden keeps, and whether it is of a model or a pattern."""
+
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What stands below the folder `golden` of a tree.
+
+    `inputs` and `cross_validations` by board (and configuration), goldens by place, records by board, configuration and
+    kind. `content` is every file by name, to see quickly that nothing changed.
+    """
+
+    name: str
+    content: Mapping[str, bytes]
+    inputs: Mapping[str, Table] = field(default_factory=dict)
+    streams: Document = field(default_factory=Document)
+    goldens: Mapping[Place, Golden] = field(default_factory=dict)
+    records: Mapping[Tuple[str, str, str], Record] = field(default_factory=dict)
+    cross_validations: Mapping[str, CrossValidation] = field(default_factory=dict)
+
+
+def read_side(name: str, root: Path) -> Side:
+    """Returns what the tree at `root` has; UsageError where it has no goldens, RecordError for a damaged one."""
+    folder = golden_root(root)
+    if not folder.is_dir():
+        raise UsageError(f"{name}: there is no folder {folder.name} to review")
+    boards = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
+    labels = [(board, label) for board in boards for label in labels_of(root, board)]
+    return Side(
+        name,
+        {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()},
+        dict(_inputs(root, boards)),
+        read_document(folder / f"{OP_STREAMS}.md"),
+        dict(pair for board, label in labels for pair in _goldens(root, board, label)),
+        dict(_records(folder, labels)),
+        dict(_cross_validations(folder, labels)),
+    )
+
+
+def _inputs(root: Path, boards: Any) -> Iterator[Tuple[str, Table]]:
+    for board in boards:
+        table = read_document(estimates_path(root, board)).sections.get(INPUTS)
+        if table is not None:
+            yield board, table
+
+
+def _goldens(root: Path, board: str, label: str) -> Iterator[Tuple[Place, Golden]]:
+    for kind in KINDS:
+        for _, name, data in read_goldens(root, board, label, kind):
+            yield (board, label, name), Golden(kind.parameter, data)
+
+
+def _records(folder: Path, labels: Any) -> Iterator[Tuple[Tuple[str, str, str], Record]]:
+    for board, label in labels:
+        for kind in KINDS:
+            path = folder / board / label / kind.record
+            if path.exists():
+                yield (board, label, kind.parameter), load_record(path, ())
+
+
+def _cross_validations(folder: Path, labels: Any) -> Iterator[Tuple[str, CrossValidation]]:
+    for board, label in labels:
+        found = read_cross_validation(folder / board / label) if is_measured(folder / board / label) else {}
+        if found:
+            means, most = ({kind: pcts[i] for kind, pcts in found.items()} for i in range(2))
+            yield f"{board} {label}", CrossValidation(means, most)
+
+
+@contextlib.contextmanager
+def side_of(root: Path, name: Optional[str]) -> Iterator[Side]:
+    """Gives the side of a folder, of a git revision of the repository at `root`, or for None of its working tree."""
+    if name is None:
+        yield read_side("the working tree", root)
+    elif Path(name).is_dir():
+        yield read_side(name, Path(name))
+    else:
+        with exported(root, name) as folder:
+            yield read_side(f"{name} ({_git(root, 'rev-parse', '--short', name)})", folder)
+
+
+@contextlib.contextmanager
+def exported(root: Path, revision: str) -> Iterator[Path]:
+    """Gives a folder with the goldens of a revision; UsageError where git knows no such revision."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = _run_git(root, "archive", "--format=tar", f"{revision}:golden")
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            for member in tar.getmembers():
+                if member.isfile():
+                    path = Path(folder, "golden", member.name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]
+        yield Path(folder)
+
+
+def merge_base(root: Path) -> str:
+    """Returns the commit at which this branch left the main one; UsageError where neither is known."""
+    for branch in MAIN_BRANCHES:
+        with contextlib.suppress(UsageError):
+            return _git(root, "merge-base", branch, "HEAD")
+    raise UsageError(f"there is no branch to compare with (looked for {', '.join(MAIN_BRANCHES)}): name BASE")
+
+
+def changed_files(before: Side, now: Side) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
+    """Returns both contents of each file that is not the same on both sides."""
+    names = sorted({*before.content, *now.content})
+    pairs = ((name, (before.content.get(name), now.content.get(name))) for name in names)
+    return {name: pair for name, pair in pairs if pair[0] != pair[1]}
+
+
+def _git(root: Path, *words: str) -> str:
+    return _run_git(root, *words).decode("utf-8", "replace").strip()
+
+
+def _run_git(root: Path, *words: str) -> bytes:
+    command = ["git", "-C", str(root), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except OSError as error:
+        raise UsageError(f"git cannot be run ({error}): name two folders") from error
+    if done.returncode:
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UsageError(f"git {' '.join(words)}: {reason[0] if reason else 'failed'}")
+    return done.stdout

@@ -1,0 +1,100 @@
+"""The verdict at the end of a red session: what changed, what that did, and the commands to go on with."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+
+from ..goldens.inputs import HELD_OUT
+from .changes import Cause, InputChange, Place, Review
+from .page import alone_text, moved_text, percent, spread_text, words
+
+_MOST_LINES = 20
+_MOST_NAMES = 4
+
+
+def verdict_lines(review: Review, accept: str, look_closer: str) -> Iterator[str]:
+    """Yields the lines; `accept` and `look_closer` are commands."""
+    causes = [*_result_free_inputs(review), *_other_causes(review.causes)]
+    yield "  What changed:"
+    yield from (f"    {line}" for line in causes[:_MOST_LINES] or ["nothing that a golden keeps"])
+    if len(causes) > _MOST_LINES:
+        yield f"    ... and {len(causes) - _MOST_LINES} more"
+    yield "  What that did:"
+    yield from (f"    {line}" for line in _effects(review))
+    yield f"  To accept it:    {accept}"
+    yield f"  To look closer:  {look_closer}"
+
+
+def _result_free_inputs(review: Review) -> Iterator[str]:
+    by_title = {cause.title: cause for cause in review.causes if cause.kind == "input"}
+    for change in review.inputs:
+        if not change.is_result:
+            yield input_text(change) + _alone(by_title.get(change.short_name))
+
+
+def input_text(change: InputChange) -> str:
+    """Returns "dispatch_kcycles 116.1 -> 117.3 kcycle of the CPU per op (+1.0 %), 8 boards"."""
+    text = f"{change.short_name} {change.before or 'none'} -> {change.now or 'none'} {change.unit}"
+    by = f" ({percent(change.change_pct)})" if change.change_pct is not None else ""
+    boards = change.boards[0] if len(change.boards) == 1 else f"{len(change.boards)} boards"
+    return f"{text}{by}, {boards}"
+
+
+def _alone(cause: Optional[Cause]) -> str:
+    return f": {alone_text(cause)}" if cause is not None else ""
+
+
+def _other_causes(causes: Sequence[Cause]) -> Iterator[str]:
+    for cause in causes:
+        names = _names(cause.shares_pct)
+        if cause.kind == "op stream":
+            yield f"op stream of {names}: {cause.title} (another torch or torchvision, or another model)"
+        elif cause.kind == "record":
+            yield f"record of {names}: other runs were measured"
+        elif cause.kind == "code":
+            shares = [share for share in cause.shares_pct.values() if share]
+            by = f" by{spread_text(shares)}" if shares else ", terms alone"
+            only = "no input changed: " if len(causes) == 1 else ""
+            yield f"{only}the code did, in {names}{by}"
+
+
+def _names(places: Mapping[Place, float]) -> str:
+    names = list(dict.fromkeys(name for _, _, name in places))
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def _effects(review: Review) -> Iterator[str]:
+    yield f"{moved_text(review)}{_ratings(review)}"
+    missing = [d.name for d in review.differences if not d.before]
+    if missing:
+        yield f"no golden yet: {', '.join(missing[:_MOST_NAMES])}{' ...' if len(missing) > _MOST_NAMES else ''}"
+    before, now = (list(map(abs, errors.values())) for errors in review.errors_pct)
+    if before and now:
+        yield (
+            f"mean |error| {fmean(before):.1f} -> {fmean(now):.1f} %, "
+            f"largest {max(before):.1f} -> {max(now):.1f} %, {len(now)} models"
+        )
+    yield from _held_out(review)
+
+
+def _ratings(review: Review) -> str:
+    changed = sorted((d for d in review.differences if d.rating_changed), key=lambda d: not d.got_worse)
+    texts = [f"{d.name} {' -> '.join(d.ratings)}" for d in changed]
+    more = f" and {len(texts) - _MOST_NAMES} more" if len(texts) > _MOST_NAMES else ""
+    return f"; ratings: {', '.join(texts[:_MOST_NAMES])}{more}" if texts else "; no rating changed"
+
+
+def _held_out(review: Review) -> Iterator[str]:
+    constants = any(change.name.startswith("constant.") for change in review.inputs)
+    texts: Dict[str, List[str]] = {}
+    for change in review.inputs:
+        if change.is_result:
+            kind = words(change.name[len(HELD_OUT) :])
+            texts.setdefault(change.boards[0], []).append(
+                f"{kind} {change.before or 'unknown'} -> {change.now or 'unknown'} %"
+            )
+    yield from (f"held-out mean |error|, {board}: {', '.join(found)}" for board, found in texts.items())
+    if constants and not texts:
+        yield "held-out error: as before, for no refit was recorded (python -m estimator.calibration)"

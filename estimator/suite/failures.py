@@ -1,0 +1,89 @@
+"""The end of a red session: a line for each failed test, and the verdict over all of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Generator, List, Tuple
+
+import pytest
+
+from ..goldens.difference import Difference
+from .problem import DIFFERENCE, SUMMARY
+from .session import Session
+
+MOST_IN_FULL = 3
+"""Up to so many failures have their message in full; of more, each has its line, and -v shows the messages."""
+
+
+class Failures:
+    """Gathers what failed tests carry, from whichever process they ran in, and says it at the end."""
+
+    def __init__(self, session: Session, verbose: bool) -> None:
+        self._session = session
+        self._verbose = verbose
+        self._reports: List[pytest.TestReport] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps the reports of tests that failed with a line of their own."""
+        if report.when == "call" and report.failed and _properties(report, SUMMARY):
+            self._reports.append(report)
+
+    @property
+    def in_short(self) -> bool:
+        """Whether each failure has its line alone."""
+        return not self._verbose and len(self._reports) > MOST_IN_FULL
+
+    @property
+    def differences(self) -> List[Difference]:
+        """Returns what differs from goldens."""
+        texts = (text for report in self._reports for text in _properties(report, DIFFERENCE))
+        return [Difference.from_data(json.loads(text)) for text in texts]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, Any, Any]:
+        """Takes the failures out of what pytest prints, which cuts its lines off, and prints them last."""
+        failed = terminalreporter.stats.get("failed", [])
+        if self.in_short:
+            self.hide(terminalreporter)
+        try:
+            result = yield
+        finally:
+            if failed:
+                terminalreporter.stats["failed"] = failed
+        if self._reports:
+            self._print(terminalreporter)
+        return result
+
+    def hide(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Takes the failures out of what pytest has left to print."""
+        stats = terminalreporter.stats
+        if self._reports:
+            stats["failed"] = [report for report in stats["failed"] if report not in self._reports]
+
+    def _print(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if terminalreporter.hasopt("f"):
+            terminalreporter.write_sep("=", "short test summary info")
+            for report in self._reports:
+                terminalreporter.write("FAILED", red=True)
+                terminalreporter.write_line(f" {report.nodeid} - {_properties(report, SUMMARY)[0]}")
+        lines = list(self._session.verdict(self.differences))
+        if lines:
+            terminalreporter.write_sep("=", "VERDICT")
+            for line in lines:
+                terminalreporter.write_line(line)
+
+
+class BeforeShortSummary:
+    """Takes failures out of pytest's short summary, once their messages are printed."""
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Called after pytest's messages of failures, and before its short summary."""
+        self._failures.hide(terminalreporter)
+
+
+def _properties(report: pytest.TestReport, name: str) -> Tuple[str, ...]:
+    return tuple(str(value) for key, value in report.user_properties if key == name)

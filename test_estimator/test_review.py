@@ -1,0 +1,282 @@
+"""A review names what moved goldens: each input alone, op streams, records, or the code; and what that did."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+
+import jsonschema
+import pytest
+
+from estimator.__main__ import main
+from estimator.errors import UsageError
+from estimator.goldens.content import (
+    ESTIMATE_TITLES,
+    STREAM_TITLES,
+    estimate_row,
+    golden_data,
+    stream_row,
+)
+from estimator.goldens.extensions import json_text
+from estimator.goldens.files import OP_STREAMS, document_head, estimates_path, golden_root
+from estimator.goldens.inputs import inputs_table, with_inputs
+from estimator.goldens.tables import INPUTS, Document, Table, document_text, read_document
+from estimator.hardware.boards import load_profile
+from estimator.hardware.quantities import GPU_CONSTANTS
+from estimator.lower import registry
+from estimator.lower.stream import stream_kernel
+from estimator.records.kinds import MODEL_KIND
+from estimator.records.record import PROVENANCE_KEYS, Record, write_record
+from estimator.results import validate
+from estimator.review.compare import review
+from estimator.review.formats import FORMATS, markdown_text, terminal_text
+from estimator.review.sides import read_side
+from estimator.subjects.zoo import find_models
+from estimator.target import resolve
+
+NAMES = ("resnet18", "mobilenet_v2", "vgg11", "vit_b_32", "deeplabv3_resnet50")
+UNMEASURED = (("50W", "fp32"), ("50W", "fp16"))
+MEASURED_MS = {"resnet18": (7.0, 6.76, 6.71), "vgg11": (8.08, 8.1, 8.0)}
+MEMORY = "Jetson-Orin-AGX"
+
+
+class Tree:
+    """A folder with goldens of a few models, made from a profile as an update would."""
+
+    def __init__(self, root, profile=None, measured_ms=MEASURED_MS):
+        self.root = root
+        self.profile = replace(profile or load_profile())  # its own, so that no estimate is taken from another tree
+        self._write_tables()
+        self._write_measured(measured_ms)
+
+    def _write_tables(self):
+        tables, streams = {INPUTS: inputs_table(self.profile, {})}, {}
+        for mode, precision in UNMEASURED:
+            target = replace(resolve(MEMORY, mode, precision), profile=self.profile)
+            results = {model.name: validate(model, target, None) for model in find_models(NAMES)}
+            label = target.label if precision != "fp32" else "MAXN-fp32-b1"
+            target = target if precision != "fp32" else replace(target, mode=self.profile.mode("MAXN"))
+            results = {model.name: validate(model, target, None) for model in find_models(NAMES)}
+            tables[label] = Table(ESTIMATE_TITLES, {name: estimate_row(result) for name, result in results.items()})
+            rows = {name: stream_row(name, result.ops, result) for name, result in results.items()}
+            streams[target.stream_label] = Table(STREAM_TITLES, rows)
+        write_document(estimates_path(self.root, MEMORY), tables)
+        write_document(golden_root(self.root) / f"{OP_STREAMS}.md", streams)
+
+    def _write_measured(self, measured_ms):
+        folder = golden_root(self.root) / MEMORY / "50W-fp32-b1"
+        record = Record(folder / MODEL_KIND.record, dict.fromkeys(PROVENANCE_KEYS, "made up"), measured_ms)
+        record.path.parent.mkdir(parents=True)
+        write_record(record)
+        target = replace(resolve(MEMORY, "50W"), profile=self.profile)
+        for model in find_models(measured_ms):
+            result = validate(model, target, record.median_ms(model.name))
+            path = MODEL_KIND.golden_path(folder, model.name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json_text(golden_data(result)), encoding="utf-8")
+
+
+def write_document(path, tables):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(document_text(document_head(path), Document(tables)), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return Tree(tmp_path_factory.mktemp("base")).root
+
+
+def reviewed(before, now):
+    return review(read_side("before", before), read_side("now", now))
+
+
+def named(found):
+    """Every cause that the review names, moved estimates or not."""
+    inputs = {f"input {change.name}" for change in found.inputs}
+    return inputs | {cause.kind for cause in found.causes if cause.kind != "input"}
+
+
+MOVED_INPUTS = [
+    *(f"constant.{name}" for name in GPU_CONSTANTS),
+    *(f"fact.{name}" for name in load_profile().facts),
+    *(f"mode.50W.{name}" for name in ("cpu_mhz", "gpu_mhz", "bandwidth_gb_s")),
+]
+
+
+@pytest.mark.parametrize("name", MOVED_INPUTS)
+def test_an_input_that_moved_is_named_and_nothing_else(base, tmp_path, name):
+    profile = load_profile()
+    value = float(inputs_table(profile, {}).rows[name][1]) * 1.01
+    found = reviewed(base, Tree(tmp_path / "now", with_inputs(profile, {name: repr(value)})).root)
+    assert named(found) == {f"input {name}"}
+    moved = {d.place for d in found.differences if d.moved}
+    assert moved <= set(found.causes[0].shares_pct)
+    assert found.inputs[0].change_pct == pytest.approx(1)
+
+
+def test_of_two_inputs_each_has_its_share(base, tmp_path):
+    values = {"constant.dispatch_kcycles": "120.0", "constant.stream_efficiency": "0.8"}
+    found = reviewed(base, Tree(tmp_path / "now", with_inputs(load_profile(), values)).root)
+    assert named(found) == {f"input {name}" for name in values}
+    shares = {cause.title: cause.shares_pct.get((MEMORY, "50W-fp32-b1", "resnet18"), 0.0) for cause in found.causes}
+    assert shares["dispatch_kcycles"] > 2
+    assert 0 <= shares["stream_efficiency"] < 1
+
+
+def test_a_rule_that_changed_is_the_code(base, tmp_path, monkeypatch):
+    def twice(op, *_, **__):
+        return registry.Lowered(op, "pointwise", 0, (stream_kernel(op), stream_kernel(op)))
+
+    monkeypatch.setattr(registry, "_RULES", {**registry._RULES, "aten.relu_": twice})
+    found = reviewed(base, Tree(tmp_path / "now").root)
+    assert named(found) == {"code"}
+    assert {"resnet18", "vgg11"} <= {name for _, _, name in found.causes[0].shares_pct}
+
+
+def test_an_op_stream_that_changed_is_named_with_the_ops_that_came_and_went(base, tmp_path):
+    now = Tree(tmp_path / "now").root
+    path = golden_root(now) / f"{OP_STREAMS}.md"
+    sections = dict(read_document(path).sections)
+    rows = dict(sections["fp32-b1"].rows)
+    row = list(rows["resnet18"])
+    row[STREAM_TITLES.index("Digest")] = "0123456789ab"
+    row[STREAM_TITLES.index("Ops by name")] = row[STREAM_TITLES.index("Ops by name")].replace("relu_ 17", "relu_ 16")
+    write_document(path, {**sections, "fp32-b1": Table(STREAM_TITLES, {**rows, "resnet18": tuple(row)})})
+    found = reviewed(base, now)
+    assert named(found) == {"op stream"}
+    assert found.causes[0].title == "relu_ 17 -> 16"
+
+
+def test_a_record_that_changed_is_named_with_its_runs(base, tmp_path):
+    found = reviewed(base, Tree(tmp_path / "now", measured_ms={**MEASURED_MS, "vgg11": (9.0, 9.1)}).root)
+    assert named(found) == {"record"}
+    assert [(change.name, change.before_ms, change.now_ms) for change in found.records] == [
+        ("vgg11", MEASURED_MS["vgg11"], (9.0, 9.1))
+    ]
+
+
+def test_what_came_and_what_went_is_counted(base, tmp_path):
+    now = Tree(tmp_path / "now", measured_ms={"resnet18": MEASURED_MS["resnet18"]}).root
+    page = json.loads(FORMATS["json"](reviewed(base, now)))
+    assert [(row["name"], row["now"]) for row in page["estimates"]] == [("vgg11", None)]
+    back = json.loads(FORMATS["json"](reviewed(now, base)))
+    assert [(row["name"], row["before"]) for row in back["estimates"]] == [("vgg11", None)]
+
+
+def cross_validated(root, in_sample_pct, family_pct):
+    errors = {"in_sample": in_sample_pct, "leave_one_model_out": 3.0, "leave_one_family_out": family_pct}
+    data = {kind: {"mean_abs_error_pct": pct, "max_abs_error_pct": 2 * pct} for kind, pct in errors.items()}
+    path = golden_root(root) / MEMORY / "50W-fp32-b1" / "cross-validation.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def overfitted(tmp_path):
+    moved = with_inputs(load_profile(), {"constant.dispatch_kcycles": "117.3"})
+    before = cross_validated(Tree(tmp_path / "before").root, 1.9, 4.0)
+    return before, cross_validated(Tree(tmp_path / "now", moved).root, 1.7, 4.6)
+
+
+def test_an_in_sample_error_that_falls_while_the_held_out_one_rises_is_called_over_fitting(overfitted):
+    text = terminal_text(reviewed(*overfitted))
+    assert "OVER-FITTING on Jetson-Orin-AGX 50W-fp32-b1: the in-sample error falls" in text
+    assert "(in-sample 1.90 -> 1.70 %, a family left out 4.00 -> 4.60 %)" in text
+
+
+@pytest.mark.parametrize(("gate", "exit_code"), [("held-out", 1), ("any", 1), ("rating", 0)])
+def test_the_exit_code_gates_where_it_is_asked_to(overfitted, gate, exit_code, capsysbinary):
+    arguments = ["review", *map(str, overfitted)]
+    assert main(arguments) == 0
+    assert main([*arguments, "--fail-on", gate]) == exit_code
+    assert main(["review", str(overfitted[0]), str(overfitted[0]), "--fail-on", gate]) == 0
+
+
+def test_a_worse_rating_comes_first_and_gates(base, tmp_path, capsysbinary):
+    now = Tree(tmp_path / "now", with_inputs(load_profile(), {"constant.dispatch_kcycles": "140.0"})).root
+    assert main(["review", str(base), str(now), "--fail-on", "rating"]) == 1
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert lines[1].startswith("  1 rating got worse: resnet18 EXCELLENT -> GOOD. ")
+
+
+def test_an_unchanged_tree_is_one_line(base, capsysbinary):
+    assert main(["review", str(base), str(base)]) == 0
+    (line,) = capsysbinary.readouterr().out.decode().splitlines()
+    assert line.endswith("Nothing changed: all 12 goldens, inputs and records are the same.")
+
+
+def test_markdown_stays_below_64_kb_and_says_where_it_was_cut(base, tmp_path):
+    moved = with_inputs(load_profile(), {"constant.dispatch_kcycles": "117.3"})
+    found = reviewed(base, Tree(tmp_path / "now", moved).root)
+    whole = markdown_text(found)
+    assert whole.count("<details>") == whole.count("</details>") > 0
+    many = replace(
+        found,
+        differences=tuple(
+            replace(d, label="MAXN-fp32-b1", name=f"{d.name}{i}") for d in found.differences for i in range(300)
+        ),
+    )
+    text = markdown_text(many)
+    assert len(text.encode()) < 65536
+    assert "**Truncated here**" in text
+    assert text.count("<details>") == text.count("</details>")
+
+
+def test_a_records_text_opens_no_tag_and_ends_no_cell(base, tmp_path):
+    now = Tree(tmp_path / "now").root
+    path = golden_root(now) / MEMORY / "50W-fp32-b1" / MODEL_KIND.record
+    about = {**dict.fromkeys(PROVENANCE_KEYS, "made up"), "software": "<script>|torch"}
+    write_record(Record(path, about, MEASURED_MS))
+    assert "&lt;script>\\|torch" in markdown_text(reviewed(base, now))
+
+
+def test_every_key_of_the_json_is_in_its_schema(overfitted, request):
+    schema = json.loads((request.config.rootpath / "docs" / "review.schema.json").read_text(encoding="utf-8"))
+    data = json.loads(FORMATS["json"](reviewed(*overfitted)))
+    jsonschema.validate(data, schema)
+    assert set(data) == set(schema["properties"])
+
+
+BAD = {
+    "format": (("--format", "pdf"), "error: --format pdf: unknown; known: terminal, markdown, json"),
+    "gate": (("--fail-on", "luck"), "error: --fail-on luck: unknown; known: rating, held-out, any"),
+    "revision": (("no-such-revision",), "error: git archive *no-such-revision*"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_a_mistake_is_one_line_and_exit_code_4(request, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(request.config.rootpath)
+    assert main(["review", *arguments]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    pytest.LineMatcher([line]).fnmatch_lines([message])
+
+
+def test_a_folder_without_goldens_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="there is no folder golden to review"):
+        read_side("here", tmp_path)
+
+
+def test_a_branch_is_reviewed_from_where_it_left_the_main_one(tmp_path, monkeypatch, capsysbinary):
+    def git(*words):
+        about = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *about, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    Tree(tmp_path)
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "before")
+    git("checkout", "-qb", "work")
+    moved = with_inputs(load_profile(), {"constant.dispatch_kcycles": "117.3"})
+    for path in sorted(tmp_path.glob("golden/**/*")):
+        if path.is_file():
+            path.unlink()
+    for folder in sorted((path for path in tmp_path.glob("golden/**/*") if path.is_dir()), reverse=True):
+        folder.rmdir()
+    Tree(tmp_path, moved)
+    monkeypatch.chdir(tmp_path)
+    assert main(["review"]) == 0
+    text = capsysbinary.readouterr().out.decode()
+    assert "-> the working tree" in text.splitlines()[0]
+    assert "dispatch_kcycles" in text
