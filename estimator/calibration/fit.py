@@ -24,6 +24,8 @@ _NUISANCE_PRIOR, _NUISANCE_SIGMA = 450.0, 0.15
 _DIGITS = 4
 _STARTS, _STEPS = 4, 200
 """The tiles' minimum has kinks: the solver starts again from where it stopped, and may step to and fro at one."""
+_NEAR = 1e-5
+"""Tolerance of a fit that only tells what leaving some evidence out does: far below what that moves."""
 _SETTLED = 1e-3
 """A start that lowers the cost by less than this part of it has found nothing new."""
 
@@ -149,9 +151,9 @@ class Fitter:
                 bounds=(lower + shift, upper + shift),
                 x_scale=0.05,
                 diff_step=1e-4,
-                xtol=1e-10,
-                ftol=1e-12,
-                gtol=1e-10,
+                xtol=1e-10 if start is None else _NEAR,
+                ftol=1e-12 if start is None else _NEAR,
+                gtol=1e-10 if start is None else _NEAR,
                 max_nfev=_STEPS,
             )
             x, before, cost = solution.x - shift, cost, solution.cost
