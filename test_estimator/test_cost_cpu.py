@@ -206,3 +206,40 @@ def test_a_profile_of_another_kind_of_processor_is_refused(tmp_path):
     path.write_text(text.replace("threads = 1", "threads = 1.5"), encoding="utf-8")
     with pytest.raises(ProfileError, match="whole number of threads"):
         read_profile(path)
+
+
+CORRECTION = """
+[corrections.relu]
+pieces = 9
+noise = 0.08
+offset = 0.1
+length = 4.0
+features = ["elements", "in_place"]
+points = [[14.0, 1.0, 0.2], [16.0, 0.0, -0.1]]
+"""
+
+
+def test_a_profile_keeps_its_corrections_as_rows_of_features_with_the_residual_last(tmp_path):
+    path = tmp_path / "board.toml"
+    path.write_text((TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8") + CORRECTION, encoding="utf-8")
+    points = ((14.0, 1.0), (16.0, 0.0))
+    expected = Correction(9, 0.08, 0.1, 4.0, ("elements", "in_place"), points, (0.2, -0.1))
+    assert read_profile(path).corrections == {"relu": expected}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message"),
+    [
+        ('"in_place"', '"colour"', r"corrections\.relu\.features: must be a list of some of flop, .*'colour'"),
+        ("[14.0, 1.0, 0.2]", "[14.0, 0.2]", r"corrections\.relu\.points: must be rows of 3 finite numbers"),
+        ("[14.0, 1.0, 0.2]", "[14.0, 1.0, nan]", r"corrections\.relu\.points: must be rows of 3 finite numbers"),
+        ("length = 4.0", "length = 0.0", r"corrections\.relu\.length: must be above 0, got 0"),
+        ("offset = 0.1\n", "", r"corrections\.relu\.offset: is missing"),
+    ],
+)
+def test_a_damaged_correction_is_one_line(tmp_path, good, bad, message):
+    path = tmp_path / "board.toml"
+    text = (TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8") + CORRECTION
+    path.write_text(text.replace(good, bad), encoding="utf-8")
+    with pytest.raises(ProfileError, match=message):
+        read_profile(path)

@@ -164,6 +164,25 @@ def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded
     assert not live.folder.joinpath("record-models.toml").exists()
 
 
+CROWDED = """
+import pytest
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure():
+    from estimator.measure.device import company, cpu
+
+    company.MOST_CPUS, cpu.LOOK_S = -1.0, 0.0
+"""
+
+
+def test_a_model_is_refused_where_others_use_the_cpu(live):
+    live.suite.plug_in(CROWDED)
+    run = live()
+    run.assert_outcomes(errors=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines([f"{MODEL}: not measured, refused: another process use* it*: *"])
+
+
 BLIND = """
 def pytest_configure():
     from estimator.measure.device.cpu import CpuReader

@@ -97,6 +97,7 @@ def test_a_reader_forgets_what_was_before_and_averages_over_its_looks(proc):
     reader = CpuReader(proc.root)
     proc.run(1.0, SORT=1.0)
     reader.begin()
+    proc.run(0.1, SORT=1.0)
     assert reader.read([OWN]).others == ()  # too short a look
     proc.run(1.0, OWN=1.0)
     before = reader.read([OWN])

@@ -15,7 +15,7 @@ from typing import FrozenSet, Iterator, Mapping, Optional, Sequence, Tuple
 
 MOST_CPUS = 0.2
 """How much of one CPU others may use, on average over a look, before that is company."""
-LOOK_S = 0.5
+LOOK_S = 0.25
 """How long a look takes at least: clock ticks are 10 ms, and a shorter one tells nothing."""
 _KERNEL_THREADS = 2  # the parent of all of them, kthreadd: what they do is done for somebody
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
