@@ -64,6 +64,15 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
     slow = live()
     slow.assert_outcomes(failed=1, deselected=slow.parseoutcomes()["deselected"])
     slow.stdout.fnmatch_lines([f"{MODEL}: REGRESSION (+* %, margin * %)", "  baseline 0.001, 0.001, 0.001 ms, *"])
+    slow.stdout.fnmatch_lines(
+        [
+            "*= VERDICT =*",
+            "  This suite, since *:",
+            "    inputs and op streams are the same: it changed nothing",
+            "  The board and its software, since the record:",
+            "  So another latency is the doing of the board or its software.",
+        ]
+    )
     slow.stdout.fnmatch_lines(["*Against the last run here: mean |difference| of medians * %, *, 1 models"])
 
 
@@ -98,7 +107,7 @@ SEVERAL = (MODEL, "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "resn
 
 
 def test_models_with_a_baseline_are_judged_together(live):
-    live.has_recorded({**dict.fromkeys(SEVERAL, (10.0, 11.0)), MODEL: (1e-30, 1.1e-30)})
+    live.has_recorded({**dict.fromkeys(SEVERAL, (10.0, 11.0)), MODEL: (1e-30, 1.1e-30)}, threads="128")
     run = live("--runs", "2", models=",".join(SEVERAL))
     run.stdout.fnmatch_lines(
         [
@@ -108,6 +117,8 @@ def test_models_with_a_baseline_are_judged_together(live):
             "  If the change is meant: pytest --hardware local-cpu * --record *",
             f"    {MODEL}  *: REGRESSION *; together REGRESSION *",
             "    common to models  * (*%, margin * %)",
+            "    software: made up -> Python *",
+            "    threads: * -> *",
         ]
     )
 

@@ -114,7 +114,10 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(pages):
 
 
 def test_the_readme_leads_to_every_page(root, readme):
-    wanted = [f"docs/{path.name}" for path in sorted((root / "docs").iterdir())] + ["CONTRIBUTING.md", "CHANGELOG.md"]
+    wanted = [f"docs/{path.name}" for path in sorted((root / "docs").glob("*.md"))] + [
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+    ]
     assert [page for page in wanted if f"]({page}" not in readme] == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
-from ..measure.baseline import record, refuse_mixing, repeat_lines
+from ..measure.baseline import provenance, record, refuse_mixing, repeat_lines
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.turns import Outcome, measure_in_turns
@@ -19,12 +19,14 @@ from .configuration import kind_of
 from .goldens import Goldens
 from .live_report import LiveResult, band_problem, common_problem, cost_line, extra_info, live_lines, verdict_problem
 from .live_speed import Speed, finding_lines, speed_of
+from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .problem import Problem, fail_with
-from .replay import estimated
+from .replay import estimated, golden_verdict_lines
 from .session import BASELINE, Test
 
 if TYPE_CHECKING:
+    from ..goldens.difference import Difference
     from ..measure.session import Measured
     from ..records.record import Record
     from ..results import Result
@@ -240,6 +242,21 @@ class Live(Measuring):
             yield from finding_lines(self._results, self.speed, self.options.target)
         if self._recorded_line:
             yield f"  {self._recorded_line}"
+
+    def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
+        """Yields what changed in the goldens' inputs, then whether the suite or the device changed since the record."""
+        configuration = self.configuration
+        if differences:
+            yield from golden_verdict_lines(configuration.root, [configuration], differences, f"{self._command} -v")
+        if self._results:
+            names = [result.measured.model for result in self._results]
+            now = provenance(self.measuring, configuration.root)
+            yield from live_verdict_lines(configuration.root, self.options.target, self._record, now, names)
+
+    @property
+    def _command(self) -> str:
+        target = self.options.target
+        return f"{target.command} --device {target.board.device}"
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
         target = self.options.target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
@@ -13,7 +14,7 @@ from ..goldens.inputs import golden_inputs, inputs_now
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
 from ..results import Result, validate
-from ..review.changes import Place, Review
+from ..review.changes import Place
 from ..review.compare import review_differences
 from ..review.page import spread_text
 from ..review.verdict import verdict_lines
@@ -86,22 +87,11 @@ class Replay(Session):
 
     def verdict(self, differences: Sequence[Difference]) -> Iterator[str]:
         """Yields which inputs, op streams or records changed, or that the code did, and what that did."""
-        found = self._review(differences)
-        if not found.is_empty:
-            yield from verdict_lines(found, UPDATE_ALL, self._look_closer)
+        return golden_verdict_lines(self.configuration.root, self._judged(), differences, self._look_closer)
 
     @property
     def _look_closer(self) -> str:
-        return f"{self.options.target.command} -v, or once accepted: python -m estimator review"
-
-    def _review(self, differences: Sequence[Difference]) -> Review:
-        root = self.configuration.root
-        before = {hardware: golden_inputs(root, hardware) for hardware in self._boards()}
-        now = {hardware: inputs_now(root, hardware) for hardware in self._boards()}
-        judged = self._judged()
-        total = sum(len(goldens) for configuration in judged for goldens in configuration.goldens.values())
-        errors_pct = {place: error_pct for c in judged for place, error_pct in _errors_pct(c)}
-        return review_differences(differences, (before, now), errors_pct, total)
+        return f"{self.options.target.command} -v"
 
     def _judged(self) -> Sequence[Configuration]:
         """The configurations whose goldens this session has judged."""
@@ -155,7 +145,7 @@ class EveryConfiguration(Replay):
 
     @property
     def _look_closer(self) -> str:
-        return "pytest --every-configuration -v, or once accepted: python -m estimator review"
+        return "pytest --every-configuration -v"
 
     def _judged(self) -> Sequence[Configuration]:
         return self.configurations()
@@ -176,6 +166,20 @@ def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Proble
     moved = [p.difference.change_pct or 0.0 for p in problems if p.difference is not None and p.difference.moved]
     by = f", estimates moved {len(moved)}, by{spread_text(moved)}" if moved else ""
     return Problem(f"{configuration.name}: goldens differ {len(problems)}{by}")
+
+
+def golden_verdict_lines(
+    root: Path, judged: Sequence[Configuration], differences: Sequence[Difference], look_closer: str
+) -> Iterator[str]:
+    """Yields the verdict over differences from the goldens of the judged configurations; nothing if all is the same."""
+    boards = dict.fromkeys([*boards_with_goldens(root), *(c.target.hardware for c in judged)])
+    before = {hardware: golden_inputs(root, hardware) for hardware in boards}
+    now = {hardware: inputs_now(root, hardware) for hardware in boards}
+    total = sum(len(goldens) for configuration in judged for goldens in configuration.goldens.values())
+    errors_pct = {place: error_pct for c in judged for place, error_pct in _errors_pct(c)}
+    found = review_differences(differences, (before, now), errors_pct, total)
+    if not found.is_empty:
+        yield from verdict_lines(found, UPDATE_ALL, f"{look_closer}, or once accepted: python -m estimator review")
 
 
 def _parameter(test: Test, name: str) -> object:
