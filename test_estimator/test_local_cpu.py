@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from bench.by_the_door import read_door
-from bench.interleaved import LEAST_ROUNDS, measure, median_ms
+from bench.interleaved import LEAST_ROUNDS, measure, slice_ms
 from bench.local_cpu import Priced, bar_lines, calibrated, holds, price_model, table_lines
 from estimator.calibration.design import design
 from estimator.calibration.fit import Fitter
@@ -115,5 +115,5 @@ def test_chains_and_models_are_measured_in_turns(monkeypatch):
 def test_a_slow_model_gets_the_fewest_forwards(monkeypatch):
     forwards = []
     monkeypatch.setattr(time, "perf_counter", TickingClock(10.0))
-    assert median_ms(forwards.append, "x") == 10_000
+    assert slice_ms(forwards.append, "x") == 10_000
     assert len(forwards) == 1 + LEAST_ROUNDS
