@@ -235,8 +235,8 @@ def _viewed(draw: _Draw, group: str) -> Block:
         width, tokens, ratio = draw.count(64, 1024, 32), draw.count(40, 3200), draw.choice((1, 3, 4))
         if draw.fits(2.0 * tokens * width**2 * ratio, tokens * width * ratio, width**2 * ratio / 5):
             break
-    after = draw.choice((("ReLU",), ("Add", 1, tokens, ratio * width), ("Views", 1)))
-    return Block(group, (1, tokens, width), (("Linear", width, ratio * width), ("Views", 1), after))
+    after = draw.choice((("ReLU",), ("Add", 1, tokens, ratio * width), ("View",)))
+    return Block(group, (1, tokens, width), (("Linear", width, ratio * width), ("View",), after))
 
 
 def _nested(draw: _Draw, group: str) -> Block:

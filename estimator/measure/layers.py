@@ -1,7 +1,8 @@
 """Times every layer of a set of chains: within its chain on a CPU, alone and in a queue on a GPU.
 
 On a CPU host and device are one: the time from a layer's call to its return is all it costs, if caches are as a model
-leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh.
+leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh. The
+first time is not counted: it finds caches and memory as a block of other sizes left them, as few layers of a model do.
 On a GPU a layer runs once after a synchronise (host plus device) and many times in a row (the slower of the two), so
 that neither is mistaken for the other.
 """
@@ -123,15 +124,20 @@ def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
 
 
 def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
-    """Runs each block with all its copies in a row, as stages of a model do; returns (block, layer, us) per call."""
+    """Runs each block with all its copies in a row, as stages of a model do.
+
+    Returns (block, layer, us) per call of all copies but the first.
+    """
     clock_ns, times = time.perf_counter_ns, []
     for block, (source, copies) in enumerate(chain):
-        for layers in copies:
+        for copy, layers in enumerate(copies):
             x = source.clone()
             for index, layer in enumerate(layers):
                 start_ns = clock_ns()
                 x = layer(x)
-                times.append((block, index, (clock_ns() - start_ns) / 1e3))
+                us = (clock_ns() - start_ns) / 1e3
+                if copy > 0:
+                    times.append((block, index, us))
     return times
 
 

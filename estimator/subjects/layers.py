@@ -82,6 +82,10 @@ def _views(count: int) -> torch.nn.Module:
     return function(forward)
 
 
+def _view() -> torch.nn.Module:
+    return function(lambda x: x.view(x.shape))
+
+
 def _self_attention(width: int, heads: int) -> torch.nn.Module:
     import torch
 
@@ -119,6 +123,7 @@ def _residual(*layers: Layer) -> torch.nn.Module:
 
 _OWN: Dict[str, Callable[..., Any]] = {
     "Permute": _permute,
+    "View": _view,
     "Views": _views,
     "SelfAttention": _self_attention,
     "Nested": _nested,
