@@ -41,9 +41,22 @@ class InputChange:
         return 100 * (now / before - 1) if before else None
 
     @property
+    def texts(self) -> Tuple[str, str]:
+        """Returns the values before and now to six digits, to all where that would show no change."""
+        short = _six_digits(self.before), _six_digits(self.now)
+        return short if short[0] != short[1] else (str(self.before), str(self.now))
+
+    @property
     def is_result(self) -> bool:
         """Whether it says how good the constants are, and moves no estimate."""
         return self.name.startswith(HELD_OUT)
+
+
+def _six_digits(text: Optional[str]) -> str:
+    try:
+        return f"{float(str(text)):.6g}"
+    except ValueError:
+        return text or "none"
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _causes(review: Review) -> Iterator[Section]:
 def cause_cells(cause: Cause, inputs: Iterable[InputChange]) -> Cells:
     """Returns cause, value before and now, change, and what it moves by itself."""
     change = next((c for c in inputs if c.short_name == cause.title and cause.kind == "input"), None)
-    values = (str(change.before), str(change.now), percent(change.change_pct)) if change else ("", "", "")
+    values = (*change.texts, percent(change.change_pct)) if change else ("", "", "")
     boards = f" ({len(change.boards)} boards)" if change and len(change.boards) > 1 else ""
     kind = "" if cause.kind in ("input", "code") else f"{cause.kind}: "
     return (kind + cause.title + boards, *values, alone_text(cause))

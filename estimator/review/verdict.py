@@ -35,7 +35,7 @@ def _result_free_inputs(review: Review) -> Iterator[str]:
 
 def input_text(change: InputChange) -> str:
     """Returns "dispatch_kcycles 116.1 -> 117.3 kcycle of the CPU per op (+1.0 %), 8 boards"."""
-    text = f"{change.short_name} {change.before or 'none'} -> {change.now or 'none'} {change.unit}"
+    text = f"{change.short_name} {' -> '.join(change.texts)} {change.unit}"
     by = f" ({percent(change.change_pct)})" if change.change_pct is not None else ""
     boards = change.boards[0] if len(change.boards) == 1 else f"{len(change.boards)} boards"
     return f"{text}{by}, {boards}"
