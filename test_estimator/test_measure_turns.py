@@ -86,8 +86,9 @@ def test_each_run_is_a_process_of_its_own():
 
 def test_a_slice_with_company_is_measured_again():
     machine = Machine(company=[("sort (process 7)",)])
-    _, outcomes = measured(machine)
+    session, outcomes = measured(machine)
     assert machine.looks.count("began") == 7  # six slices, and one of them twice
+    assert len(session.anchors_ms) == 6
     assert outcomes["quick"].median_ms == 10.0
     assert not any(state.others for state in (outcomes["quick"].before, *outcomes["quick"].during))
 

@@ -69,19 +69,19 @@ def _take(
 ) -> None:
     """Adds a slice of the model, or what kept it from being one."""
 
-    def work(look: Callable[[], None]) -> Run:
-        session.anchors_ms.append(process.anchor_ms(look))
-        return session.run(process, model, protocol, words, look, keep=True)
+    def work(look: Callable[[], None]) -> Tuple[float, Run]:
+        return process.anchor_ms(look), session.run(process, model, protocol, words, look, keep=True)
 
     for _ in range(_ATTEMPTS):
         try:
-            measured, before, during, after = session.watched(work)
+            (anchor_ms, measured), before, during, after = session.watched(work)
         except MeasurementError as error:
             found.failed.append(error)
             return
         except MeasurementRefused as refused:
             found.refused.append(refused)
         else:
+            session.anchors_ms.append(anchor_ms)
             found.slices.setdefault(run, []).append(measured)
             found.states += [before, *during, after]
             return
