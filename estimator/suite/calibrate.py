@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..measure.layers import ChainTimes
     from ..subjects.chains import Chain
 
-CPU_BUDGET_S = 45.0
+CPU_BUDGET_S = 40.0
 """Seconds of passes over the chains on a CPU; a GPU's rounds are counted instead."""
 
 
