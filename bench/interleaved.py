@@ -2,19 +2,19 @@
 
     python -m bench.interleaved FOLDER TURNS SHARE MODEL[:PIXELS]...
 
-Writes FOLDER/times.json: us of each layer of the chains (means), ms of each model by turn (medians).
+Writes FOLDER/times.json: us of each layer of the chains, ms of each model by turn, typical both.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 from estimator.measure.allocator import keep_memory
+from estimator.measure.protocol import typical
 from estimator.subjects.zoo import ZooModel
 
 CHAINS_S, MODEL_S, LEAST_ROUNDS, MOST_ROUNDS = 6.0, 0.5, 3, 25
@@ -35,7 +35,7 @@ def measure(turns: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
 
     from estimator.calibration.design import design
     from estimator.measure.build import build_model, make_input
-    from estimator.measure.layers import build_block, mean_us
+    from estimator.measure.layers import build_block
 
     chains = design("cpu", share)
     built = [[build_block(block, "cpu") for block in chain] for chain in chains]
@@ -47,9 +47,9 @@ def measure(turns: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
         for _ in range(turns):
             time_chains(built, samples_us, CHAINS_S * share)
             for name, model, x in models:
-                turns_ms[name].append(median_ms(model, x))
+                turns_ms[name].append(slice_ms(model, x))
     layers_us = [
-        [[[mean_us(samples_us[c, b, i]) for i in range(len(block.layers))]] for b, block in enumerate(chain)]
+        [[[typical(samples_us[c, b, i]) for i in range(len(block.layers))]] for b, block in enumerate(chain)]
         for c, chain in enumerate(chains)
     ]
     return {"layers_us": layers_us, "turns_ms": turns_ms, "threads": torch.get_num_threads()}
@@ -79,8 +79,8 @@ def time_chains(built: Sequence[Any], samples_us: SamplesUs, budget_s: float) ->
         passes += 1
 
 
-def median_ms(model: Any, x: Any) -> float:
-    """Returns the median ms of a few forwards."""
+def slice_ms(model: Any, x: Any) -> float:
+    """Returns the typical ms of a few forwards, after one to warm up."""
     model(x)
     samples_ms: List[float] = []
     start_s = time.perf_counter()
@@ -88,7 +88,7 @@ def median_ms(model: Any, x: Any) -> float:
         before_s = time.perf_counter()
         model(x)
         samples_ms.append(1e3 * (time.perf_counter() - before_s))
-    return statistics.median(samples_ms)
+    return typical(samples_ms)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
 ANY_NOISE = """
 def pytest_configure():
     from estimator.measure import session
+    from estimator.measure.device import company
 
     session.MOST_NOISE_PCT = {**session.MOST_NOISE_PCT, "cpu": 1e9}
+    company.MOST_CPUS = 1e9
 """
 _QUICK = ("-p", "no:hypothesispytest")
 """Hypothesis takes a second or two of each run that knows its plugin."""
@@ -50,7 +52,7 @@ def _copy_repository(source: Path, target: Path) -> None:
 
 @pytest.fixture
 def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Live:
-    """The copy of the suite, live; its cache is its own, and noise is no reason to refuse anything here."""
+    """The copy of the suite, live; its cache is its own, and neither noise nor company is a reason to refuse here."""
     shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")
     monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
     monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from estimator.capture import capture
 from estimator.cost.columns import kernel_columns, op_columns
-from estimator.cost.cpu import device_us, host_us
+from estimator.cost.cpu import costs, device_us, host_us
 from estimator.errors import ProfileError
+from estimator.hardware.profile import Correction
 from estimator.hardware.quantities import CPU_CONSTANTS
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
 from estimator.schedule import schedule
 from estimator.subjects.chains import Block, lower_layers
+from estimator.target import calibrated_target
 
 PROFILE = read_profile(TEMPLATES / "local-cpu.toml")
 CONSTANTS = PROFILE.values()
@@ -33,9 +38,9 @@ def convolution(inputs, outputs, kernel=3, groups=1, bias=False):
     return torch.nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=bias, device="meta")
 
 
-def test_at_most_twenty_constants_describe_a_cpu():
+def test_constants_describe_a_cpu_before_any_correction():
     assert set(PROFILE.constants) == set(CPU_CONSTANTS)
-    assert len(CPU_CONSTANTS) <= 20
+    assert not PROFILE.corrections
 
 
 def test_host_and_device_take_turns():
@@ -90,7 +95,7 @@ def test_each_tap_of_a_pooling_window_is_worked_on():
         slow, usual = (priced(layer, 1, 8, 56, 56, scalar_melements_s=us)[1].sum() for us in (1.0, 1e12))
         return (slow - usual) / (8 * 56 * 56)
 
-    for layer, tap in ((torch.nn.MaxPool2d, 2.2), (torch.nn.AvgPool2d, 1.3)):
+    for layer, tap in ((torch.nn.MaxPool2d, 1.0), (torch.nn.AvgPool2d, 0.6)):
         assert per_element_us(layer(3, 1, 1)) == pytest.approx(tap * (9 + 4), rel=1e-3)
 
 
@@ -115,20 +120,59 @@ def test_the_same_work_takes_longer_the_wider_its_output():
     assert total_us(wide, 200, 512, **same) < 1.05 * total_us(narrow, 200, 8192, **same)
 
 
-def test_functions_windows_and_gathers_are_worked_on_one_by_one():
-    for layer, shape in (
-        (torch.nn.GELU(), (1, 64, 56, 56)),
-        (torch.nn.SiLU(), (1, 64, 56, 56)),
-        (torch.nn.MaxPool2d(3, 2), (1, 64, 56, 56)),
-        (torch.nn.Upsample(scale_factor=2, mode="bilinear"), (1, 64, 56, 56)),
+def test_vectors_compute_functions_and_no_vector_compares_the_taps_of_a_window():
+    image = (1, 64, 56, 56)
+    for layer, constant in (
+        (torch.nn.GELU(), "vector_melements_s"),
+        (torch.nn.SiLU(), "vector_melements_s"),
+        (torch.nn.Upsample(scale_factor=2, mode="bilinear"), "vector_melements_s"),
+        (torch.nn.MaxPool2d(3, 2), "scalar_melements_s"),
     ):
-        assert total_us(layer, *shape, scalar_melements_s=1.0) > 10 * total_us(layer, *shape)
-    relu = torch.nn.ReLU(), 1, 64, 56, 56
-    assert total_us(*relu, scalar_melements_s=1.0) == total_us(*relu)
+        for name in ("vector_melements_s", "scalar_melements_s"):
+            slowed = total_us(layer, *image, **{name: 1.0}) > 10 * total_us(layer, *image)
+            assert bool(slowed) == (name == constant), (layer, name)
+    relu = torch.nn.ReLU(), *image
+    assert total_us(*relu, vector_melements_s=1.0, scalar_melements_s=1.0) == total_us(*relu)
+
+
+def test_a_pointwise_convolution_may_need_no_reordering():
+    def reordered_us(kernel, stride=1, groups=1):
+        layer = torch.nn.Conv2d(64, 64, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
+        some, none = (total_us(layer, 1, 64, 28, 28, pointwise_reorder_share=share) for share in (1.0, 1e-9))
+        return some - none
+
+    assert reordered_us(1) > CONSTANTS["reorder_us"]
+    assert reordered_us(3) == reordered_us(1, stride=2) == reordered_us(1, groups=4) == 0
+
+
+def test_rows_of_a_dilated_window_beyond_the_image_are_left_out():
+    def arithmetic_us(dilation):
+        layer = torch.nn.Conv2d(64, 64, 3, padding=dilation, dilation=dilation, bias=False, device="meta")
+        slow, usual = (total_us(layer, 1, 64, 28, 28, convolution_gflop_s=rate) for rate in (1.0, 1e12))
+        return slow - usual
+
+    assert arithmetic_us(24) / arithmetic_us(1) == pytest.approx((1 + 2 * 4 / 28) / (1 + 2 * 27 / 28))
+
+
+def test_a_correction_holds_near_what_was_measured_and_fades_to_the_kind_s_own_factor():
+    def corrected(offset, points, residuals, pixels):
+        correction = Correction(9, 0.1, offset, 2.0, ("elements",), points, residuals)
+        profile = replace(PROFILE, corrections={"relu": correction})
+        lowered = lower(capture(torch.nn.ReLU(), torch.empty(1, 64, pixels, pixels, device="meta")))
+        columns = op_columns(lowered), kernel_columns(lowered)
+        new, old = (costs(*columns, calibrated_target(p), CONSTANTS) for p in (profile, PROFILE))
+        return (new.host_us.sum() + new.device_us.sum()) / (old.host_us.sum() + old.device_us.sum())
+
+    at_16_pixels = ((14.0,),)
+    assert corrected(0.0, (), (), 16) == 1
+    assert corrected(0.1, at_16_pixels, (0.2,), 16) == pytest.approx(math.exp(0.3), rel=1e-3)
+    assert corrected(0.1, at_16_pixels, (0.2,), 32) == pytest.approx(math.exp(0.1 + 0.2 * math.exp(-0.5)), rel=1e-3)
+    assert corrected(0.1, at_16_pixels, (0.2,), 2048) == pytest.approx(math.exp(0.1), rel=1e-3)
 
 
 IMAGE, TOKENS = (1, 64, 28, 28), (1, 20, 64)
 BLOCKS = (
+    Block("pointwise", IMAGE, (("Conv2d", 64, 64, 1), ("MaxPool2d", 3, 2))),
     Block("convolution", IMAGE, (("Conv2d", 64, 64, 3), ("BatchNorm2d", 64), ("GELU",), ("Views", 4))),
     Block("depthwise", IMAGE, (("Conv2d", 64, 64, 3, 1, 1, 1, 64),)),
     Block("grouped", IMAGE, (("Conv2d", 64, 64, 3, 1, 1, 1, 4),)),
@@ -161,4 +205,41 @@ def test_a_profile_of_another_kind_of_processor_is_refused(tmp_path):
         read_profile(path)
     path.write_text(text.replace("threads = 1", "threads = 1.5"), encoding="utf-8")
     with pytest.raises(ProfileError, match="whole number of threads"):
+        read_profile(path)
+
+
+CORRECTION = """
+[corrections.relu]
+pieces = 9
+noise = 0.08
+offset = 0.1
+length = 4.0
+features = ["elements", "in_place"]
+points = [[14.0, 1.0, 0.2], [16.0, 0.0, -0.1]]
+"""
+
+
+def test_a_profile_keeps_its_corrections_as_rows_of_features_with_the_residual_last(tmp_path):
+    path = tmp_path / "board.toml"
+    path.write_text((TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8") + CORRECTION, encoding="utf-8")
+    points = ((14.0, 1.0), (16.0, 0.0))
+    expected = Correction(9, 0.08, 0.1, 4.0, ("elements", "in_place"), points, (0.2, -0.1))
+    assert read_profile(path).corrections == {"relu": expected}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message"),
+    [
+        ('"in_place"', '"colour"', r"corrections\.relu\.features: must be a list of some of flop, .*'colour'"),
+        ("[14.0, 1.0, 0.2]", "[14.0, 0.2]", r"corrections\.relu\.points: must be rows of 3 finite numbers"),
+        ("[14.0, 1.0, 0.2]", "[14.0, 1.0, nan]", r"corrections\.relu\.points: must be rows of 3 finite numbers"),
+        ("length = 4.0", "length = 0.0", r"corrections\.relu\.length: must be above 0, got 0"),
+        ("offset = 0.1\n", "", r"corrections\.relu\.offset: is missing"),
+    ],
+)
+def test_a_damaged_correction_is_one_line(tmp_path, good, bad, message):
+    path = tmp_path / "board.toml"
+    text = (TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8") + CORRECTION
+    path.write_text(text.replace(good, bad), encoding="utf-8")
+    with pytest.raises(ProfileError, match=message):
         read_profile(path)

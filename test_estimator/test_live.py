@@ -21,9 +21,12 @@ def test_a_live_run_measures_and_says_how(live):
     run.stdout.fnmatch_lines(
         [
             "device: cpu (as asked)",
-            "protocol: 1 warm-ups, then 3 rounds; each model in 2 fresh processes",
+            "protocol: 1 warm-ups, then 3 rounds, in 3 turns; each model in 2 fresh processes",
             "local-cpu is not calibrated on this machine: *",
-            f"    {MODEL}  *-  *-*",
+            "  Model *Meas (ms) *GFLOP *GFLOP/s *Ops *us an op",
+            f"    {MODEL} * 0.121 *",
+            "  Known without a calibration: latency and work. *",
+            "  pytest test_patterns --hardware local-cpu --device cpu --calibrate",
             f"    {MODEL}  *: no baseline",
             "  * s of them warm-ups and rounds: overhead * %",
             "  * threads; at most * page faults a forward",
@@ -170,6 +173,25 @@ def test_a_device_that_throttles_is_an_error_with_the_reason_and_is_not_recorded
     run.assert_outcomes(errors=1, deselected=run.parseoutcomes()["deselected"])
     run.stdout.fnmatch_lines([f"{MODEL}: not measured, refused: it is throttled: hot"])
     assert not live.folder.joinpath("record-models.toml").exists()
+
+
+CROWDED = """
+import pytest
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure():
+    from estimator.measure.device import company, cpu
+
+    company.MOST_CPUS, cpu.LOOK_S = -1.0, 0.0
+"""
+
+
+def test_a_model_is_refused_where_others_use_the_cpu(live):
+    live.suite.plug_in(CROWDED)
+    run = live()
+    run.assert_outcomes(errors=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines([f"{MODEL}: not measured, refused: another process use* it*: *"])
 
 
 BLIND = """

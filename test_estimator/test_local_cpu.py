@@ -10,15 +10,27 @@ from dataclasses import replace
 
 import pytest
 
-from bench.interleaved import LEAST_ROUNDS, measure, median_ms
-from bench.local_cpu import bar_lines, calibrated, price_model, table_lines
+from bench.by_the_door import read_door
+from bench.interleaved import LEAST_ROUNDS, measure, slice_ms
+from bench.local_cpu import Priced, bar_lines, calibrated, holds, price_model, table_lines
 from estimator.calibration.design import design
 from estimator.calibration.fit import Fitter
 from estimator.calibration.microbenchmarks import Microbenchmarks, as_evidence, timed_blocks
 from estimator.hardware.boards import find_board
+from estimator.subjects.zoo import MODELS
 
 SHARE = 0.05
 NAMES = ("mobilenet_v3_small", "resnet18", "squeezenet1_1")
+
+
+def benchmarks(**errors_pct):
+    """What pytest-benchmark keeps of a session."""
+    facts = {name: {"error_pct": pct, "repeatability_pct": abs(pct) / 2} for name, pct in errors_pct.items()}
+    return {"benchmarks": [{"name": f"test_model[{name}]", "extra_info": info} for name, info in facts.items()]}
+
+
+SAID = ["  Found: whatever", "  They hold what is promised.", "", "== 2 passed =="]
+GOOD = read_door(benchmarks(resnet18=4.0, vgg11=-2.0), 80.0, 120.0, SAID)._replace(refused=())
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +66,29 @@ def test_chains_price_models_that_the_fit_has_not_seen(machine, tmp_path):
     assert (
         max(abs(price_model(name, find_board("local-cpu").base_profile(), turns_ms).error_pct) for name in NAMES) > 20
     )
-    text = "\n".join((*table_lines(profile, priced[:2], priced[2:], 1), *bar_lines(priced[:2])))
+    text = "\n".join((*table_lines(profile, [GOOD], priced[:2], priced[2:], 1), *bar_lines([GOOD], priced, priced)))
     assert all(f"| {name} | " in text for name in NAMES)
     assert "`dispatch_us`" in text
-    assert text.count("  met") == 2
+    assert "| 1 | 3.0 % | 4.0 % | resnet18 | 1.5 % | 80 s | 120 s | - |" in text
+    assert "Try 1 said: They hold what is promised." in text
+    assert text.count("  met") == 4
+
+
+def test_a_try_by_the_door_is_read_from_what_the_benchmarks_kept():
+    door = read_door(benchmarks(resnet18=4.0, vgg11=-2.0), 80.0, 120.0, SAID)
+    assert (door.mean_pct, door.max_pct, door.worst, door.repeatability_pct) == (3.0, 4.0, "resnet18", 1.5)
+    assert door.said == ("They hold what is promised.",)
+    assert len(door.refused) == len(MODELS) - 2  # nothing is said of models that were not measured
+    assert not holds(door)
+
+
+def test_three_tries_of_four_by_the_door_have_to_hold():
+    wild = GOOD._replace(errors_pct={"resnet18": 26.0, **dict.fromkeys("abcdefgh", 0.0)})
+    slow = GOOD._replace(errors_pct={"resnet18": 7.1})
+    assert [holds(door) for door in (GOOD, wild, slow)] == [True, False, False]
+    rows = [Priced("resnet18", 1.0, 1.0, 0.0)]
+    for doors, met in (((GOOD, GOOD, GOOD, wild), True), ((GOOD, GOOD, slow, wild), False)):
+        assert next(bar_lines(doors, rows, rows)).endswith("  met") is met
 
 
 class TickingClock:
@@ -84,5 +115,5 @@ def test_chains_and_models_are_measured_in_turns(monkeypatch):
 def test_a_slow_model_gets_the_fewest_forwards(monkeypatch):
     forwards = []
     monkeypatch.setattr(time, "perf_counter", TickingClock(10.0))
-    assert median_ms(forwards.append, "x") == 10_000
+    assert slice_ms(forwards.append, "x") == 10_000
     assert len(forwards) == 1 + LEAST_ROUNDS

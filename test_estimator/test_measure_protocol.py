@@ -8,7 +8,7 @@ import pytest
 from estimator.errors import MeasurementError
 from estimator.measure.process import MeasuringProcess
 from estimator.measure.progress import Progress
-from estimator.measure.protocol import Protocol, make_protocol, median_noise_pct, percentile_ms, run_rounds
+from estimator.measure.protocol import Protocol, make_protocol, median_noise_pct, percentile_ms, run_rounds, typical
 from estimator.measure.worker import serve
 
 TINY = Protocol(warmup=1, rounds=2, min_warmup=1, min_rounds=2, budget_s=1.0)
@@ -32,8 +32,41 @@ def test_a_slow_model_gets_its_minimum():
 def test_counts_that_are_given_are_kept():
     protocol = make_protocol("cpu", warmup=3, rounds=7)
     assert (protocol.min_warmup, protocol.min_rounds) == (3, 7)
-    assert protocol.text == "3 warm-ups, then 7 rounds"
+    assert protocol.text == "3 warm-ups, then 7 rounds, in 3 turns"
     assert "never below 1 and 5" in make_protocol("cpu").text
+
+
+def test_turns_share_the_rounds_and_each_warms_up():
+    parts = make_protocol("cpu", warmup=2, rounds=7).slices()
+    assert [(part.warmup, part.rounds) for part in parts] == [(1, 3), (1, 2), (1, 2)]
+    assert sum(part.budget_s for part in parts) == pytest.approx(make_protocol("cpu").budget_s)
+    assert len(make_protocol("cpu", rounds=2).slices()) == 2
+    assert make_protocol("cuda").slices() == (make_protocol("cuda"),)
+
+
+def test_what_the_machine_did_meanwhile_is_cut_from_a_time():
+    assert typical([10.0, 10.0, 10.0, 1000.0]) == pytest.approx(11.25)
+    assert typical([9.0, 10.0, 11.0]) == pytest.approx(10.0)
+
+
+def test_a_model_that_is_kept_is_built_once(monkeypatch):
+    from estimator.measure import build, worker
+
+    built = []
+    original = build.build_model
+    monkeypatch.setattr(build, "build_model", lambda *options: built.append(options) or original(*options))
+    kept = {**request("mobilenet_v3_small"), "keep": True}
+    assert [answer["kind"] for answer in measured([kept, kept, {"forget": True}, kept])] == ["hello"] + 4 * ["done"]
+    assert len(built) == 2
+    monkeypatch.setattr(worker, "_ROOM_BYTES", 1e18)
+    measured([kept, kept])
+    assert len(built) == 4  # without room nothing is kept
+
+
+def test_an_anchor_has_a_time():
+    _, first, second = measured([{"anchor": True}] * 2)
+    assert first["anchor_ms"] > 0
+    assert second["anchor_ms"] > 0
 
 
 def test_the_noise_of_a_median_comes_from_its_order_statistics():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..cost.columns import Column, Costs, KernelColumns, kernel_columns, op_columns
+from ..cost.corrections import describe
 from ..cost.price import price
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
@@ -22,6 +24,8 @@ _NUISANCE_PRIOR, _NUISANCE_SIGMA = 450.0, 0.15
 _DIGITS = 4
 _STARTS, _STEPS = 4, 200
 """The objective has kinks: restart from the last point, at most so many times, with so many steps each."""
+_NEAR = 1e-5
+"""Tolerance of a fit that only tells what leaving some evidence out does: far below what that moves."""
 _SETTLED = 1e-3
 """A start that lowers the cost by less than this part of it has found nothing new."""
 
@@ -70,10 +74,37 @@ class Fitter:
         self._synchronised = self._pieces([i for i, item in enumerate(evidence) if item.synchronised], rows)
         self._timed = self._pieces([i for i, item in enumerate(evidence) if not item.synchronised], rows)
         self._passes = Passes(self._timed.op_bounds, self._timed.kernel_bounds, self._timed.kernel_op)
-        self._measured_us = np.array([item.latency_us for item in evidence])
-        self._spread = np.array([item.spread for item in evidence])
+        self.measured_us = np.array([item.latency_us for item in evidence])
+        self.spread = np.array([item.spread for item in evidence])
         self._has_nuisance = len(self._synchronised.indices) > 0
         self._soft = any(item.source == MICROBENCHMARKS for item in evidence)
+
+    def on(self, profile: Profile) -> Fitter:
+        """Returns a fitter of the same evidence for another state of the profile: its spread, or its corrections."""
+        other = copy.copy(self)
+        other.profile = profile
+        other._by_precision = [
+            (calibrated_target(profile, target.precision.name), rows, kernels)
+            for target, rows, kernels in self._by_precision
+        ]
+        return other
+
+    def main_ops(self, constants: Mapping[str, float]) -> Tuple[Column, Column, Column]:
+        """Returns for each piece of evidence the kind of op that takes most of it, that op's features, and its share.
+
+        Kinds and features are those of `cost.corrections.describe`; a synchronised figure has a share of 0.
+        """
+        costs, timed = self._costs(constants), self._timed
+        each_us = costs.host_us + np.bincount(self._kernels.op, costs.device_us, len(costs.host_us))
+        kinds, features = describe(self._ops, self._kernels)
+        found = np.full(len(self.evidence), "", dtype=object)
+        rows, shares = np.zeros(len(self.evidence), dtype=int), np.zeros(len(self.evidence))
+        for index, first, last in zip(timed.indices, timed.op_bounds, timed.op_bounds[1:]):
+            ops = timed.ops[first:last]
+            rows[index] = ops[np.argmax(each_us[ops])]
+            found[index] = kinds[rows[index]]
+            shares[index] = each_us[ops[kinds[ops] == found[index]]].sum() / each_us[ops].sum()
+        return found, features[rows], shares
 
     def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
         """Returns the estimated latency of each piece of evidence, in us."""
@@ -89,10 +120,12 @@ class Fitter:
 
     def errors_pct(self, fit: Fit) -> Column:
         """Returns the error of each estimate against its measurement, in percent."""
-        return 100 * (self.latencies_us(fit.constants, fit.synchronised_call_us) / self._measured_us - 1)
+        return 100 * (self.latencies_us(fit.constants, fit.synchronised_call_us) / self.measured_us - 1)
 
-    def fit(self, without: Sequence[int] = ()) -> Fit:
+    def fit(self, without: Sequence[int] = (), start: Optional[Fit] = None) -> Fit:
         """Returns the constants that fit all evidence but that at the indices `without`.
+
+        The search begins at the priors, or at `start`, a fit to most of the same evidence, which is near the end.
 
         Minimises the squares of log(estimate/measurement)/spread and of log(constant/prior)/prior_sigma, within the
         constants' bounds; of thousands of micro-benchmarks single ones may be far off (soft L1). CalibrationError when
@@ -107,10 +140,10 @@ class Fitter:
 
         def residuals(shifted: Column) -> Column:
             x = shifted - shift
-            errors = np.log(self.latencies_us(*self._unpack(x)) / self._measured_us) / self._spread
+            errors = np.log(self.latencies_us(*self._unpack(x)) / self.measured_us) / self.spread
             return np.concatenate([(_softened(errors) if self._soft else errors)[kept], (x - prior) / sigma])
 
-        x, cost = prior, np.inf
+        x, cost = prior if start is None else self._packed(start, lower, upper), np.inf
         for _ in range(_STARTS):
             solution = least_squares(
                 residuals,
@@ -118,12 +151,14 @@ class Fitter:
                 bounds=(lower + shift, upper + shift),
                 x_scale=0.05,
                 diff_step=1e-4,
-                xtol=1e-10,
-                ftol=1e-12,
-                gtol=1e-10,
+                xtol=1e-10 if start is None else _NEAR,
+                ftol=1e-12 if start is None else _NEAR,
+                gtol=1e-10 if start is None else _NEAR,
                 max_nfev=_STEPS,
             )
             x, before, cost = solution.x - shift, cost, solution.cost
+            if start is not None and before - cost <= _SETTLED * cost:
+                break
         if not solution.success and before - cost > _SETTLED * cost:
             raise CalibrationError(f"the fit did not converge: {solution.message}")
         return self._as_fit(x, solution.jac, lower, upper)
@@ -169,6 +204,10 @@ class Fitter:
             rows.append((10.0, 5000.0, _NUISANCE_PRIOR, _NUISANCE_SIGMA))
         lower, upper, prior, sigma = (np.array(column) for column in zip(*rows))
         return np.log(lower), np.log(upper), np.log(prior), sigma
+
+    def _packed(self, fit: Fit, lower: Column, upper: Column) -> Column:
+        values = [*fit.constants.values(), *([fit.synchronised_call_us] if self._has_nuisance else [])]
+        return np.clip(np.log(np.array(values, dtype=float)), lower, upper)
 
     def _unpack(self, x: Column) -> Tuple[Dict[str, float], Optional[float]]:
         values = [float(value) for value in np.exp(x)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..errors import CalibrationError
-from ..hardware.profile import Profile
+from ..hardware.profile import Correction, Profile
 from ..hardware.software import software_in
+from .corrections import Settings, correction_lines, fit_corrections
 from .evidence import Evidence
 from .fit import Fit, Fitter
 from .importance import constant_lines, group_importances, held_out_chain_spread_pct, importance_lines
@@ -17,10 +18,14 @@ from .profile_text import profile_text, sources, summary
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The text of the new profile, and the lines that tell the user what it says."""
+    """The text of the new profile, the lines that tell the user what it says, and how far unseen chains are off.
+
+    `spread_pct` is one sigma; None where chains were not left out.
+    """
 
     text: str
     lines: Tuple[str, ...]
+    spread_pct: Optional[float] = None
 
 
 def calibrate(
@@ -37,11 +42,16 @@ def calibrate(
     evidence = (*recorded, *as_evidence(found))
     if not evidence:
         raise CalibrationError("no micro-benchmarks to calibrate from")
-    fitter = Fitter(replace(profile, calibrated_mode=power_mode), evidence)
+    fitter = Fitter(replace(profile, calibrated_mode=power_mode, corrections={}), evidence)
     progress("fit")
     fit = fitter.fit()
     importances = group_importances(fitter, fit, progress)
-    fitter = _with_spread(fitter, held_out_chain_spread_pct(fitter, progress))
+    corrections, settings = _corrections(fitter, fit, progress)
+    spread_pct = held_out_chain_spread_pct(fitter, fit, settings, progress)
+    anchor_ms = found.anchor_ms if profile.processor == "cpu" else None
+    fitter = fitter.on(
+        replace(fitter.profile, held_out_spread_pct=spread_pct, corrections=corrections, anchor_ms=anchor_ms)
+    )
     units = {name: constant.unit for name, constant in profile.constants.items()}
     lines = (
         f"  calibrated from {sources(evidence)}: {summary(evidence)}",
@@ -49,16 +59,23 @@ def calibrate(
         *constant_lines(fit, units),
         "",
         *importance_lines(importances),
+        *correction_lines(corrections),
         "",
-        f"  whole chains that the fit has not seen: {fitter.profile.held_out_spread_pct:.1f} % (one sigma)",
+        f"  whole chains that the fit has not seen: {spread_pct:.1f} % (one sigma)",
     )
     software = software_in(found.provenance["software"])
     text = profile_text(fitter, fit, software, _board(profile, found.provenance))
-    return Calibrated(text, (*lines, *bound_lines(fit)))
+    return Calibrated(text, (*lines, *bound_lines(fit)), spread_pct)
 
 
-def _with_spread(fitter: Fitter, spread_pct: float) -> Fitter:
-    return Fitter(replace(fitter.profile, held_out_spread_pct=spread_pct), fitter.evidence)
+def _corrections(
+    fitter: Fitter, fit: Fit, progress: Callable[[str], None]
+) -> Tuple[Dict[str, Correction], Dict[str, Settings]]:
+    """Of a CPU, whose libraries have code of their own for many a shape; a GPU's formulas know its tiles."""
+    if fitter.profile.processor != "cpu":
+        return {}, {}
+    progress("corrections")
+    return fit_corrections(fitter, fit)
 
 
 def bound_lines(fit: Fit) -> Tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Callable, Dict, Iterator, List, Mapping, Sequence
 
 import numpy as np
 
+from ..cost.columns import Column
+from .corrections import Settings, fit_corrections
 from .evidence import MICROBENCHMARKS
 from .fit import Fit, Fitter
 
@@ -37,15 +39,19 @@ def _importance(
     fitter: Fitter, fit: Fit, group: str, rows: Sequence[int], progress: Callable[[str], None]
 ) -> GroupImportance:
     progress(f"without {group}")
-    without = fitter.fit(rows)
+    without = fitter.fit(rows, fit)
     errors, left_out = (np.abs(fitter.errors_pct(found))[rows] for found in (fit, without))
     moved = {name: 100 * (without.constants[name] / value - 1) for name, value in fit.constants.items()}
     most = max(moved, key=lambda name: abs(moved[name]))
     return GroupImportance(group, len(rows), float(errors.mean()), float(left_out.mean()), most, moved[most])
 
 
-def held_out_chain_spread_pct(fitter: Fitter, progress: Callable[[str], None]) -> float:
+def held_out_chain_spread_pct(
+    fitter: Fitter, fit: Fit, settings: Mapping[str, Settings], progress: Callable[[str], None]
+) -> float:
     """Returns the spread, in percent, of whole chains' errors when the fit has not seen them; the chains in five parts.
+
+    `settings` are those of the corrections, if there are any: they are made without the chains, too.
 
     A chain is a sum over some fifteen blocks, as a model is. The spread is the median's (1.48 median |error|): a chain
     of nothing but tiny ops, which a model has few of, is no measure for it.
@@ -55,9 +61,18 @@ def held_out_chain_spread_pct(fitter: Fitter, progress: Callable[[str], None]) -
     for part in range(min(_FOLDS, len(chains))):
         progress(f"without chains, part {part + 1} of {_FOLDS}")
         held_out = chains[part::_FOLDS]
-        estimated_us = fitter.latencies_us(fitter.fit([i for rows in held_out for i in rows]).constants)
+        estimated_us = _without(fitter, fit, settings, [i for rows in held_out for i in rows])
         errors += [_log_error(fitter, estimated_us, rows) for rows in held_out]
     return round(100 * _NORMAL * median(map(abs, errors)), 1)
+
+
+def _without(fitter: Fitter, fit: Fit, settings: Mapping[str, Settings], rows: Sequence[int]) -> Column:
+    """The latencies, in us, by a fit that has not seen the evidence in these rows."""
+    fit = fitter.fit(rows, fit)
+    if settings:
+        corrections, _ = fit_corrections(fitter, fit, settings, rows)
+        fitter = fitter.on(replace(fitter.profile, corrections=corrections))
+    return fitter.latencies_us(fit.constants)
 
 
 def _log_error(fitter: Fitter, estimated_us: Sequence[float], rows: Sequence[int]) -> float:

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import RecordError
 from ..files import read_text, write_atomically
@@ -14,8 +14,11 @@ from ..subjects.chains import Block, Chain, lower_layers
 from .evidence import MICROBENCHMARKS, Evidence
 
 FILE_NAME = "microbenchmarks.json"
-_SPREAD, _SPREAD_US = 0.12, 8.0
-"""Relative, and in us: how well a layer's time is known, apart from what ran before it and after it."""
+_SPREAD = 0.12
+"""Relative: how well a layer's time is known, apart from what ran before it and after it."""
+_FLOOR_SHARE, _FLOOR_US = 0.5, 8.0
+"""Of the machine's fastest layer of nothing but dispatch, and in us where none was measured: the spread's floor."""
+_TINY = "tiny"
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,15 @@ class TimedBlock:
 
 @dataclass(frozen=True)
 class Microbenchmarks:
-    """What was measured on a device, where and with what; `queue` calls in a row make a queued layer."""
+    """What was measured on a device, where and with what; `queue` calls in a row make a queued layer.
+
+    `anchor_ms` is what the anchor took on a CPU meanwhile, None where it was not measured.
+    """
 
     provenance: Mapping[str, str]
     queue: int
     blocks: Tuple[TimedBlock, ...]
+    anchor_ms: Optional[float] = None
 
 
 def timed_blocks(chains: Sequence[Chain], ways: Sequence[str], layers_us: Any) -> Tuple[TimedBlock, ...]:
@@ -47,7 +54,8 @@ def timed_blocks(chains: Sequence[Chain], ways: Sequence[str], layers_us: Any) -
 
 def write_microbenchmarks(path: Path, found: Microbenchmarks) -> None:
     """Writes the file atomically: a line per block."""
-    head = json.dumps({"provenance": dict(found.provenance), "queue": found.queue}, indent=1, ensure_ascii=False)[:-2]
+    about = {"provenance": dict(found.provenance), "queue": found.queue, "anchor_ms": found.anchor_ms}
+    head = json.dumps(about, indent=1, ensure_ascii=False)[:-2]
     rows = ",\n".join("  " + json.dumps(_row(timed)) for timed in found.blocks)
     write_atomically(path, f'{head},\n "blocks": [\n{rows}\n ]\n}}\n')
 
@@ -66,7 +74,10 @@ def load_microbenchmarks(path: Path) -> Microbenchmarks:
     try:
         data = json.loads(read_text(path))
         blocks = tuple(TimedBlock(int(row["chain"]), Block.from_data(row), _times(row)) for row in data["blocks"])
-        return Microbenchmarks(dict(data["provenance"]), int(data["queue"]), blocks)
+        anchor_ms = data.get("anchor_ms")
+        return Microbenchmarks(
+            dict(data["provenance"]), int(data["queue"]), blocks, None if anchor_ms is None else float(anchor_ms)
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{path}: no micro-benchmarks ({type(error).__name__}: {error}); delete it and calibrate again"
@@ -85,21 +96,30 @@ def _times(row: Mapping[str, Any]) -> Dict[str, Tuple[float, ...]]:
 
 def as_evidence(found: Microbenchmarks) -> List[Evidence]:
     """Returns a piece of evidence per layer and way; those of one chain are a family, left out together."""
-    evidence = []
+    evidence, floor_us = [], _floor_us(found)
     for place, timed in enumerate(found.blocks):
         for index, lowered in enumerate(lower_layers(timed.block)):
             for way, layers_us in timed.layers_us.items():
                 repeats = found.queue if way == "queued" else 1
                 name = f"{timed.block.group} {place}, {timed.block.layers[index][0]}, {way}"
-                evidence.append(_piece(name, timed, layers_us[index], lowered * repeats))
+                evidence.append(_piece(name, timed, layers_us[index], lowered * repeats, floor_us))
     return evidence
 
 
-def micro_benchmark_spread(us: float, layers: int = 1) -> float:
-    """Returns how well a time of so many us is known, relative; that of several layers is one of independent parts."""
-    return math.hypot(_SPREAD / math.sqrt(layers), _SPREAD_US / us)
+def micro_benchmark_spread(us: float, layers: int = 1, floor_us: float = _FLOOR_US) -> float:
+    """Returns how well a time of so many us is known, relative; that of several layers is one of independent parts.
+
+    `floor_us` is what a clock and a call add to any time.
+    """
+    return math.hypot(_SPREAD / math.sqrt(layers), floor_us / us)
 
 
-def _piece(name: str, timed: TimedBlock, us: float, lowered: Any) -> Evidence:
-    spread = micro_benchmark_spread(us)
+def _floor_us(found: Microbenchmarks) -> float:
+    tiny = (timed.layers_us.values() for timed in found.blocks if timed.block.group == _TINY)
+    fastest_us = min((us for ways in tiny for layers in ways for us in layers), default=None)
+    return _FLOOR_US if fastest_us is None else _FLOOR_SHARE * fastest_us
+
+
+def _piece(name: str, timed: TimedBlock, us: float, lowered: Any, floor_us: float) -> Evidence:
+    spread = micro_benchmark_spread(us, floor_us=floor_us)
     return Evidence(name, timed.block.group, f"chain {timed.chain}", us, spread, lowered, source=MICROBENCHMARKS)

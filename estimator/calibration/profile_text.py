@@ -32,6 +32,7 @@ def profile_text(
         table[name] = value
     _set_constants(document, fitter.profile, fit)
     _set_calibration(document["calibration"], fitter, fit, software)
+    _set_corrections(document, fitter.profile)
     return _dumped(document)
 
 
@@ -59,6 +60,25 @@ def _set_constants(document: Any, profile: Profile, fit: Fit) -> None:
         constant["uncertainty_pct"] = fit.uncertainty_pct[name]
 
 
+def _set_corrections(document: Any, profile: Profile) -> None:
+    """A line for each point: its features, and last the logarithm by which the formula is off there."""
+    import tomlkit
+
+    document.pop("corrections", None)
+    if not profile.corrections:
+        return
+    tables = tomlkit.table(is_super_table=True)
+    for kind, found in profile.corrections.items():
+        table = tomlkit.table()
+        table["pieces"], table["noise"] = found.pieces, found.noise
+        table["offset"], table["length"] = found.offset, found.length
+        table["features"] = list(found.features)
+        rows = [[*point, residual] for point, residual in zip(found.points, found.residuals)]
+        table["points"] = tomlkit.item(rows).multiline(True)
+        tables[kind] = table
+    document["corrections"] = tables
+
+
 def _set_calibration(calibration: Any, fitter: Fitter, fit: Fit, software: Mapping[str, str]) -> None:
     import tomlkit
 
@@ -70,6 +90,8 @@ def _set_calibration(calibration: Any, fitter: Fitter, fit: Fit, software: Mappi
     calibration["held_out_spread_pct"] = fitter.profile.held_out_spread_pct
     if fit.synchronised_call_us is not None:
         calibration[SYNCHRONISED_CALL_US] = fit.synchronised_call_us
+    if fitter.profile.anchor_ms is not None:
+        calibration["anchor_ms"] = fitter.profile.anchor_ms
     calibration["at_bound"] = list(fit.at_bound)
     calibration["covariance"] = tomlkit.item([list(row) for row in fit.covariance]).multiline(True)
     calibration["residuals_pct"] = tomlkit.item(residuals_pct(fitter, fit))

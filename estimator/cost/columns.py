@@ -22,13 +22,15 @@ _NO_WINDOW = Window((0,), (0,), (0,), 0, 0, 0, 0)
 class OpColumns:
     """One row per op: kind on the host (index into HOST_KINDS), nested calls, number of kernels.
 
-    `elements` are those of its first input or output, whichever has more.
+    `elements` are those of its first input or output, whichever has more; `in_place` says whether it writes into its
+    input.
     """
 
     kind: Column
     calls: Column
     kernels: Column
     elements: Column
+    in_place: Column
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class KernelColumns:
     """One row per kernel, in order of launch: facts that hold on any processor, as `Kernel` has them.
 
     `kind` is an index into DEVICE_KINDS, `function` one into `functions`. Traffic in bytes, `item_bytes` of the
-    output's type. `batch` to `k` are of its product, `window_side` (the longest) to `input_elements` of its window, the
+    output's type. `batch` to `k` are of its product, `window_side` (the longest) to `rows_inside` of its window, the
     largest stride and dilation of all dimensions; 0 where it has none.
     """
 
@@ -62,10 +64,14 @@ class KernelColumns:
     groups: Column
     images: Column
     input_elements: Column
+    rows_inside: Column
 
     def select(self, rows: Column) -> KernelColumns:
         """Returns the rows where `rows` is True."""
-        places = np.flatnonzero(rows)  # many columns: found once, not once for each
+        return self.take(np.flatnonzero(rows))  # many columns: found once, not once for each
+
+    def take(self, places: Column) -> KernelColumns:
+        """Returns the rows at these places."""
         _, *columns = self.__dataclass_fields__
         return KernelColumns(self.functions, *(getattr(self, name)[places] for name in columns))
 
@@ -109,6 +115,7 @@ def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
         calls=np.array([op.calls for op in lowered], dtype=float),
         kernels=np.array([len(op.kernels) for op in lowered], dtype=int),
         elements=np.array([_elements(op) for op in lowered], dtype=float),
+        in_place=np.array([op.op.in_place for op in lowered], dtype=bool),
     )
 
 
@@ -138,7 +145,7 @@ def _product_columns(products: List[Product]) -> Dict[str, Column]:
 
 
 def _window_columns(windows: List[Window]) -> Dict[str, Column]:
-    same_name = ("taps", "channels", "groups", "images", "input_elements")
+    same_name = ("taps", "channels", "groups", "images", "input_elements", "rows_inside")
     return {
         "window_side": _column(max(window.sides) for window in windows),
         "stride": _column(max(window.stride) for window in windows),

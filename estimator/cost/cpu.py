@@ -11,6 +11,7 @@ import numpy as np
 
 from ..target import Target
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
+from .corrections import factors
 
 Constants = Mapping[str, float]
 _TINY = 2048  # elements: 8 KiB, a part of any first-level cache
@@ -30,10 +31,10 @@ _ELEMENT_WORK = {
     "upsample_bilinear2d": 3.0,
     "upsample_bicubic2d": 12.0,
 }
-"""What an element costs the vector units, in exponentials; measured ratios, rough."""
-_TAP_WORK = {"max_pool2d_with_indices": 2.2, "avg_pool2d": 1.3}  # exponentials for each tap of a pooling window
+"""What an element costs the vector units, in exponentials; rough, corrections know better."""
+_TAP_WORK = {"max_pool2d_with_indices": 1.0, "avg_pool2d": 0.6}  # of a pooling window, in taps that are compared
 _WINDOW_TAPS = 4  # that would take as long as setting a window up
-_GATHER_WORK = {"clone": 1.0, "copy": 1.0}  # exponentials for each element that is moved against the order of memory
+_GATHER_WORK = {"clone": 0.5, "copy": 0.5}  # of each element that is moved against the order of memory, in taps
 _KFLOP_PER_US = 1e3  # in a GFLOP/s
 _KB_PER_US = 1e3  # in a GB/s
 
@@ -44,8 +45,12 @@ def costs(
     target: Target,
     constants: Constants,
 ) -> Costs:
-    """Returns what each op and kernel costs; the constants alone describe a CPU."""
-    return Costs(host_us(ops, constants), device_us(kernels, constants), overhead_us=0.0, one_clock=True)
+    """Returns what each op and kernel costs: the constants alone describe a CPU, and a profile may correct them."""
+    host, device = host_us(ops, constants), device_us(kernels, constants)
+    if target.profile.corrections:
+        factor = factors(ops, kernels, target.profile.corrections)
+        host, device = host * factor, device * factor[kernels.op]
+    return Costs(host, device, overhead_us=0.0, one_clock=True)
 
 
 def limits(kernels: KernelColumns, target: Target, constants: Constants) -> Limits:
@@ -92,18 +97,18 @@ def device_us(kernels: KernelColumns, constants: Constants) -> Column:
 
 
 def _stream_us(kernels: KernelColumns, c: Constants) -> Column:
-    functions_us = _scalar_work(kernels) / c["scalar_melements_s"]
+    functions_us = kernels.by_function(_ELEMENT_WORK) * kernels.elements / c["vector_melements_s"]
+    functions_us += _scalar_work(kernels) / c["scalar_melements_s"]
     cold_us = kernels.cold_bytes / (c["cold_gb_s"] * _KB_PER_US)
     calls_us = np.where(kernels.computes("gelu"), c["library_call_us"], 0.0)
     return _warm_us(kernels, c) + cold_us + functions_us + calls_us
 
 
 def _scalar_work(kernels: KernelColumns) -> Column:
-    """Work that no wide instruction does, in exponentials."""
-    each = kernels.by_function(_ELEMENT_WORK) * kernels.elements
+    """Work that no wide instruction does, in taps of a window that are compared."""
     windows = kernels.by_function(_TAP_WORK) * kernels.elements * (kernels.taps + _WINDOW_TAPS)
     gathers = kernels.by_function(_GATHER_WORK) * kernels.elements
-    return each + windows + np.where(kernels.contiguous, 0.0, gathers)
+    return windows + np.where(kernels.contiguous, 0.0, gathers)
 
 
 def _warm_us(kernels: KernelColumns, c: Constants) -> Column:
@@ -114,22 +119,32 @@ def _warm_us(kernels: KernelColumns, c: Constants) -> Column:
 def _convolution_us(kernels: KernelColumns, c: Constants) -> Column:
     """Blocks of channels (of a group, if there are groups) and pixels: short sides leave a block's registers idle."""
     waste = _waste(kernels.n, c["block_half_channels"]) * _waste(kernels.m, c["block_half_rows"])
-    return _arithmetic_us(kernels, c["convolution_gflop_s"]) * waste + _layouts_us(kernels, c)
+    reordered = np.where(_is_pointwise(kernels), c["pointwise_reorder_share"], 1.0)
+    return _arithmetic_us(kernels, c["convolution_gflop_s"]) * waste + _layouts_us(kernels, c, reordered)
+
+
+def _is_pointwise(kernels: KernelColumns) -> Column:
+    """Whether a convolution is a plain product, for which PyTorch's layout may do as it is."""
+    return (kernels.taps == 1) & (kernels.stride == 1) & (kernels.groups == 1)
 
 
 def _arithmetic_us(kernels: KernelColumns, gflop_s: float) -> Column:
-    return kernels.flops / (gflop_s * _KFLOP_PER_US)
+    """Rows of a window that see padding alone are left out."""
+    return kernels.flops * kernels.rows_inside / (gflop_s * _KFLOP_PER_US)
 
 
 def _depthwise_us(kernels: KernelColumns, c: Constants) -> Column:
-    return _arithmetic_us(kernels, c["depthwise_gflop_s"]) + _layouts_us(kernels, c)
+    return _arithmetic_us(kernels, c["depthwise_gflop_s"]) + _layouts_us(kernels, c, 1.0)
 
 
-def _layouts_us(kernels: KernelColumns, c: Constants) -> Column:
-    """oneDNN works on blocked layouts: input, weights and output of each call are reordered from PyTorch's and back."""
-    calls_us = c["library_call_us"] + np.where(_by_library(kernels), c["reorder_us"], 0.0)
+def _layouts_us(kernels: KernelColumns, c: Constants, reordered: Column) -> Column:
+    """oneDNN works on blocked layouts: input, weights and output of each call are reordered from PyTorch's and back.
+
+    `reordered` is the share of that which a kernel needs; the pass that reads and writes is none of it.
+    """
+    calls_us = c["library_call_us"] + np.where(_by_library(kernels), reordered * c["reorder_us"], 0.0)
     packed_us = kernels.cold_bytes / (c["packing_gb_s"] * _KB_PER_US)
-    return calls_us + packed_us + c["layout_passes"] * _warm_us(kernels, c)
+    return calls_us + packed_us + (1 + reordered * c["layout_passes"]) * _warm_us(kernels, c)
 
 
 def _by_library(kernels: KernelColumns) -> Column:

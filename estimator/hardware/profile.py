@@ -46,6 +46,23 @@ class PowerMode:
     watts: Optional[float] = None
 
 
+@dataclass(frozen=True)
+class Correction:
+    """How far measured ops of one kind were from the formula: logarithms of measured over estimated time.
+
+    `offset` holds for all of them; `residuals` are beside it, one for each of `points`, and fade with the distance from
+    them: `length` octaves of a feature make a factor of 0.6. A point has a number for each of `features`.
+    """
+
+    pieces: int
+    noise: float
+    offset: float
+    length: float
+    features: Tuple[str, ...]
+    points: Tuple[Tuple[float, ...], ...]
+    residuals: Tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Profile:
     """One board: facts, power modes (default first) and calibrated constants, all checked.
@@ -56,6 +73,7 @@ class Profile:
     `processor` is "gpu" (a host and a device) or "cpu" (both in one); `sources` says what the constants were fitted to.
     `software` has the versions that they were fitted with, as far as known, `host_software` those of the host's.
     `own_host` says that these were fitted apart from the device's; of a transferred profile only they are its own.
+    `corrections` of a CPU, by kind of op, say what its formulas leave over; `anchor_ms` is what its anchor took then.
     """
 
     name: str
@@ -80,6 +98,9 @@ class Profile:
     def calibrated_facts(self) -> Mapping[str, Quantity]:
         """Returns the facts of the board whose constants these are."""
         return self.transferred_facts if self.transferred_from else self.facts
+
+    corrections: Mapping[str, Correction] = field(default_factory=dict)
+    anchor_ms: Optional[float] = None
 
     def mode(self, name: Optional[str] = None) -> PowerMode:
         """Returns the named power mode, the default for None; UsageError names the known ones."""

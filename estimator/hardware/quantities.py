@@ -50,8 +50,31 @@ CPU_CONSTANTS: Tuple[str, ...] = (
     "cold_gb_s",
     "packing_gb_s",
     "layout_passes",
+    "pointwise_reorder_share",
+    "vector_melements_s",
     "scalar_melements_s",
 )
+FEATURES: Mapping[str, float] = {
+    "flop": 1.0,
+    "warm_bytes": 1.0,
+    "cold_bytes": 1.0,
+    "elements": 1.0,
+    "batch": 1.0,
+    "m": 1.0,
+    "n": 1.0,
+    "k": 1.0,
+    "twos_in_n": 1.0,
+    "twos_in_k": 1.0,
+    "window_side": 0.5,
+    "stride": 0.5,
+    "dilation": 0.5,
+    "in_place": 0.5,
+    "strided": 0.5,
+}
+"""The features of an op that a correction may look at: logarithms to base 2, but for the last two, which are 0 or 1.
+
+The number is how far apart two ops are that count as one unit of the correction's `length`.
+"""
 _FLOPS = "FLOP per clock and SM"
 FACTS: Mapping[str, Tuple[str, float, float]] = {
     "dram_peak_gb_s": ("GB/s", 10, 10000),

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ..errors import ProfileError, RecordError
 from ..files import read_toml
-from .profile import Constant, PowerMode, Profile, Quantity
-from .quantities import CAPABILITIES, CPU_CONSTANTS, FACTS, GPU_CONSTANTS
+from .profile import Constant, Correction, PowerMode, Profile, Quantity
+from .quantities import CAPABILITIES, CPU_CONSTANTS, FACTS, FEATURES, GPU_CONSTANTS
 from .software import SOFTWARE
 
 PROFILES = Path(__file__).parent
@@ -111,6 +111,8 @@ def _calibration(document: _Table, calibration: _Table) -> Dict[str, Any]:
         "software": software,
         "host_software": software if host is None else _software(host),
         "own_host": host is not None,
+        "anchor_ms": calibration.number("anchor_ms") if "anchor_ms" in calibration.content else None,
+        "corrections": _corrections(document),
     }
 
 
@@ -123,6 +125,40 @@ def _software(table: _Table) -> Dict[str, str]:
         if key not in SOFTWARE:
             raise software.error(f"is not known; known keys: {', '.join(SOFTWARE)}", key)
     return {key: software.text(key) for key in software.content}
+
+
+def _corrections(document: _Table) -> Dict[str, Correction]:
+    if "corrections" not in document.content:
+        return {}
+    return {kind: _correction(table) for kind, table in document.table("corrections").tables().items()}
+
+
+def _correction(table: _Table) -> Correction:
+    """Each row of `points` has a number for each feature, and last the residual there."""
+    features, rows = table.get("features"), table.get("points")
+    if not isinstance(features, list) or not set(features) <= set(FEATURES):
+        raise table.error(f"must be a list of some of {', '.join(FEATURES)}, got {features!r}", "features")
+    if not isinstance(rows, list) or not all(_is_row(row, len(features) + 1) for row in rows):
+        raise table.error(f"must be rows of {len(features) + 1} finite numbers", "points")
+    if table.number("length") <= 0:
+        raise table.error(f"must be above 0, got {table.number('length'):g}", "length")
+    return Correction(
+        pieces=int(table.number("pieces")),
+        noise=table.number("noise"),
+        offset=table.number("offset"),
+        length=table.number("length"),
+        features=tuple(features),
+        points=tuple(tuple(map(float, row[:-1])) for row in rows),
+        residuals=tuple(float(row[-1]) for row in rows),
+    )
+
+
+def _is_row(row: Any, length: int) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == length
+        and all(isinstance(x, (int, float)) and math.isfinite(x) for x in row)
+    )
 
 
 def _sources(calibration: _Table) -> str:

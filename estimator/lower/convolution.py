@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional, Tuple
 
 from ..opstream import Op, TensorSpec
-from .kernels import Kernel, Lowered, Product, Window, function_name, reads_contiguous
+from .kernels import Kernel, Lowered, Product, Window, function_name, reads_contiguous, share_inside
 from .registry import rule
 
 
@@ -26,7 +26,9 @@ def convolution(
 ) -> Lowered:
     """Returns the kernel of the product and, with a call of its own, that of the bias."""
     channels = input.shape[1] // groups
-    window = Window(weight.shape[2:], stride, dilation, channels, groups, input.shape[0], input.numel)
+    sides, rows = weight.shape[2:], input.shape[2]
+    inside = 1.0 if transposed else share_inside(rows, sides[0], stride[0], padding[0], dilation[0])
+    window = Window(sides, stride, dilation, channels, groups, input.shape[0], input.numel, inside)
     kernels = [_product_kernel(op, input, weight, window, transposed)]
     if bias is not None:
         kernels.append(_bias_kernel(op.outputs[0], bias))

@@ -29,7 +29,8 @@ class Window:
     """The window of a convolution or a pooling, and the images it moves over.
 
     `sides` and `stride` in pixels and `dilation` in pixels from tap to tap, each along every dimension of an image.
-    `channels` are the input channels of one group, `input_elements` the elements of all images.
+    `channels` are the input channels of one group, `input_elements` the elements of all images. `rows_inside` is the
+    share of the window's rows that lie inside the image, on average over its positions; the others see padding alone.
     """
 
     sides: Tuple[int, ...]
@@ -39,11 +40,29 @@ class Window:
     groups: int
     images: int
     input_elements: int
+    rows_inside: float = 1.0
 
     @property
     def taps(self) -> int:
         """Pixels that the window takes at each of its positions."""
         return math.prod(self.sides)
+
+
+def share_inside(length: int, side: int, stride: int, padding: int, dilation: int) -> float:
+    """Returns the share of (position, tap) pairs along a dimension of `length` pixels whose tap is inside the image."""
+    positions = (length + 2 * padding - dilation * (side - 1) - 1) // stride + 1
+    if padding == 0 or positions <= 0:
+        return 1.0
+    first = (tap * dilation - padding for tap in range(side))  # where each tap is at the first position
+    inside = sum(
+        min(positions, _steps_below(length - at, stride)) - min(positions, _steps_below(-at, stride)) for at in first
+    )
+    return inside / (positions * side)
+
+
+def _steps_below(distance: int, stride: int) -> int:
+    """Positions 0, stride, 2 stride, ... below `distance`."""
+    return max(0, -(-distance // stride))
 
 
 @dataclass(frozen=True)

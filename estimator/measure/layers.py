@@ -1,7 +1,8 @@
 """Times every layer of a set of chains: within its chain on a CPU, alone and in a queue on a GPU.
 
 On a CPU host and device are one: the time from a layer's call to its return is all it costs, if caches are as a model
-leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh.
+leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh. The
+first time is not counted: it finds caches and memory as a block of other sizes left them, as few layers of a model do.
 On a GPU a layer runs once after a synchronise (host plus device) and many times in a row (the slower of the two), so
 that neither is mistaken for the other. Where only its host is asked for, blocks run in chains as on a CPU: a call
 returns when its kernels are issued. A block is then timed as a whole, with what Python adds around its layers.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence,
 
 from ..subjects.chains import Block, Chain, make_layers
 from .build import SEED, build_seeded
+from .protocol import typical
 
 if TYPE_CHECKING:
     import torch
@@ -25,22 +27,32 @@ WAYS = {"cpu": ("in chain",), "cuda": ("alone", "queued")}
 QUEUE = 16
 """Calls in a row of a queued layer."""
 COPIES = 3
-_LEAST_PASSES = 3
-_OUTLIER = 4.0  # times the median
+ANCHOR: Chain = (
+    Block("anchor", (1, 64, 40, 40), (("Conv2d", 64, 96, 3, 1, 1, 1, 1, False), ("BatchNorm2d", 96), ("ReLU",))),
+    Block("anchor", (1, 96, 40, 40), (("Conv2d", 96, 192, 1), ("BatchNorm2d", 192), ("SiLU",))),
+    Block("anchor", (1, 192, 24, 24), (("Conv2d", 192, 192, 3, 1, 1, 1, 192, False), ("Add", 1, 192, 24, 24))),
+    Block("anchor", (1, 120, 320), (("LayerNorm", 320), ("Linear", 320, 960), ("GELU",), ("Linear", 960, 320))),
+    Block("anchor", (1, 64), (("ReLU",), ("Add", 1, 64), ("Sigmoid",), ("Views", 4))),
+)
+"""A little of what networks are made of; a pass takes some milliseconds."""
+ANCHOR_S = 0.1
+_CHAINS_AN_ANCHOR = 8
+_LEAST_PASSES = 2
 _WARMUP, _ROUNDS = 2, 7
 Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class ChainTimes:
-    """Mean us of each layer, by chain, block, way and layer; and the us of every pass over all chains, in order.
+    """Typical us of each layer, by chain, block, way and layer; and the us of every pass over all chains, in order.
 
-    Means, not medians: a model's latency is the sum of its layers', and means add up.
+    `anchors_ms` are what the anchor took in between, on a CPU.
     """
 
     layers_us: Tuple[Tuple[Tuple[Tuple[float, ...], ...], ...], ...]
     passes_us: Tuple[float, ...]
     measuring_s: float
+    anchors_ms: Tuple[float, ...] = ()
 
 
 def measure_chains(
@@ -70,25 +82,51 @@ def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: flo
     wait = _waiting(device)
     samples_us: Dict[Tuple[int, int, int], List[float]] = {}
     passes_us: List[float] = []
+    anchor = Anchor() if device == "cpu" else None
+    anchors_ms: List[float] = []
     start_s = time.perf_counter()
     while len(passes_us) < _LEAST_PASSES or time.perf_counter() - start_s < budget_s:
         passes_us.append(0.0)
         for index, chain in enumerate(built):
+            if anchor is not None and index % _CHAINS_AN_ANCHOR == 0:
+                anchors_ms.append(anchor.measure_ms())
             run_chain(chain)
             wait()
             for block, layer, us in run_chain(chain):
                 samples_us.setdefault((index, block, layer), []).append(us)
                 passes_us[-1] += us
             wait()
-        report("calibration", min(int(time.perf_counter() - start_s), int(budget_s)), int(budget_s))
+            report("calibration", *_done(passes_us, index + 1, len(built), time.perf_counter() - start_s, budget_s))
     measuring_s = time.perf_counter() - start_s
     layers_us = tuple(
         tuple(
-            (tuple(mean_us(samples_us[c, b, i]) for i in range(len(copies[0]))),) for b, (_, copies) in enumerate(chain)
+            (tuple(typical(samples_us[c, b, i]) for i in range(len(copies[0]))),) for b, (_, copies) in enumerate(chain)
         )
         for c, chain in enumerate(built)
     )
-    return ChainTimes(layers_us, tuple(passes_us), measuring_s)
+    return ChainTimes(layers_us, tuple(passes_us), measuring_s, tuple(anchors_ms))
+
+
+def _done(passes_us: Sequence[float], chains: int, of: int, used_s: float, budget_s: float) -> Tuple[int, int]:
+    """How many hundredths are over: of the budget, or of the passes that are made whatever they take."""
+    passes = (len(passes_us) - 1 + chains / of) / _LEAST_PASSES
+    return int(100 * min(1.0, passes, used_s / budget_s if budget_s else 1.0)), 100
+
+
+class Anchor:
+    """A short chain, always the same, that tells how fast a CPU is now: measured beside whatever may have drifted."""
+
+    def __init__(self) -> None:
+        self._built = [build_block(block, "cpu") for block in ANCHOR]
+
+    def measure_ms(self, budget_s: float = ANCHOR_S) -> float:
+        """Returns the typical ms of a pass over the anchor, of as many as the budget allows, after one to warm up."""
+        run_chain(self._built)
+        passes_ms: List[float] = []
+        start_s = time.perf_counter()
+        while len(passes_ms) < _LEAST_PASSES or time.perf_counter() - start_s < budget_s:
+            passes_ms.append(sum(us for _, _, us in run_chain(self._built)) / 1e3)
+        return typical(passes_ms)
 
 
 def _waiting(device: str) -> Callable[[], None]:
@@ -116,22 +154,21 @@ def build_whole_block(block: Block, device: str) -> BuiltBlock:
 
 
 def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
-    """Runs each block with all its copies in a row, as stages of a model do; returns (block, layer, us) per call."""
+    """Runs each block with all its copies in a row, as stages of a model do.
+
+    Returns (block, layer, us) per call of all copies but the first.
+    """
     clock_ns, times = time.perf_counter_ns, []
     for block, (source, copies) in enumerate(chain):
-        for layers in copies:
+        for copy, layers in enumerate(copies):
             x = source.clone()
             for index, layer in enumerate(layers):
                 start_ns = clock_ns()
                 x = layer(x)
-                times.append((block, index, (clock_ns() - start_ns) / 1e3))
+                us = (clock_ns() - start_ns) / 1e3
+                if copy > 0:
+                    times.append((block, index, us))
     return times
-
-
-def mean_us(samples_us: Sequence[float]) -> float:
-    """Returns the mean, outliers cut: what the machine did meanwhile is not the layer's."""
-    limit_us = _OUTLIER * statistics.median(samples_us)
-    return statistics.fmean(min(us, limit_us) for us in samples_us)
 
 
 def _on_cuda(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTimes:

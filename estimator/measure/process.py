@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What one fresh process measured of one model; `page_faults` are those of one round, on average."""
+    """What one fresh process measured of one model; `page_faults` are those of one round, on average.
+
+    `slices_ms` is the typical round of each turn, where the rounds were measured in turns.
+    """
 
     samples_ms: Tuple[float, ...]
     warmups: int
@@ -35,6 +39,12 @@ class Run:
     build_s: float
     page_faults: int
     finite: bool
+    slices_ms: Tuple[float, ...] = ()
+
+    @property
+    def latency_ms(self) -> float:
+        """Returns the median of the turns, or of the rounds where there are none."""
+        return statistics.median(self.slices_ms or self.samples_ms)
 
 
 class MeasuringProcess:
@@ -84,16 +94,31 @@ class MeasuringProcess:
         return self._environment
 
     def measure(
-        self, model: str, batch_size: int, protocol: Protocol, progress: Progress, tick: Callable[[], None]
+        self,
+        model: str,
+        batch_size: int,
+        protocol: Protocol,
+        progress: Progress,
+        tick: Callable[[], None],
+        keep: bool = False,
     ) -> Run:
         """Returns a run of the model; `tick` is called about once a second meanwhile.
 
-        MeasurementError with the reason when the model does not fit, fails or kills the process.
+        With `keep` the model stays for the next time, if there is memory for it. MeasurementError with the reason when
+        the model does not fit, fails or kills the process.
         """
-        request = {"model": model, "batch_size": batch_size, "protocol": asdict(protocol)}
+        request = {"model": model, "batch_size": batch_size, "protocol": asdict(protocol), "keep": keep}
         done = self._ask(request, model, progress, tick)
         done["samples_ms"] = tuple(done["samples_ms"])
         return Run(**done)
+
+    def anchor_ms(self, tick: Callable[[], None]) -> float:
+        """Returns what the anchor takes now; raises as `measure`."""
+        return float(self._ask({"anchor": True}, "anchor", lambda *_: None, tick)["anchor_ms"])
+
+    def forget(self) -> None:
+        """Lets go of the models that were kept."""
+        self._ask({"forget": True}, "forget", lambda *_: None, lambda: None)
 
     def measure_chains(
         self,

@@ -14,28 +14,54 @@ WARMUP = 50
 ROUNDS = 100
 MIN_WARMUP = 1
 MIN_ROUNDS = 5
-BUDGETS_S: Mapping[str, float] = {"cpu": 8.0, "cuda": 120.0}
+BUDGETS_S: Mapping[str, float] = {"cpu": 3.0, "cuda": 120.0}
 """Seconds of warm-ups and rounds a model gets by default; a third of it for warm-ups, as 50 of 150 are."""
+TURNS: Mapping[str, int] = {"cpu": 3, "cuda": 1}
+"""Slices that a model's rounds are measured in, the other models in between: a shared CPU drifts within minutes."""
 _PROGRESS_S = 0.5
+_CUT = 1.5  # times the median
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How many forwards: at most `warmup` + `rounds`, at least the minimum of each, in between as `budget_s` allows."""
+    """How many forwards: at most `warmup` + `rounds`, at least the minimum of each, in between as `budget_s` allows.
+
+    In more than one of `turns`, each measures its part of them.
+    """
 
     warmup: int
     rounds: int
     min_warmup: int
     min_rounds: int
     budget_s: float
+    turns: int = 1
 
     @property
     def text(self) -> str:
         """Returns the protocol in words."""
         counts = f"{self.warmup} warm-ups, then {self.rounds} rounds"
+        turns = f", in {self.turns} turns" if self.turns > 1 else ""
         if (self.min_warmup, self.min_rounds) == (self.warmup, self.rounds):
-            return counts
-        return f"{counts}, fewer past {self.budget_s:g} s a model, never below {self.min_warmup} and {self.min_rounds}"
+            return counts + turns
+        least = f"never below {self.min_warmup} and {self.min_rounds}"
+        return f"{counts}, fewer past {self.budget_s:g} s a model, {least}{turns}"
+
+    def slices(self) -> Tuple[Protocol, ...]:
+        """Returns the protocol of each turn: its part of the rounds, and one warm-up at least if there is any."""
+        return tuple(
+            Protocol(
+                warmup=-(-self.warmup // self.turns),
+                rounds=_part(self.rounds, turn, self.turns),
+                min_warmup=-(-self.min_warmup // self.turns),
+                min_rounds=_part(self.min_rounds, turn, self.turns),
+                budget_s=self.budget_s / self.turns,
+            )
+            for turn in range(self.turns)
+        )
+
+
+def _part(count: int, turn: int, turns: int) -> int:
+    return count // turns + (turn < count % turns)
 
 
 def make_protocol(device: str, warmup: Optional[int] = None, rounds: Optional[int] = None) -> Protocol:
@@ -46,6 +72,7 @@ def make_protocol(device: str, warmup: Optional[int] = None, rounds: Optional[in
         min_warmup=MIN_WARMUP if warmup is None else warmup,
         min_rounds=MIN_ROUNDS if rounds is None else rounds,
         budget_s=BUDGETS_S[device],
+        turns=min(TURNS[device], ROUNDS if rounds is None else rounds),
     )
 
 
@@ -95,6 +122,16 @@ def _repeat(
             report(phase, len(samples_ms), expected)
             reported_s = now_s
     return samples_ms
+
+
+def typical(samples: Sequence[float]) -> float:
+    """Returns the mean of the samples, each cut at 1.5 times their median; the same for a layer's and a model's times.
+
+    A mean, because a model's latency is the sum of its layers' and means add up; cut, because what the machine did
+    meanwhile is neither's.
+    """
+    limit = _CUT * statistics.median(samples)
+    return statistics.fmean(min(sample, limit) for sample in samples)
 
 
 def percentile_ms(samples_ms: Sequence[float], percent: float) -> float:

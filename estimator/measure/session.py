@@ -8,7 +8,20 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 from ..digits import significant
 from ..errors import MeasurementError, MeasurementRefused
@@ -19,7 +32,7 @@ from .device.state import DeviceState, StateReader, refusals_after, refusals_bef
 from .plan import Plan
 from .process import MeasuringProcess, Run
 from .progress import Progress
-from .protocol import median_noise_pct, percentile_ms
+from .protocol import Protocol, median_noise_pct, percentile_ms
 from .verdict import spread_pct
 
 if TYPE_CHECKING:
@@ -32,6 +45,8 @@ Tick = Callable[[], None]
 
 MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 30.0, "cuda": 10.0}
 """A run whose median is not known better than this (95 %) is refused; a CPU is shared with everything else."""
+CHAINS_LOOK_S = 10.0
+"""Other processes are averaged over so long before they spoil a calibration, whose times have short ones cut off."""
 _LOCK_WAIT_S = 900
 
 
@@ -47,8 +62,8 @@ class Measured:
 
     @property
     def runs_ms(self) -> Tuple[float, ...]:
-        """Returns each run's median in ms, to five significant digits."""
-        return tuple(significant(statistics.median(run.samples_ms), 5) for run in self.runs)
+        """Returns each run's latency in ms, to five significant digits."""
+        return tuple(significant(run.latency_ms, 5) for run in self.runs)
 
     @property
     def median_ms(self) -> float:
@@ -70,6 +85,15 @@ class Measured:
         within = max(median_noise_pct(run.samples_ms) for run in self.runs)
         between = spread_pct(baseline_ms, self.runs_ms)
         return max(within, 0.0 if between is None else 2 * between / len(self.runs) ** 0.5)
+
+    @property
+    def repeatability_pct(self) -> Optional[float]:
+        """Returns mean |turn - median| in percent, None where nothing was measured in turns."""
+        slices_ms = [ms for run in self.runs for ms in run.slices_ms]
+        if len(slices_ms) < 2:
+            return None
+        median_ms = statistics.median(slices_ms)
+        return statistics.fmean(100 * abs(ms / median_ms - 1) for ms in slices_ms)
 
     @property
     def clocks(self) -> str:
@@ -94,8 +118,9 @@ class MeasuringSession:
     measured: Dict[str, Measured] = field(default_factory=dict)
     refused: Dict[str, str] = field(default_factory=dict)
     measuring_s: float = 0.0
+    anchors_ms: List[float] = field(default_factory=list)
     start_s: float = field(default_factory=time.time)
-    _processes: List[MeasuringProcess] = field(default_factory=list)
+    processes: List[MeasuringProcess] = field(default_factory=list)
     _reader: Optional[StateReader] = None
     _lock: Any = None
 
@@ -107,13 +132,13 @@ class MeasuringSession:
         device = self._device
         if device == "cuda":
             self._lock = _acquired(device)
-        self._processes = [MeasuringProcess(device, self.target.precision.name) for _ in range(self.plan.runs)]
-        for process in self._processes:
+        self.processes = [MeasuringProcess(device, self.target.precision.name) for _ in range(self.plan.runs)]
+        for process in self.processes:
             process.start()
 
     def close(self) -> None:
         """Ends the processes and lets go of the device."""
-        for process in self._processes:
+        for process in self.processes:
             process.close()
         if self._lock is not None:
             self._lock.release()
@@ -121,11 +146,11 @@ class MeasuringSession:
     @property
     def started(self) -> bool:
         """Whether there are processes to measure."""
-        return bool(self._processes)
+        return bool(self.processes)
 
     def environment(self) -> Mapping[str, Any]:
         """Returns versions, switches and device as the first process sees them."""
-        return self._processes[0].environment()
+        return self.processes[0].environment()
 
     def measure(self, model: str) -> Measured:
         """Returns what was measured of the model, under the device's lock.
@@ -135,11 +160,12 @@ class MeasuringSession:
         """
 
         def run_all(look: Tick) -> Tuple[Run, ...]:
-            return tuple(self._run(model, index, look) for index in range(len(self._processes)))
+            return tuple(self._run(model, index, look) for index in range(len(self.processes)))
 
-        with self._device_alone():
-            runs, before, during, after = self._watched(run_all)
-            _refuse(self._noise([run.samples_ms for run in runs]))
+        with self.device_alone():
+            runs, before, during, after = self.watched(run_all)
+            refuse(self.noise([run.samples_ms for run in runs]))
+            self.progress.finish_model()
         self.measured[model] = Measured(model, runs, before, during, after)
         return self.measured[model]
 
@@ -147,11 +173,11 @@ class MeasuringSession:
         """Returns the times of all layers of the chains, measured in the first process; raises as `measure`."""
 
         def run_chains(look: Tick) -> ChainTimes:
-            return self._processes[0].measure_chains(chains, budget_s, self.progress.bar, look)
+            return self.processes[0].measure_chains(chains, budget_s, self.progress.bar, look)
 
-        with self._device_alone():
-            times = self._watched(run_chains)[0]
-            _refuse(self._noise([times.passes_us]))
+        with self.device_alone():
+            times = self.watched(run_chains, CHAINS_LOOK_S)[0]
+            refuse(self.noise([times.passes_us]))
         return times
 
     def measure_host(self, chains: Sequence[Chain], budget_s: float) -> Tuple[ChainTimes, ...]:
@@ -161,42 +187,60 @@ class MeasuringSession:
         """
 
         def run_chains(look: Tick) -> Tuple[ChainTimes, ...]:
-            share_s, bar = budget_s / len(self._processes), self.progress.bar
-            return tuple(process.measure_chains(chains, share_s, bar, look, True) for process in self._processes)
+            share_s, bar = budget_s / len(self.processes), self.progress.bar
+            return tuple(process.measure_chains(chains, share_s, bar, look, True) for process in self.processes)
 
-        with self._device_alone():
-            runs = self._watched(run_chains)[0]
-            _refuse(self._noise([run.passes_us for run in runs]))
+        with self.device_alone():
+            runs = self.watched(run_chains)[0]
+            refuse(self.noise([run.passes_us for run in runs]))
         return runs
 
     @contextmanager
-    def _device_alone(self) -> Iterator[None]:
+    def device_alone(self) -> Iterator[None]:
+        """Locks the device unless it is locked, with all processes ready; MeasurementRefused if it stays taken."""
         lock = _acquired(self._device) if self._lock is None else None
         try:
-            for process in self._processes:
+            for process in self.processes:
                 process.environment()  # all have loaded torch before one measures
             yield
         finally:
             if lock is not None:
                 lock.release()
-            self.progress.finish_model()
+            self.progress.say("")
 
-    def _watched(self, work: Callable[[Tick], _T]) -> Tuple[_T, DeviceState, Tuple[DeviceState, ...], DeviceState]:
-        """Runs `work`, which calls its argument about once a second; looks at the device around it and meanwhile."""
+    def watched(
+        self, work: Callable[[Tick], _T], look_s: float = 0.0
+    ) -> Tuple[_T, DeviceState, Tuple[DeviceState, ...], DeviceState]:
+        """Runs `work`, which calls its argument about once a second; looks at the device around it and meanwhile.
+
+        Other users are judged by `look_s` seconds each, where that is how they are seen. MeasurementRefused names what
+        is wrong with the state.
+        """
         reader = self._state_reader()
+        reader.begin(look_s)
         before = self._state(reader)
-        _refuse(refusals_before(before, self.target.hardware, self.power_mode))
+        refuse(refusals_before(before, self.target.hardware, self.power_mode))
         during: List[DeviceState] = []
         done = work(lambda: during.append(self._state(reader)))
         after = self._state(reader)
-        _refuse(refusals_after(before, during, after))
+        refuse(refusals_after(before, during, after))
         return done, before, tuple(during), after
 
     def _run(self, model: str, index: int, tick: Tick) -> Run:
         run = f"run {index + 1}/{self.plan.runs}, " if self.plan.runs > 1 else ""
-        result = self._processes[index].measure(
-            model, self.target.batch_size, self.plan.protocol, self._show(model, run), tick
-        )
+        return self.run(self.processes[index], model, self.plan.protocol, run, tick)
+
+    def run(
+        self,
+        process: MeasuringProcess,
+        model: str,
+        protocol: Protocol,
+        words: str,
+        tick: Tick,
+        keep: bool = False,
+    ) -> Run:
+        """Returns what the process measured of the model; `words` say in the line of progress which run it is."""
+        result = process.measure(model, self.target.batch_size, protocol, self._show(model, words), tick, keep)
         self.measuring_s += result.warmup_s + result.rounds_s
         if not result.finite:
             raise MeasurementError(
@@ -207,7 +251,8 @@ class MeasuringSession:
     def _show(self, what: str, run: str) -> Callable[[str, int, int], None]:
         return lambda phase, done, of: self.progress.show(what, run, phase, done, of)
 
-    def _noise(self, runs: Sequence[Sequence[float]]) -> List[str]:
+    def noise(self, runs: Sequence[Sequence[float]]) -> List[str]:
+        """Returns why samples of these runs are too noisy to be kept, empty if they are not."""
         noise_pct, limit_pct = max(map(median_noise_pct, runs)), MOST_NOISE_PCT[self._device]
         if noise_pct <= limit_pct:
             return []
@@ -227,7 +272,7 @@ class MeasuringSession:
         return self._state_reader().unchecked
 
     def _state(self, reader: StateReader) -> DeviceState:
-        return reader.read([process.pid for process in self._processes if process.pid is not None])
+        return reader.read([process.pid for process in self.processes if process.pid is not None])
 
     def _state_reader(self) -> StateReader:
         if self._reader is None:
@@ -261,7 +306,8 @@ def _acquired(device: str) -> Any:
     return lock
 
 
-def _refuse(reasons: Any) -> None:
+def refuse(reasons: Iterable[str]) -> None:
+    """Raises MeasurementRefused with all the reasons, if there are any."""
     found = list(reasons)
     if found:
         raise MeasurementRefused("; ".join(found))

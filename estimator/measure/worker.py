@@ -10,12 +10,14 @@ import math
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from .allocator import give_memory_back, keep_memory
 from .protocol import Protocol, run_rounds
 
 Send = Callable[[Dict[str, Any]], None]
+_ROOM_BYTES = 6 * 2**30
 
 
 def main(arguments: List[str]) -> int:
@@ -47,61 +49,107 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send) -> N
         return
     gc.collect()
     gc.freeze()  # what the imports left stays: collecting it again after each model would take longer than small models
+    worker = Worker(device, precision, send)
     for line in requests:
         if line.strip():
-            send(_answer(device, precision, json.loads(line), send))
-
-
-def _is_fatal(error: Exception) -> bool:
-    """Whether the device is of no more use to this process: an error of CUDA itself stays until the process ends."""
-    return "CUDA error" in str(error) and "out of memory" not in str(error)
-
-
-def _answer(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
-    try:
-        work = _calibrate if "chains" in request else _measure
-        return {"kind": "done", **work(device, precision, request, send)}
-    except Exception as error:
-        return {"kind": "error", "message": _one_line(error), "fatal": _is_fatal(error)}
-    finally:
-        with contextlib.suppress(RuntimeError):
-            _release(device)
+            send(worker.answer(json.loads(line)))
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _measure(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
-    import torch
+class Worker:
+    """Answers requests, one after another. Models that are to be measured again stay, as long as memory is left."""
 
-    from ..subjects.all import find_subject
-    from ..target import tensor_dtype
-    from .build import build_model, make_input
-    from .timers import ONCE
+    def __init__(self, device: str, precision: str, send: Send) -> None:
+        self._device, self._precision, self._send = device, precision, send
+        self._kept: Dict[str, Tuple[Any, Any]] = {}
+        self._anchor: Any = None
 
-    start_s = time.perf_counter()
-    model = find_subject(request["model"])
-    dtype = tensor_dtype(precision)
-    with torch.no_grad():
-        module, example = build_model(model, device, dtype), make_input(model, request["batch_size"], device, dtype)
-        build_s = time.perf_counter() - start_s
-        last: List[Any] = []
+    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Returns the answer to a request, or the error that kept it from being one."""
+        try:
+            return {"kind": "done", **self._work(request)(request)}
+        except Exception as error:
+            return {"kind": "error", "message": _one_line(error), "fatal": _is_fatal(error)}
+        finally:
+            if not self._kept:
+                with contextlib.suppress(RuntimeError):
+                    _release(self._device)
 
-        def forward() -> None:
-            last[:] = [module(example)]
+    def _work(self, request: Dict[str, Any]) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
+        known = {"chains": self._calibrate, "anchor": self._time_anchor, "forget": self._forget, "model": self._measure}
+        return next(work for key, work in known.items() if key in request)
 
-        rounds = run_rounds(ONCE[device](forward), Protocol(**request["protocol"]), _reporter(send))
-        finite = _is_finite(last[0])
-    return {**vars(rounds), "build_s": build_s, "finite": finite}
+    def _measure(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        import torch
+
+        from .timers import ONCE
+
+        start_s = time.perf_counter()
+        with torch.no_grad():
+            module, example = self._built(request)
+            build_s = time.perf_counter() - start_s
+            last: List[Any] = []
+
+            def forward() -> None:
+                last[:] = [module(example)]
+
+            protocol = Protocol(**request["protocol"])
+            rounds = run_rounds(ONCE[self._device](forward), protocol, _reporter(self._send))
+            finite = _is_finite(last[0])
+        return {**vars(rounds), "build_s": build_s, "finite": finite}
+
+    def _built(self, request: Dict[str, Any]) -> Tuple[Any, Any]:
+        from ..subjects.all import find_subject
+        from ..target import tensor_dtype
+        from .build import build_model, make_input
+
+        name, batch_size = request["model"], request["batch_size"]
+        if name in self._kept:
+            return self._kept[name]
+        model, dtype = find_subject(name), tensor_dtype(self._precision)
+        built = (build_model(model, self._device, dtype), make_input(model, batch_size, self._device, dtype))
+        if request.get("keep") and _has_room():
+            self._kept[name] = built
+        return built
+
+    def _forget(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        self._kept.clear()
+        return {}
+
+    def _time_anchor(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        import torch
+
+        from .layers import Anchor
+
+        with torch.no_grad():
+            self._anchor = self._anchor or Anchor()
+            return {"anchor_ms": self._anchor.measure_ms()}
+
+    def _calibrate(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        from ..subjects.chains import Block
+        from .layers import measure_chains
+
+        chains = [tuple(map(Block.from_data, chain)) for chain in request["chains"]]
+        budget_s, host_alone = request["budget_s"], request["host_alone"]
+        return vars(measure_chains(chains, self._device, budget_s, _reporter(self._send), host_alone))
 
 
-def _calibrate(device: str, precision: str, request: Dict[str, Any], send: Send) -> Dict[str, Any]:
-    from ..subjects.chains import Block
-    from .layers import measure_chains
+def _has_room() -> bool:
+    """Whether as much memory is left as the largest model takes while it is built, with something for the machine."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free_kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return False
+    return free_kib * 1024 > _ROOM_BYTES
 
-    chains = [tuple(map(Block.from_data, chain)) for chain in request["chains"]]
-    return vars(measure_chains(chains, device, request["budget_s"], _reporter(send), request["host_alone"]))
+
+def _is_fatal(error: Exception) -> bool:
+    """Whether the device is of no more use to this process: an error of CUDA itself stays until the process ends."""
+    return "CUDA error" in str(error) and "out of memory" not in str(error)
 
 
 def _reporter(send: Send) -> Callable[[str, int, int], None]:

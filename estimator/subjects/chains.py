@@ -6,6 +6,7 @@ is freshly written before each run. Plain data, so that a chain can be sent to t
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, List, Mapping, Tuple
 
@@ -46,6 +47,7 @@ def _make_layer(name: str, *arguments: Any) -> torch.nn.Module:
     return make_layer(name, True) if name in _IN_PLACE else make_layer(name, *arguments)
 
 
+@functools.lru_cache(maxsize=None)
 def lower_layers(block: Block) -> Tuple[Tuple[Lowered, ...], ...]:
     """Returns the lowered ops of each layer, captured on the meta device."""
     import torch

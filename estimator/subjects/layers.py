@@ -82,6 +82,10 @@ def _views(count: int) -> torch.nn.Module:
     return function(forward)
 
 
+def _view() -> torch.nn.Module:
+    return function(lambda x: x.view(x.shape))
+
+
 def _self_attention(width: int, heads: int) -> torch.nn.Module:
     import torch
 
@@ -96,4 +100,32 @@ def _self_attention(width: int, heads: int) -> torch.nn.Module:
     return SelfAttention()
 
 
-_OWN: Dict[str, Callable[..., Any]] = {"Permute": _permute, "Views": _views, "SelfAttention": _self_attention}
+def _nested(*layers: Layer) -> torch.nn.Module:
+    import torch
+
+    return torch.nn.Sequential(*(make_layer(*layer) for layer in layers))
+
+
+def _residual(*layers: Layer) -> torch.nn.Module:
+    """Adds the input to what the layers make of it."""
+    import torch
+
+    class Residual(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = _nested(*layers)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.inner(x)  # type: ignore[no-any-return]
+
+    return Residual()
+
+
+_OWN: Dict[str, Callable[..., Any]] = {
+    "Permute": _permute,
+    "View": _view,
+    "Views": _views,
+    "SelfAttention": _self_attention,
+    "Nested": _nested,
+    "Residual": _residual,
+}

@@ -12,6 +12,7 @@ from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
 from ..measure.baseline import provenance, record, refuse_mixing, repeat_lines
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
+from ..measure.turns import Outcome, measure_in_turns
 from ..measure.verdict import judge
 from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
@@ -29,6 +30,7 @@ from .live_report import (
     verdict_problem,
     verdict_text,
 )
+from .live_speed import Speed, finding_lines, speed_of
 from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .problem import Problem, fail_with
@@ -37,6 +39,7 @@ from .session import BASELINE, Test
 
 if TYPE_CHECKING:
     from ..goldens.difference import Difference
+    from ..measure.session import Measured
     from ..records.record import Record
     from ..results import Result
     from ..subjects.all import Subject
@@ -56,6 +59,8 @@ class Live(Measuring):
     def __init__(self, *about: Any) -> None:
         super().__init__(*about)
         self._outcomes: Dict[str, Union[LiveResult, GoldenLatencyError]] = {}
+        self._subjects: List[str] = []
+        self._turns: Mapping[str, Outcome] = {}
 
     def header(self) -> Iterator[str]:
         """Yields how each subject is measured."""
@@ -105,6 +110,7 @@ class Live(Measuring):
     def start(self, tests: Sequence[Test]) -> None:
         """Starts the processes that will measure the subjects of these tests."""
         subjects = [test for test in tests if test.subject is not None]
+        self._subjects = [test.subject.name for test in tests if test.subject is not None]
         if subjects:
             self._kind = PATTERN_KIND if subjects[0].kind is PATTERN_KIND else MODEL_KIND
             self.start_measuring(len(subjects))
@@ -135,11 +141,27 @@ class Live(Measuring):
     def _result(self, subject: Subject) -> LiveResult:
         """The estimate first, while the device is idle."""
         recorded = estimated(subject, self.configuration) if self._has_estimates else None
-        measured = self.measuring.measure(subject.name)
+        measured = self._measure(subject)
         baseline_ms = self._record.runs_ms.get(subject.name, ())
         noise_pct = measured.noise_pct(baseline_ms)
-        row = _row(subject, recorded, measured.median_ms)
+        row = _row(subject, recorded, measured.median_ms, self.speed)
         return LiveResult(row, recorded, measured, judge(baseline_ms, measured.runs_ms), noise_pct)
+
+    def _measure(self, subject: Subject) -> Measured:
+        """In turns, all subjects are measured before the first of them has a result; raises as `measure`."""
+        if self.plan.protocol.turns == 1:
+            return self.measuring.measure(subject.name)
+        if not self._turns:
+            self._turns = measure_in_turns(self.measuring, self._subjects)
+        outcome = self._turns[subject.name]
+        if isinstance(outcome, GoldenLatencyError):
+            raise outcome
+        return outcome
+
+    @property
+    def speed(self) -> Speed:
+        """Returns how fast the machine is now, beside the day of its calibration."""
+        return speed_of(self.options.target.profile, self.measuring.anchors_ms if self._has_estimates else ())
 
     def _hand_to_benchmark(self, request: pytest.FixtureRequest, result: LiveResult) -> None:
         """Gives pytest-benchmark the rounds that were measured: a timer that tells the measured time of each."""
@@ -166,7 +188,7 @@ class Live(Measuring):
             pytest.fail(f"{subject.name}: {what}: {outcome}", pytrace=False)
         problems = [
             self._golden_problem(request, subject, outcome.recorded),
-            band_problem(outcome, self._promised_rating(subject)),
+            None if self.speed.has_left else band_problem(outcome, self._promised_rating(subject)),
             verdict_problem(outcome, self._record, self.options.target),
         ]
         fail_with(request, [] if self.plan.record else [problem for problem in problems if problem is not None])
@@ -247,6 +269,8 @@ class Live(Measuring):
         if self.measuring.unchecked:
             yield f"  {self.measuring.unchecked}"
         yield from self._calibration_notes(threads)
+        if self._has_estimates and not self.options.target.board.has_goldens and self._kind is MODEL_KIND:
+            yield from finding_lines(self._results, self.speed, self.options.target)
         if self._recorded_line:
             yield f"  {self._recorded_line}"
 
@@ -281,9 +305,9 @@ class Live(Measuring):
                 yield f"  {used}: {target.board.calibrate_command}"
 
 
-def _row(subject: Subject, recorded: Optional[Result], median_ms: float) -> Comparison:
+def _row(subject: Subject, recorded: Optional[Result], median_ms: float, speed: Speed) -> Comparison:
     if recorded is not None:
-        return compare(subject.name, subject.family, recorded.estimate, median_ms)
+        return compare(subject.name, subject.family, speed.applied_to(recorded.estimate), median_ms)
     nothing = (None, None, None, None)
     return Comparison(subject.name, subject.family, None, median_ms, None, UNCALIBRATED, *nothing)
 

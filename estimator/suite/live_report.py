@@ -144,6 +144,7 @@ def extra_info(result: LiveResult) -> Dict[str, Any]:
         "p90_ms": measured.p90_ms,
         "runs_ms": list(measured.runs_ms),
         "noise_pct": round(result.noise_pct, 2),
+        "repeatability_pct": measured.repeatability_pct,
         "verdict": result.verdict.text,
         "clocks": measured.clocks,
         "temperature_c": [measured.before.temperature_c, measured.after.temperature_c],

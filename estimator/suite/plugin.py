@@ -206,7 +206,7 @@ def _summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -
     patterns = _collector(config, PATTERN_KIND.parameter)
     if patterns is not None and patterns.rows():
         terminalreporter.write_sep("=", f"PATTERNS - {about}")
-        yield from pattern_table(patterns.rows(), patterns.failed(), _in_short(config))
+        yield from pattern_table(patterns.rows(), patterns.failed(), configuration.target, _in_short(config))
     models = _collector(config, MODEL_KIND.parameter)
     if models is not None and models.rows():
         mode = configuration.target.mode.name

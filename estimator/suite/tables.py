@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, Iterator, List, Sequence
 
 from ..compare import Comparison
+from ..errors import CaptureError
+from ..lower import lower
 from ..report import bar_lines, pattern_lines, summarise, summary_lines, terminal_table
 from ..results import validate
+from ..subjects.all import find_subject, op_stream
 
 if TYPE_CHECKING:
     from ..subjects.zoo import ZooModel
@@ -18,12 +21,15 @@ if TYPE_CHECKING:
 def model_lines(
     rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool
 ) -> Iterator[str]:
-    """Yields the table of models, its summary, and over the whole zoo the bars.
+    """Yields the table of models, its summary, and over the whole zoo the bars; without estimates what is known.
 
     `in_short` leaves out the models that failed, which have a line each elsewhere, and the summary.
     """
     from ..subjects.zoo import MODELS
 
+    if not _has_estimates(configuration.target):
+        yield from measured_lines(rows, configuration.target)
+        return
     summary = summarise(rows, len(failed))
     yield from _table(rows, failed, in_short)
     if not in_short:
@@ -32,8 +38,11 @@ def model_lines(
         yield from ("", *bar_lines(summary, configuration.held_out_means_pct, configuration.bars))
 
 
-def pattern_table(rows: Sequence[Comparison], failed: Sequence[str], in_short: bool) -> Iterator[str]:
-    """Yields the table of patterns and its one line of summary; `in_short` as for models."""
+def pattern_table(rows: Sequence[Comparison], failed: Sequence[str], target: Target, in_short: bool) -> Iterator[str]:
+    """Yields the table of patterns and its one line of summary; `in_short`, and without estimates, as for models."""
+    if not _has_estimates(target):
+        yield from measured_lines(rows, target)
+        return
     yield from (*_table(rows, failed, in_short), *pattern_lines(rows))
 
 
@@ -43,6 +52,37 @@ def _table(rows: Sequence[Comparison], failed: Sequence[str], in_short: bool) ->
         yield from terminal_table(shown)
     if len(shown) < len(rows):
         yield f"  {len(rows) - len(shown)} of {len(rows)} failed: each has its line below, -v shows their rows"
+
+
+def _has_estimates(target: Target) -> bool:
+    return target.board.estimates(target.precision.name)
+
+
+def measured_lines(rows: Sequence[Comparison], target: Target) -> Iterator[str]:
+    """Yields what is known of a board without a calibration: latencies beside the work that was done in them."""
+    yield f"  {'Model':<22} {'Meas (ms)':>10} {'GFLOP':>9} {'GFLOP/s':>9} {'Ops':>6} {'us an op':>9}"
+    yield "  " + "-" * 70
+    for row in rows:
+        yield f"    {row.model:<20} {_work_cells(row, target)}".rstrip()
+    yield "  " + "-" * 70
+    yield f"  Known without a calibration: latency and work. {target.board.name} has no estimate to hold against them;"
+    if target.precision.name != "fp32":
+        yield "  it is calibrated at --precision fp32."
+    else:
+        yield "  estimate, error, rating, bound and interval of each model need one calibration, about two minutes:"
+        yield f"  {target.board.calibrate_command}"
+
+
+def _work_cells(row: Comparison, target: Target) -> str:
+    if row.meas_ms is None:
+        return row.rating
+    try:
+        ops = lower(op_stream(find_subject(row.model), target.batch_size, target.precision.name))
+    except CaptureError as error:
+        return f"{row.meas_ms:>10.2f}  ({error})"
+    gflop = sum(kernel.flops for op in ops for kernel in op.kernels) / 1e9
+    rate, each_us = 1e3 * gflop / row.meas_ms, 1e3 * row.meas_ms / len(ops)
+    return f"{row.meas_ms:>10.2f} {gflop:>9.3g} {rate:>9.3g} {len(ops):>6} {each_us:>9.1f}"
 
 
 def mode_lines(models: Sequence[ZooModel], target: Target, modes: Sequence[str]) -> Iterator[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
+from .company import LOOK_S, Looks
 from .environment import cpu_name
 from .state import DeviceState, StateReader
 
@@ -14,15 +16,21 @@ class CpuReader(StateReader):
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
+        self._looks = Looks(root)
+
+    def begin(self, look_s: float = 0.0) -> None:
+        """Forgets who used the CPU before now."""
+        self._looks.begin(max(look_s, LOOK_S))
 
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
-        """Returns the state now; `load` is the run queue's length of the last minute."""
+        """Returns the state now; `load` is the run queue of the last minute, `others` used it since the last look."""
         return DeviceState(
             name=f"local cpu: {cpu_name(self._root)}",
             power_mode=self._first_text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             clocks_mhz=self._clocks(),
             temperature_c=self._temperature_c(),
             load=self._load(),
+            others=self._looks.company((*own_pids, os.getpid())),
         )
 
     def _clocks(self) -> Dict[str, float]:

@@ -1,0 +1,111 @@
+"""Who else uses the CPU, on a /proc that is made up."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from estimator.measure.device import company as looking
+from estimator.measure.device.company import company, read_cpu_times
+from estimator.measure.device.cpu import CpuReader
+from estimator.measure.device.state import refusals_after
+
+TICKS = os.sysconf("SC_CLK_TCK")
+OWN, SORT, IDLE, KWORKER = 10, 20, 30, 40
+
+
+class Proc:
+    """A /proc with four processes, and a clock."""
+
+    def __init__(self, root, monkeypatch):
+        self.root, self.now_s = root, 100.0
+        self.used_s = {OWN: 5.0, SORT: 1.0, IDLE: 1.0, KWORKER: 1.0}
+        self.unseen_s, self.stolen_s = 3.0, 0.0
+        monkeypatch.setattr(looking.time, "monotonic", lambda: self.now_s)
+        self.write()
+
+    def write(self):
+        names = {OWN: "python", SORT: "sort (x) y", IDLE: "sleep", KWORKER: "kworker/0:1"}
+        for pid, used_s in self.used_s.items():
+            parent = 2 if pid == KWORKER else 1
+            fields = [str(parent), *["0"] * 9, str(round(used_s * TICKS)), "0", *["0"] * 30]
+            path = self.root / "proc" / str(pid) / "stat"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{pid} ({names[pid]}) R {' '.join(fields)}\n", encoding="utf-8")
+        busy = round((sum(self.used_s.values()) + self.unseen_s) * TICKS)
+        line = f"cpu  0 {busy} 0 999999 0 0 0 {round(self.stolen_s * TICKS)} 0 0\n"
+        (self.root / "proc" / "stat").write_text(line, encoding="utf-8")
+
+    def run(self, seconds, unseen=0.0, stolen=0.0, **cpus):
+        """Lets this time pass, in which these processes use so many CPUs."""
+        self.now_s += seconds
+        for name, share in cpus.items():
+            self.used_s[globals()[name]] += share * seconds
+        self.unseen_s += unseen * seconds
+        self.stolen_s += stolen * seconds
+        self.write()
+
+
+@pytest.fixture
+def proc(tmp_path, monkeypatch):
+    return Proc(tmp_path, monkeypatch)
+
+
+def seen(proc, seconds=1.0, **happened):
+    before = read_cpu_times(proc.root)
+    proc.run(seconds, **happened)
+    return company(before, read_cpu_times(proc.root), [OWN])
+
+
+def test_alone_there_is_no_company(proc):
+    assert seen(proc, OWN=2.0) == ()
+    assert seen(proc, OWN=1.5, SORT=0.1) == ()
+
+
+def test_another_process_is_named_however_nice_it_is(proc):
+    assert seen(proc, OWN=1.0, SORT=0.97) == ("sort (x) y (process 20)",)
+
+
+def test_the_kernel_s_own_threads_are_no_company(proc):
+    assert seen(proc, OWN=1.0, KWORKER=0.9) == ()
+
+
+def test_what_no_process_here_accounts_for_is_seen_as_a_whole(proc):
+    assert seen(proc, OWN=1.0, unseen=0.8) == ("processes that are not seen here",)
+
+
+def test_what_a_hypervisor_takes_is_seen(proc):
+    assert seen(proc, OWN=1.0, stolen=0.5) == ("other guests of the hypervisor",)
+
+
+def test_a_process_of_the_same_id_and_another_name_begins_anew(proc):
+    before = read_cpu_times(proc.root)
+    path = proc.root / "proc" / str(SORT) / "stat"
+    proc.run(1.0, OWN=1.0)
+    path.write_text(path.read_text().replace("sort (x) y", "grep").replace(f" {TICKS} ", f" {TICKS // 2} "))
+    assert "grep (process 20)" in company(before, read_cpu_times(proc.root), [OWN])
+
+
+def test_where_proc_says_nothing_nothing_is_known(tmp_path):
+    times = read_cpu_times(tmp_path)
+    assert (times.busy_s, dict(times.processes)) == (None, {})
+    assert company(times, times.__class__(times.at_s + 1, None, 0.0, {}), []) == ()
+
+
+def test_a_reader_forgets_what_was_before_and_averages_over_its_looks(proc):
+    reader = CpuReader(proc.root)
+    proc.run(1.0, SORT=1.0)
+    reader.begin()
+    proc.run(0.1, SORT=1.0)
+    assert reader.read([OWN]).others == ()  # too short a look
+    proc.run(1.0, OWN=1.0)
+    before = reader.read([OWN])
+    proc.run(1.0, SORT=1.0)
+    after = reader.read([OWN])
+    assert (before.others, after.others) == ((), ("sort (x) y (process 20)",))
+    assert list(refusals_after(before, (), after)) == ["another process used it meanwhile: sort (x) y (process 20)"]
+    reader.begin(look_s=10.0)
+    for cpus in (1.0, *[0.0] * 9):
+        proc.run(1.0, SORT=cpus)
+        assert reader.read([OWN]).others == ()  # a tenth of a CPU over ten seconds
