@@ -55,7 +55,7 @@ def measure_chains(chains, device, budget_s, report, host_alone):
     return layers.ChainTimes(**json.loads(TIMES))
 
 
-def measure(device, precision, request, send):
+def measure(worker, request):
     ms = {{"resnet18": 6.76, "vgg11": 8.1}}.get(request["model"], 20.0)
     samples_ms = [ms * (1 + i / 1e4) for i in range(10)]
     about = {{"warmups": 1, "warmup_s": 0.1, "rounds_s": 0.1, "build_s": 0.1, "page_faults": 0, "finite": True}}
@@ -63,7 +63,7 @@ def measure(device, precision, request, send):
 
 
 layers.measure_chains = measure_chains
-worker._measure = measure
+worker.Worker._measure = measure
 """
 
 
@@ -231,8 +231,8 @@ def test_on_a_gpu_the_host_is_timed_from_call_to_return(monkeypatch):
     monkeypatch.setattr(layers, "build_block", lambda block, device: build(block, "cpu"))
     tiny = (Block("tiny", (1, 8), (("ReLU",), ("Add", 1, 8))),)
     times = measure_chains([tiny], "cuda", 0.0, lambda *_: None, host_alone=True)
-    assert len(times.passes_us) == 3
-    assert len(waits) == 6  # before and after each timed chain
+    assert len(times.passes_us) > 1
+    assert len(waits) == 2 * len(times.passes_us)  # before and after each timed chain
     ((((block_us,),),),) = times.layers_us
     assert block_us > 0
 

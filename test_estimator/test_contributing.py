@@ -3,15 +3,13 @@
 import json
 import re
 import shutil
+import textwrap
 
 import pytest
 
+from estimator.__main__ import main
 from estimator.hardware.boards import load_profile
 from estimator.hardware.reading import TEMPLATES, read_profile
-from estimator.lower import lower, registry
-from estimator.lower.registry import rule
-from estimator.lower.stream import stream_kernel
-from estimator.opstream import Op, TensorSpec
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.subjects.zoo import MODELS
 from test_estimator.test_suite_goldens import move_constant
@@ -20,18 +18,24 @@ UPDATE_ALL = ("--every-configuration", "--snapshot-update")
 BOARD = "NVIDIA-GeForce-RTX-4090"
 
 
-@pytest.fixture
-def recipe(request):
-    """The commands of a recipe: the words behind `pytest` of each line."""
-    text = (request.config.rootpath / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    sections = {part.split("\n")[0]: part for part in text.split("\n## ")}
+class Recipes:
+    """The recipes of CONTRIBUTING.md: their text, and the words behind `pytest` of each line of their commands."""
 
-    def commands(title):
-        blocks = re.findall(r"```sh\n(.*?)```", sections[title], flags=re.DOTALL)
+    def __init__(self, text):
+        self._sections = {part.split("\n")[0]: part for part in text.split("\n## ")}
+
+    def text(self, title):
+        return self._sections[title]
+
+    def __call__(self, title):
+        blocks = re.findall(r"```sh\n(.*?)```", self.text(title), flags=re.DOTALL)
         lines = [line for block in blocks for line in re.split(r"\n\s*| && ", block)]
         return [tuple(line.split()[1:]) for line in lines if "pytest" in line]
 
-    return commands
+
+@pytest.fixture
+def recipe(request):
+    return Recipes((request.config.rootpath / "CONTRIBUTING.md").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -102,19 +106,23 @@ def give_constants_of_its_own(path):
     assert read_profile(path).transferred_from == ""
 
 
-def test_an_op_rule_is_one_decorated_function(monkeypatch, recipe):
-    assert any("test_estimator/test_rules.py" in command for command in recipe("Add an op rule"))
-    monkeypatch.setattr(registry, "_RULES", dict(registry._RULES))
-    spec = TensorSpec((10,), "float32", 4)
-    op = Op("aten.made_up", (spec,), (), (spec,), is_view=False, in_place=False)
-    assert not lower([op])[0].has_rule
-
-    @rule("made_up")
-    def made_up(op, *_, **__):
-        return registry.Lowered(op, "reduction", 0, (stream_kernel(op),))
-
-    (lowered,) = lower([op])
-    assert (lowered.has_rule, lowered.host_kind, lowered.kernels[0].bytes) == (True, "reduction", 80)
+def test_an_op_rule_is_one_decorated_function_and_one_line_of_a_test(home, recipe, request):
+    root = request.config.rootpath
+    (function,) = re.findall(r"```python\n(.*?)```", recipe.text("Add an op rule"), flags=re.DOTALL)
+    with open(home.path / "estimator" / "lower" / "stream.py", "a", encoding="utf-8") as module:
+        module.write("\n\n" + textwrap.dedent(function))
+    (command,) = [words for words in recipe("Add an op rule") if "test_estimator/test_rules.py" in words]
+    for name in ("test_estimator/__init__.py", *command):
+        (home.path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, home.path / name)
+    assert "cumprod" in home.run(*command, models="").stdout.str()  # a rule without its line is red
+    rules = home.path / "test_estimator" / "test_rules.py"
+    line = '    ("cumprod", (X, 1), (X,), "reduction", (48,)),\n'
+    rules.write_text(rules.read_text(encoding="utf-8").replace("CALLS = (\n", "CALLS = (\n" + line), encoding="utf-8")
+    is_green(home.run(*command, models=""))
+    before = home.files()
+    is_green(home.run(*UPDATE_ALL, models=""))
+    assert home.files() == before  # no model calls the op
 
 
 @pytest.mark.parametrize("name", ["tensor_core_product_efficiency", "view_kcycles"])
@@ -124,6 +132,17 @@ def test_one_percent_on_a_constant_turns_the_default_session_red_for_every_board
     red = home.run("-k", "test_inputs", models="")
     red.assert_outcomes(failed=1, deselected=red.parseoutcomes()["deselected"])
     red.stdout.fnmatch_lines([f"  {name} * -> * (+1.0 %), 2 boards"])
+
+
+def test_a_constant_that_moved_is_updated_and_then_reviewed(home, recipe, monkeypatch, capsysbinary):
+    assert "python -m estimator review" in recipe.text("Change a constant")
+    shutil.copytree(home.path / "golden", home.path / "before" / "golden")
+    move_constant(home, "view_kcycles")
+    is_green(home.run(*UPDATE_ALL, models=""))
+    monkeypatch.chdir(home.path)
+    assert main(["review", "before", "."]) == 0
+    text = capsysbinary.readouterr().out.decode()
+    assert "  view_kcycles (2 boards)" in text
 
 
 def test_a_fact_that_only_another_board_has_turns_the_default_session_red(home):

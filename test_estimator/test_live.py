@@ -108,7 +108,7 @@ SEVERAL = (MODEL, "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "resn
 
 def test_models_with_a_baseline_are_judged_together(live):
     live.has_recorded({**dict.fromkeys(SEVERAL, (10.0, 11.0)), MODEL: (1e-30, 1.1e-30)}, threads="128")
-    run = live("--runs", "2", models=",".join(SEVERAL))
+    run = live("--runs", "2", "-v", models=",".join(SEVERAL))
     run.stdout.fnmatch_lines(
         [
             "*_ test_baseline _*",

@@ -1,0 +1,112 @@
+"""What a session prints and writes: the header, the tables with what stands below them, and the files asked for."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Iterator, List, Optional
+
+import pytest
+
+from ..files import write_atomically
+from ..measure.device.choice import Choice
+from ..records.kinds import MODEL_KIND, PATTERN_KIND
+from ..report import FORMATS
+from ..subjects.patterns import PATTERNS
+from ..subjects.zoo import MODELS
+from .collector import ResultCollector
+from .failures import BeforeShortSummary, Failures
+from .goldens import relative
+from .page import write_page
+from .session import Session
+from .tables import model_lines, pattern_table
+
+_FAILURES = "golden-latency-failures"
+
+
+def register_collectors(config: pytest.Config, session: Session) -> None:
+    """Registers what gathers rows and failures, in the process that prints them."""
+    if not hasattr(config, "workerinput"):
+        failures = Failures(session, config)
+        config.pluginmanager.register(failures, _FAILURES)
+        config.pluginmanager.register(BeforeShortSummary(failures))
+        for kind, subjects in ((MODEL_KIND, MODELS), (PATTERN_KIND, PATTERNS)):
+            collector = ResultCollector(subjects, kind.parameter)
+            config.pluginmanager.register(collector, _collector_name(kind.parameter))
+
+
+def _collector_name(parameter: str) -> str:
+    return f"golden-latency-{parameter}s"
+
+
+def _collector(config: pytest.Config, parameter: str) -> Optional[ResultCollector]:
+    return config.pluginmanager.get_plugin(_collector_name(parameter))
+
+
+def header_lines(session: Session, choice: Choice) -> List[str]:
+    """Returns what is estimated, what it is held against, and with which software."""
+    software = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    return [
+        *_target_lines(session),
+        f"device: {choice.device} ({choice.why})",
+        *session.header(),
+        f"software: {software}, Python {sys.version.split()[0]}",
+    ]
+
+
+def _target_lines(session: Session) -> Iterator[str]:
+    target, configuration = session.options.target, session.configuration
+    yield (
+        f"hardware: {target.hardware}, mode {target.mode.name}, "
+        f"precision {target.precision.name}, batch {target.batch_size}{configuration.transferred}"
+    )
+    measured = configuration.measured_from()
+    record = configuration.record
+    yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def finish(session: Session, choice: Choice, run: pytest.Session, exitstatus: int) -> None:
+    """Writes the record of `--record` and the files of `--output` and `--report`, unless the run was cut short."""
+    ran = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if not session.finish(ran and not run.shouldfail and not run.shouldstop):
+        run.exitstatus = pytest.ExitCode.TESTS_FAILED
+    collector = _collector(run.config, MODEL_KIND.parameter)
+    if collector is not None and collector.rows() and ran:
+        for path in session.options.outputs:
+            write_atomically(path, FORMATS[path.suffix](collector.rows()))
+        write_page(session, collector.rows(), header_lines(session, choice))
+
+
+def print_summary(session: Session, terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints the tables, and below them what the session has to say."""
+    for line in _summary(session, terminalreporter):
+        terminalreporter.write_line(line)
+
+
+def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
+    config, configuration = terminalreporter.config, session.configuration
+    hardware, mode = configuration.target.hardware, configuration.target.mode.name
+    patterns, models = (_collector(config, kind.parameter) for kind in (PATTERN_KIND, MODEL_KIND))
+    if patterns is not None and patterns.rows():
+        terminalreporter.write_sep("=", f"PATTERNS - {hardware}{configuration.transferred}")
+        yield from pattern_table(patterns.rows(), patterns.failed(), configuration.target, _in_short(config))
+    if models is not None and models.rows():
+        title = f"{hardware} ({mode}){configuration.transferred}"
+        terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
+        yield from model_lines(models.rows(), models.failed(), configuration, _in_short(config))
+    yield from session.summary()
+    if models is not None and models.rows():
+        yield from (f"  Table written to {path}" for path in session.options.outputs if path.exists())
+        yield from (f"  Page written to {path}" for path in (session.options.report,) if path and path.exists())
+
+
+def _in_short(config: pytest.Config) -> bool:
+    failures = config.pluginmanager.get_plugin(_FAILURES)
+    return failures is not None and bool(failures.in_short)
