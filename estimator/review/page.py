@@ -10,6 +10,7 @@ from ..goldens.difference import Difference
 from .changes import LEAST_PCT, Cause, CrossValidation, InputChange, Place, RecordChange, Review
 
 Cells = Tuple[str, ...]
+_LEAST_RISE_PCT = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def _overfitting(review: Review) -> Iterator[str]:
 
 
 def rises(before: Mapping[str, float], now: Mapping[str, float], kind: str) -> bool:
-    """Whether an error in percent is higher now, to one digit, as bars show it."""
-    return kind in before and round(now[kind], 1) > round(before[kind], 1)
+    """Whether an error in percent is higher now, by what would show beside a bar."""
+    return kind in before and now[kind] - before[kind] >= _LEAST_RISE_PCT
 
 
 def _rise(kind: str, before: CrossValidation, now: CrossValidation) -> str:
@@ -248,7 +249,7 @@ def _golden_errors(review: Review) -> Iterator[Cells]:
 
 
 def _trend(before: float, now: float) -> str:
-    return "as before" if round(before, 1) == round(now, 1) else "better" if now < before else "WORSE"
+    return "as before" if abs(now - before) < _LEAST_RISE_PCT else "better" if now < before else "WORSE"
 
 
 def words(kind: str) -> str:
