@@ -51,6 +51,18 @@ def _copy_repository(source: Path, target: Path) -> None:
 
 
 @pytest.fixture
+def two_configurations(suite: Suite) -> Suite:
+    """The copy with the goldens of the measured configuration and those of one other board, for the sake of time."""
+    for folder in (suite.path / "golden").iterdir():
+        if folder.is_dir() and folder.name not in ("Jetson-Orin-AGX", "NVIDIA-H100"):
+            shutil.rmtree(folder)
+    tables = suite.path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
+    text = tables.read_text(encoding="utf-8")
+    tables.write_text(text[: text.index("## 15W-fp32-b1")].rstrip() + "\n", encoding="utf-8")
+    return suite
+
+
+@pytest.fixture
 def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Live:
     """The copy of the suite, live; its cache is its own, and neither noise nor company is a reason to refuse here."""
     shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")

@@ -39,15 +39,8 @@ def recipe(request):
 
 
 @pytest.fixture
-def home(suite):
-    """The copy with the goldens of the measured configuration and those of one other board, for the sake of time."""
-    for folder in (suite.path / "golden").iterdir():
-        if folder.is_dir() and folder.name not in ("Jetson-Orin-AGX", "NVIDIA-H100"):
-            shutil.rmtree(folder)
-    tables = suite.path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
-    text = tables.read_text(encoding="utf-8")
-    tables.write_text(text[: text.index("## 15W-fp32-b1")].rstrip() + "\n", encoding="utf-8")
-    return suite
+def home(two_configurations):
+    return two_configurations
 
 
 def is_green(run):

@@ -83,17 +83,6 @@ def test_a_board_that_was_not_calibrated_says_from_whom_its_constants_are(suite)
     assert "| resnet18 | " in text
 
 
-@pytest.fixture
-def two_configurations(suite):
-    for folder in (suite.path / "golden").iterdir():
-        if folder.is_dir() and folder.name not in ("Jetson-Orin-AGX", "NVIDIA-H100"):
-            shutil.rmtree(folder)
-    tables = suite.path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
-    text = tables.read_text(encoding="utf-8")
-    tables.write_text(text[: text.index("## 15W-fp32-b1")].rstrip() + "\n", encoding="utf-8")
-    return suite
-
-
 def test_every_configuration_is_held_against_its_goldens_in_one_run(two_configurations):
     run = two_configurations.run("--every-configuration", "-v", models="")
     run.assert_outcomes(passed=3, deselected=run.parseoutcomes()["deselected"])
