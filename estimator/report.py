@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .compare import BANDS_PCT, NO_EVIDENCE, UNMEASURED, Comparison
+from .digits import ms_text, percent_text
 
 FIELDS = ("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct")
 """The columns of the table as data, in order."""
-_TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
+TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
+"""The columns of the tables for people, in order."""
 _TERMINAL_ROW = "  {:<22} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>11}"
 _RULE = "  " + "-" * 83
 _BAND_LABELS = {"EXCELLENT": "(<10%)", "GOOD": "(10-25%)", "FAIR": "(25-50%)", "POOR": "(>50%)"}
@@ -57,10 +59,10 @@ def summarise(rows: Sequence[Comparison], failed_or_skipped: int = 0) -> Summary
 
 def terminal_table(rows: Iterable[Comparison]) -> List[str]:
     """Returns the lines of the table, families as headings."""
-    lines = [_TERMINAL_ROW.format(*_TITLES), _RULE]
+    lines = [_TERMINAL_ROW.format(*TITLES), _RULE]
     for family, members in by_family(rows):
         lines.append(f"  {family}")
-        lines.extend(_TERMINAL_ROW.format("  " + cells[0], *cells[1:]).rstrip() for cells in map(_cells, members))
+        lines.extend(_TERMINAL_ROW.format("  " + cells[0], *cells[1:]).rstrip() for cells in map(cells_of, members))
     return [*lines, _RULE]
 
 
@@ -72,12 +74,13 @@ def by_family(rows: Iterable[Comparison]) -> Iterator[Tuple[str, List[Comparison
     yield from families.items()
 
 
-def _cells(row: Comparison) -> Tuple[str, ...]:
+def cells_of(row: Comparison) -> Tuple[str, ...]:
+    """Returns the row as the tables for people show it, by TITLES."""
     return (
         row.model,
-        _ms(row.est_ms),
-        _ms(row.meas_ms),
-        _percent(row.error_pct),
+        ms_text(row.est_ms),
+        ms_text(row.meas_ms),
+        percent_text(row.error_pct),
         row.rating,
         row.bound or "-",
         _interval(row),
@@ -90,14 +93,6 @@ def _interval(row: Comparison) -> str:
     return f"± {row.interval_pct:.1f}%"
 
 
-def _ms(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
-
-
-def _percent(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:+.1f}%"
-
-
 def summary_lines(summary: Summary) -> List[str]:
     """Returns the SUMMARY block: counts, mean and max |error|, models per rating."""
     lines = [
@@ -107,8 +102,8 @@ def summary_lines(summary: Summary) -> List[str]:
         f"  Successful:       {summary.total - summary.failed_or_skipped}",
         f"  Failed/Skipped:   {summary.failed_or_skipped}",
         "",
-        f"  Mean |error|:     {_percent(summary.mean_abs_error_pct).lstrip('+')}",
-        f"  Max |error|:      {_percent(summary.max_abs_error_pct).lstrip('+')}",
+        f"  Mean |error|:     {percent_text(summary.mean_abs_error_pct).lstrip('+')}",
+        f"  Max |error|:      {percent_text(summary.max_abs_error_pct).lstrip('+')}",
         "",
     ]
     return lines + [f"  {label:<17} {count}" for label, count in _rating_counts(summary)]
@@ -160,14 +155,15 @@ def _bar(title: str, reached: str, bar: str, met: bool) -> str:
 
 def markdown_table(rows: Iterable[Comparison]) -> str:
     """Returns the table in Markdown, a row in bold before each family."""
-    lines = [_markdown_row(_TITLES), "| --- | ---: | ---: | ---: | --- | --- | ---: |"]
+    lines = [markdown_row(TITLES), "| --- | ---: | ---: | ---: | --- | --- | ---: |"]
     for family, members in by_family(rows):
-        lines.append(_markdown_row((f"**{family}**", "", "", "", "", "", "")))
-        lines.extend(_markdown_row(_cells(row)) for row in members)
+        lines.append(markdown_row((f"**{family}**", "", "", "", "", "", "")))
+        lines.extend(markdown_row(cells_of(row)) for row in members)
     return "\n".join(lines) + "\n"
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
+def markdown_row(cells: Sequence[str]) -> str:
+    """Returns a row of a table in Markdown."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -180,7 +176,7 @@ def markdown_report(title: str, command: str, measured: str, rows: Sequence[Comp
     ]
     errors = [("Mean", summary.mean_abs_error_pct), ("Max", summary.max_abs_error_pct)]
     lines = [f"- {label}: {value}" for label, value in facts]
-    lines += [f"- {label} absolute error: {_percent(value).lstrip('+')}" for label, value in errors]
+    lines += [f"- {label} absolute error: {percent_text(value).lstrip('+')}" for label, value in errors]
     head = f"<!-- written by golden-latency -->\n<!-- {command} -->\n\n# {title}\n\n{measured}\n\n"
     return head + markdown_table(rows) + "\n" + "\n".join(lines) + "\n"
 
@@ -190,16 +186,17 @@ def csv_text(rows: Iterable[Comparison]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_data(row) for row in rows)
+    writer.writerows(data_of(row) for row in rows)
     return out.getvalue()
 
 
 def json_text(rows: Iterable[Comparison]) -> str:
     """Returns the rows as a JSON list of objects; null where nothing was measured."""
-    return json.dumps([_data(row) for row in rows], indent=2) + "\n"
+    return json.dumps([data_of(row) for row in rows], indent=2) + "\n"
 
 
-def _data(row: Comparison) -> Dict[str, Any]:
+def data_of(row: Comparison) -> Dict[str, Any]:
+    """Returns the row as data, by FIELDS."""
     values = asdict(row)
     return {field: values[field] for field in FIELDS}
 
