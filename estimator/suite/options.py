@@ -16,8 +16,10 @@ from ..measure.device.environment import installed_software
 from ..page.html import NEEDED
 from ..report import FORMATS
 from ..target import Target, target_on
+from .against import add_against_option, read_against
 
 if TYPE_CHECKING:
+    from ..against.estimators import OtherEstimator
     from ..subjects.zoo import ZooModel
 
 
@@ -57,6 +59,7 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"write the table as data, by suffix {', '.join(FORMATS)}; may be given more than once",
     )
     group.addoption("--report", metavar="FILE.html", help="write charts and table as a page that needs no network")
+    add_against_option(group)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Options:
     compared_modes: Tuple[str, ...] = ()
     report: Optional[Path] = None
     software: Mapping[str, str] = field(default_factory=dict)
+    against: Tuple[OtherEstimator, ...] = ()
 
     def on_this_machine(self) -> Options:
         """Returns the options with the target on this machine, whose software may be another than the constants'."""
@@ -102,6 +106,7 @@ def read_options(config: pytest.Config) -> Options:
         every_configuration=config.getoption("every_configuration"),
         compared_modes=_compared_modes(config, board),
         report=_report_path(config.getoption("report")),
+        against=read_against(config),
     )
 
 

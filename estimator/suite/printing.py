@@ -11,9 +11,9 @@ import pytest
 from ..files import write_atomically
 from ..measure.device.choice import Choice
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
-from ..report import FORMATS
 from ..subjects.patterns import PATTERNS
 from ..subjects.zoo import MODELS
+from .against import others_of, print_others, register_collector, table_text
 from .collector import ResultCollector
 from .failures import BeforeShortSummary, Failures
 from .goldens import relative
@@ -33,6 +33,7 @@ def register_collectors(config: pytest.Config, session: Session) -> None:
         for kind, subjects in ((MODEL_KIND, MODELS), (PATTERN_KIND, PATTERNS)):
             collector = ResultCollector(subjects, kind.parameter)
             config.pluginmanager.register(collector, _collector_name(kind.parameter))
+        register_collector(config, session.options.against, session.configuration)
 
 
 def _collector_name(parameter: str) -> str:
@@ -50,6 +51,7 @@ def header_lines(session: Session, choice: Choice) -> List[str]:
         *_target_lines(session),
         f"device: {choice.device} ({choice.why})",
         *session.header(),
+        *(f"against: {other.name}" for other in session.options.against),
         f"software: {software}, Python {sys.version.split()[0]}",
     ]
 
@@ -80,7 +82,7 @@ def finish(session: Session, choice: Choice, run: pytest.Session, exitstatus: in
     collector = _collector(run.config, MODEL_KIND.parameter)
     if collector is not None and collector.rows() and ran:
         for path in session.options.outputs:
-            write_atomically(path, FORMATS[path.suffix](collector.rows()))
+            write_atomically(path, table_text(path.suffix, collector.rows(), others_of(run.config)))
         write_page(session, collector.rows(), header_lines(session, choice))
 
 
@@ -97,10 +99,12 @@ def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Ite
     if patterns is not None and patterns.rows():
         terminalreporter.write_sep("=", f"PATTERNS - {hardware}{configuration.transferred}")
         yield from pattern_table(patterns.rows(), patterns.failed(), configuration.target, _in_short(config))
+        yield from print_others(terminalreporter, patterns.rows(), f"PATTERNS - {hardware}{configuration.transferred}")
     if models is not None and models.rows():
         title = f"{hardware} ({mode}){configuration.transferred}"
         terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
         yield from model_lines(models.rows(), models.failed(), configuration, _in_short(config))
+        yield from print_others(terminalreporter, models.rows(), title)
     yield from session.summary()
     if models is not None and models.rows():
         yield from (f"  Table written to {path}" for path in session.options.outputs if path.exists())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 import pytest
 
 from ..records.kinds import Kind
+from .against import ask_others
 from .collector import as_properties
 from .configuration import Configuration, kind_of
 from .options import Options
@@ -129,6 +130,8 @@ class Latency:
     def check(self, subject: Subject) -> None:
         """Fails where the model's (or pattern's) estimate or latency is not what its golden and record promise."""
         __tracebackhide__ = True
+        options = self._session.options
+        ask_others(self._request, options.against, subject, options.target)
         self._session.check(self._request, subject)
 
     def check_all(self) -> None:
