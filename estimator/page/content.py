@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+from ..against.comparison import Beside
 from ..compare import Comparison
 
 
@@ -60,13 +61,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its title, one sentence each about measurement and summary, the rows, and where everything comes from."""
+    """A page: its title, one sentence each about measurement and summary, the rows, and where everything comes from.
+
+    `others` are other estimators, whose answers stand in columns of their own.
+    """
 
     title: str
     measured: str
     summary: Sequence[Tuple[str, str]]
     rows: Sequence[Row]
     provenance: Sequence[Tuple[str, str]]
+    others: Sequence[Beside] = ()
 
     @property
     def is_live(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Iterator, List, Sequence, Tuple
 
+from ..against.comparison import Beside
 from ..compare import Comparison
 from ..files import write_atomically
 from ..goldens.files import load_held_out_pct
 from ..page.content import Page, Row
 from ..page.html import page_html
 from ..report import summarise
+from .against import others_of
 from .configuration import Configuration
 from .session import Session
 
@@ -23,13 +25,14 @@ def write_page(session: Session, rows: Sequence[Comparison], header: Sequence[st
 def page_of(session: Session, rows: Sequence[Comparison], header: Sequence[str]) -> Page:
     """Returns what the page of a session shows."""
     configuration = session.configuration
-    target, record = configuration.target, configuration.record
+    target, record, others = configuration.target, configuration.record, others_of(session.config)
     return Page(
         title=f"{target.hardware}, {target.label}{configuration.transferred}",
         measured="Measured in this session." if session.measurements() else configuration.measured_from(),
-        summary=tuple(_summary(rows, configuration)),
+        summary=(*_summary(rows, configuration), *_contests(others, rows)),
         rows=_rows(session, rows),
         provenance=(*_header_parts(header), *((f"record, {k}", text) for k, text in record.provenance.items())),
+        others=others,
     )
 
 
@@ -56,6 +59,14 @@ def _summary(rows: Sequence[Comparison], configuration: Configuration) -> Iterat
     yield from ((rating, str(count)) for rating, count in summary.per_rating.items())
     for kind, mean_pct in configuration.held_out_means_pct.items():
         yield f"{kind.replace('_', ' ').capitalize()}, mean |error|", f"{mean_pct:.1f} %"
+
+
+def _contests(others: Sequence[Beside], rows: Sequence[Comparison]) -> Iterator[Tuple[str, str]]:
+    for beside in others:
+        contest = beside.contest(rows)
+        if contest is not None:
+            yield f"{beside.name}, mean |error|", f"{contest.theirs.mean_abs_error_pct:.1f} %"
+            yield f"{beside.name}, nearer", f"{contest.theirs.nearer} of {contest.models}"
 
 
 def _header_parts(header: Sequence[str]) -> Iterator[Tuple[str, str]]:
