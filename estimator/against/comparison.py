@@ -39,7 +39,7 @@ class Theirs:
 
 @dataclass(frozen=True)
 class Figures:
-    """One side over the models that both sides have an error of; errors in percent."""
+    """One side over the models of a contest; errors in percent."""
 
     mean_abs_error_pct: float
     max_abs_error_pct: float
@@ -49,10 +49,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class Contest:
-    """Both sides over the models that both have an error of, and how many of them are as far off on either side."""
+    """Both sides over the models that both have an error of, and how many of them are as far off on either side.
+
+    Where ours has no error of any, `ours` is None and the models are those that theirs has one of.
+    """
 
     models: int
-    ours: Figures
+    ours: Optional[Figures]
     theirs: Figures
     equal: int
 
@@ -78,15 +81,16 @@ class Beside:
         return [row for row in rows if row.model in self.answers]
 
     def contest(self, rows: Sequence[Comparison]) -> Optional[Contest]:
-        """Returns the figures of both sides; None where no model has an error on both."""
-        sides = [(row, self.of(row)) for row in rows]
-        both = [(row, theirs) for row, theirs in sides if theirs.nearer is not None]
-        if not both:
+        """Returns the figures of both sides; None where theirs has no error of any model."""
+        sides = [(row.error_pct, self.of(row)) for row in rows]
+        both = [(ours_pct, theirs) for ours_pct, theirs in sides if theirs.nearer is not None]
+        counted = both or [(None, theirs) for _, theirs in sides if theirs.error_pct is not None]
+        if not counted:
             return None
-        nearer = Counter(theirs.nearer for _, theirs in both)
-        ours = _figures([row.error_pct for row, _ in both], nearer[OURS])
-        theirs = _figures([theirs.error_pct for _, theirs in both], nearer[THEIRS])
-        return Contest(len(both), ours, theirs, nearer[EQUAL])
+        nearer = Counter(theirs.nearer for _, theirs in counted)
+        ours = _figures([ours_pct for ours_pct, _ in both], nearer[OURS]) if both else None
+        theirs_too = _figures([theirs.error_pct for _, theirs in counted], nearer[THEIRS])
+        return Contest(len(counted), ours, theirs_too, nearer[EQUAL])
 
 
 def _nearer(ours_pct: Optional[float], theirs_pct: Optional[float]) -> Optional[str]:

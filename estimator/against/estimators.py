@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Tuple
 
 from ..digits import significant
-from ..errors import UsageError
+from ..errors import GoldenLatencyError, UsageError
 from ..importing import FORM, import_function, one_line
 from .comparison import Answer
 from .known import BASELINES
@@ -37,6 +37,8 @@ class OtherEstimator:
         try:
             built = subject.build(), subject.example_input(target.batch_size)
             return _answer(self.function(**dict(zip(KEYWORDS, (*built, *arguments)))))
+        except GoldenLatencyError as error:
+            return Answer(None, _shortened(str(error)))
         except (Exception, SystemExit) as error:  # somebody else's code may raise anything
             return Answer(None, _shortened(one_line(error)))
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from dataclasses import asdict, fields
-from typing import Any, Callable, Dict, Iterator, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..compare import BANDS_PCT, Comparison
 from ..digits import ms_text, percent_text
@@ -22,7 +22,7 @@ _TITLES = ("Model", "Meas (ms)", "Ours (ms)", "Error", "Theirs (ms)", "Error", "
 _RULE = "  " + "-" * 91
 _FIGURES = ("mean |error|", "max |error|", *BANDS_PCT, "nearer")
 _HELD_OUT = {"leave_one_model_out": "them", "leave_one_family_out": "their family"}
-_NO_CONTEST = "No model has both estimates and a measurement: nothing says who is nearer."
+_NO_CONTEST = "no model that it estimates was measured: nothing says who is nearer"
 
 
 def beside_lines(rows: Sequence[Comparison], beside: Beside) -> Iterator[str]:
@@ -48,23 +48,39 @@ def _their_cells(theirs: Theirs) -> Tuple[str, ...]:
 
 def _figure_lines(beside: Beside, rows: Sequence[Comparison]) -> Iterator[str]:
     contest = beside.contest(rows)
-    if contest is None:
-        yield _NO_CONTEST
-    else:
-        yield f"Of {contest.models} models that both estimate and that were measured:"
+    yield _counted(beside, contest)
+    if contest is not None:
         yield from _contest_lines(beside.name, contest)
-        yield from beside.notes
+        yield from _notes(beside, contest)
     unanswered = sum(1 for row in rows if beside.of(row).problem)
     if unanswered:
         yield f"{unanswered} of {len(rows)} without an estimate of {beside.name}: their lines say why"
 
 
+def _counted(beside: Beside, contest: Optional[Contest]) -> str:
+    if contest is None:
+        return f"{beside.name}: {_NO_CONTEST}"
+    who = "both estimate" if contest.ours else f"{beside.name} estimates, and ours does not,"
+    return f"Models that {who} and that were measured: {contest.models}"
+
+
 def _contest_lines(name: str, contest: Contest) -> Iterator[str]:
     width = max(len(name), 20)
-    for side, cells in (("", _FIGURES), (OURS, _figure_cells(contest.ours)), (name, _figure_cells(contest.theirs))):
+    for side, cells in (("", _FIGURES), *_sides(name, contest)):
         yield f"  {side:<{width}}" + "".join(f"  {text:>{len(title)}}" for title, text in zip(_FIGURES, cells))
+
+
+def _sides(name: str, contest: Contest) -> Iterator[Tuple[str, Sequence[str]]]:
+    if contest.ours is not None:
+        yield OURS, _figure_cells(contest.ours)
+    yield name, _figure_cells(contest.theirs)
+
+
+def _notes(beside: Beside, contest: Contest) -> Iterator[str]:
     if contest.equal:
-        yield f"  as far off on either side: {contest.equal}"
+        yield f"as far off on either side: {contest.equal}"
+    if contest.ours is not None:
+        yield from beside.notes
 
 
 def _figure_cells(figures: Figures) -> Sequence[str]:
@@ -92,15 +108,11 @@ def _markdown_cells(row: Comparison, others: Sequence[Beside]) -> Iterator[str]:
 
 def _markdown_figures(beside: Beside, rows: Sequence[Comparison]) -> Iterator[str]:
     contest = beside.contest(rows)
-    if contest is None:
-        yield from ("", f"{_escaped(beside.name)}: {_NO_CONTEST}")
-        return
-    yield from ("", f"Of {contest.models} models that both estimate and that were measured:", "")
-    yield markdown_row(("", *map(_escaped, _FIGURES)))
-    yield markdown_row(("---", *["---:"] * len(_FIGURES)))
-    for side, figures in ((OURS, contest.ours), (beside.name, contest.theirs)):
-        yield markdown_row((_escaped(side), *_figure_cells(figures)))
-    yield from (line for note in beside.notes for line in ("", _escaped(note)))
+    yield from ("", _escaped(_counted(beside, contest)))
+    if contest is not None:
+        yield from ("", markdown_row(("", *map(_escaped, _FIGURES))), markdown_row(("---", *["---:"] * len(_FIGURES))))
+        yield from (markdown_row((_escaped(side), *cells)) for side, cells in _sides(beside.name, contest))
+        yield from (line for note in _notes(beside, contest) for line in ("", _escaped(note)))
 
 
 def held_out_notes(held_out_means_pct: Mapping[str, float]) -> Iterator[str]:

@@ -61,7 +61,7 @@ def _made(name: str, function: Callable[[], Any]) -> Tuple[Any, Any]:
 
     try:
         made = function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything
         raise UsageError(f"{name}() failed: {one_line(error)}") from error
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module)):
         raise UsageError(f"{name}() must return a module and its example inputs, got {type(made).__name__}")
