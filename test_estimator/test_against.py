@@ -16,7 +16,7 @@ import torch
 
 from estimator.against.comparison import Answer, Beside
 from estimator.against.estimators import KEYWORDS, OtherEstimator, find_estimators
-from estimator.against.known import BASELINES
+from estimator.against.known import KNOWN
 from estimator.against.rendering import FORMATS, THEIR_FIELDS, beside_lines, held_out_notes
 from estimator.compare import Comparison, without_estimate
 from estimator.errors import UsageError
@@ -59,15 +59,15 @@ def answer_of(function, subject=RESNET, **target):
     return OtherEstimator("lab:guess", function).ask(subject, resolve(**target))
 
 
-def baseline(name, root=ROOT):
+def simple(name, root=ROOT):
     return find_estimators([name], root)[0]
 
 
 @pytest.mark.parametrize(("name", "column"), [("roofline", "roofline_pct"), ("one-constant-per-op", "per_op_pct")])
-def test_a_baseline_errs_as_the_cross_validation_says(name, column):
+def test_a_simple_estimate_errs_as_the_cross_validation_says(name, column):
     errors_pct = json.loads((MEASURED / "cross-validation.json").read_text(encoding="utf-8"))["models"]
     record = load_record(MEASURED / MODEL_KIND.record, [model.name for model in MODELS])
-    estimator = baseline(name)
+    estimator = simple(name)
     for model in map(find_subject, SOME):
         est_ms = estimator.ask(model, resolve()).est_ms
         error_pct = 100 * (est_ms / record.median_ms(model.name) - 1)
@@ -75,11 +75,11 @@ def test_a_baseline_errs_as_the_cross_validation_says(name, column):
 
 
 def test_the_roofline_follows_mode_precision_and_batch():
-    least, most = (baseline("roofline").ask(RESNET, resolve(thermal_profile=mode)) for mode in ("15W", "MAXN"))
+    least, most = (simple("roofline").ask(RESNET, resolve(thermal_profile=mode)) for mode in ("15W", "MAXN"))
     half, eight = (
-        baseline("roofline").ask(RESNET, target) for target in (resolve(precision="fp16"), resolve(batch_size=8))
+        simple("roofline").ask(RESNET, target) for target in (resolve(precision="fp16"), resolve(batch_size=8))
     )
-    now = baseline("roofline").ask(RESNET, resolve())
+    now = simple("roofline").ask(RESNET, resolve())
     assert half.est_ms < now.est_ms < eight.est_ms
     assert most.est_ms < now.est_ms < least.est_ms
 
@@ -88,19 +88,19 @@ def test_the_roofline_of_this_cpu_is_that_of_its_calibration(tmp_path, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     target = SimpleNamespace(hardware="local-cpu", mode=SimpleNamespace(name=None), precision=PRECISIONS["fp32"])
     target.batch_size = 1
-    assert baseline("roofline").ask(RESNET, target).problem.startswith("local-cpu is not calibrated on this machine")
+    assert simple("roofline").ask(RESNET, target).problem.startswith("local-cpu is not calibrated on this machine")
     calibrated_here(tmp_path)
-    assert baseline("roofline").ask(RESNET, resolve("local-cpu")).est_ms > 0
+    assert simple("roofline").ask(RESNET, resolve("local-cpu")).est_ms > 0
 
 
 def test_one_constant_is_taken_to_other_modes_and_boards_as_it_is():
-    estimator = baseline("one-constant-per-op")
+    estimator = simple("one-constant-per-op")
     targets = (resolve(), resolve(thermal_profile="15W"), resolve("NVIDIA-H100"), resolve(batch_size=8))
     assert len({estimator.ask(RESNET, target).est_ms for target in targets}) == 1
 
 
 def test_without_a_record_there_is_no_constant_and_the_line_names_the_file(tmp_path):
-    found = baseline("one-constant-per-op", tmp_path).ask(RESNET, resolve())
+    found = simple("one-constant-per-op", tmp_path).ask(RESNET, resolve())
     assert found.est_ms is None
     assert found.problem.endswith("record-models.toml: no recorded models to fit the constant to")
 
@@ -182,11 +182,11 @@ def test_what_another_estimator_does_to_its_module_nobody_else_sees():
         model.half()
         return 1.0
 
-    before = baseline("roofline").ask(RESNET, resolve())
+    before = simple("roofline").ask(RESNET, resolve())
     for _ in range(2):
         answer_of(halving)
     assert seen == [torch.float32, torch.float32]
-    assert baseline("roofline").ask(RESNET, resolve()) == before
+    assert simple("roofline").ask(RESNET, resolve()) == before
 
 
 @pytest.fixture
@@ -208,8 +208,8 @@ def lab(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("lab")
-@pytest.mark.parametrize("name", [*BASELINES, "lab:guess", "lab:open_to_all", "lab:fitted"])
-def test_an_estimator_is_a_baseline_or_whatever_takes_the_keywords(name):
+@pytest.mark.parametrize("name", [*KNOWN, "lab:guess", "lab:open_to_all", "lab:fitted"])
+def test_an_estimator_is_a_simple_one_or_whatever_takes_the_keywords(name):
     found = find_estimators([name, name], ROOT)
     assert [estimator.name for estimator in found] == [name]
     assert found[0].ask(RESNET, resolve()).est_ms > 0

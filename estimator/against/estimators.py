@@ -13,7 +13,7 @@ from ..digits import significant
 from ..errors import GoldenLatencyError, UsageError
 from ..importing import FORM, import_function, one_line
 from .comparison import Answer
-from .known import BASELINES
+from .known import KNOWN
 
 if TYPE_CHECKING:
     from ..subjects.all import Subject
@@ -61,16 +61,16 @@ def _shortened(text: str) -> str:
 def find_estimators(names: Iterable[str], root: Path) -> Tuple[OtherEstimator, ...]:
     """Returns each named estimator once; records are looked for below `root`.
 
-    UsageError where a name is neither a baseline nor a function that can be imported and takes KEYWORDS.
+    UsageError where a name is neither one of KNOWN nor a function that can be imported and takes KEYWORDS.
     """
     return tuple(OtherEstimator(name, _function(name, root)) for name in dict.fromkeys(names))
 
 
 def _function(name: str, root: Path) -> Callable[..., Any]:
-    if name in BASELINES:
-        return BASELINES[name](root)
+    if name in KNOWN:
+        return KNOWN[name](root)
     if ":" not in name:
-        raise UsageError(f"--against {name}: unknown estimator; known: {', '.join(BASELINES)}; or {FORM}")
+        raise UsageError(f"--against {name}: unknown estimator; known: {', '.join(KNOWN)}; or {FORM}")
     function = import_function(name)
     _refuse_other_keywords(name, function)
     return function

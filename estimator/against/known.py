@@ -1,4 +1,4 @@
-"""The two baselines as estimators: called like any other, priced by the code that the cross-validation uses."""
+"""The two simple estimates as estimators: called like any other, priced by the code that the cross-validation uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..records.record import Record, load_record
 from ..subjects.all import op_stream
 from ..subjects.zoo import MODELS
 from ..target import calibrated_target, resolve, tensor_dtype
-from .baselines import compute_ops, peaks_of, per_op_us, roofline_us
+from .simple import compute_ops, peaks_of, per_op_us, roofline_us
 
 if TYPE_CHECKING:
     import torch
@@ -71,8 +71,8 @@ def _lowered(model: torch.nn.Module, example_inputs: Any, precision: str) -> Seq
     return lower(capture(model, example_inputs, tensor_dtype(precision)))
 
 
-BASELINES: Mapping[str, Callable[[Path], Callable[..., float]]] = {
+KNOWN: Mapping[str, Callable[[Path], Callable[..., float]]] = {
     "roofline": Roofline,
     "one-constant-per-op": OneConstantPerOp,
 }
-"""Each baseline's name, and what makes it from the repository's root, where the records are."""
+"""Each simple estimate's name, and what makes it from the repository's root, where the records are."""

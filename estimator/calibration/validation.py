@@ -1,4 +1,4 @@
-"""Cross-validation: the error of each model when the fit has not seen it, beside the two baselines one would try."""
+"""Cross-validation: the error of each model when the fit has not seen it, beside the two simple estimates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, Callable, Dict, List, Sequence
 
-from ..against.baselines import compute_ops, peaks_of, per_op_us, roofline_us
+from ..against.simple import compute_ops, peaks_of, per_op_us, roofline_us
 from ..interval import QUANTILE
 from ..pipeline import estimate_lowered
 from ..target import calibrated_target
@@ -18,7 +18,7 @@ COLUMNS = ("in_sample_pct", "without_model_pct", "without_family_pct", "per_op_p
 
 @dataclass(frozen=True)
 class ModelErrors:
-    """One model's signed errors in percent: in-sample, left out, left out with its family, and of the baselines."""
+    """One model's signed errors in percent: in-sample, left out, left out with its family, and of simple ones."""
 
     model: str
     family: str
@@ -46,8 +46,8 @@ def cross_validate(fitter: Fitter, fit: Fit, progress: Callable[[str], None] = l
         item = evidence[i]
         progress(f"without {item.name}")
         alone = fitter.errors_pct(fitter.fit([i]))[i]
-        baselines = each_us * compute_ops(item.lowered), roofline_us(item.lowered, peaks)
-        errors = [in_sample[i], alone, without_family[i], *(100 * (us / item.latency_us - 1) for us in baselines)]
+        simple_us = each_us * compute_ops(item.lowered), roofline_us(item.lowered, peaks)
+        errors = [in_sample[i], alone, without_family[i], *(100 * (us / item.latency_us - 1) for us in simple_us)]
         rows.append(ModelErrors(item.name, str(item.family), *(round(float(error), 1) for error in errors)))
     return rows
 

@@ -10,7 +10,7 @@ import pytest
 
 from ..against.comparison import Answer, Beside
 from ..against.estimators import OtherEstimator, find_estimators
-from ..against.known import BASELINES
+from ..against.known import KNOWN
 from ..against.rendering import FORMATS, beside_lines, held_out_notes
 from ..compare import Comparison
 from ..errors import UsageError
@@ -35,7 +35,7 @@ def add_against_option(group: pytest.OptionGroup) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help=f"another estimator beside this one: {', '.join(BASELINES)} or {FORM}; may be given more than once",
+        help=f"another estimator beside this one: {', '.join(KNOWN)} or {FORM}; may be given more than once",
     )
 
 
