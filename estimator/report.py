@@ -180,7 +180,7 @@ def markdown_table(rows: Iterable[Comparison]) -> str:
 
 
 def markdown_output(rows: Sequence[Comparison]) -> str:
-    """Returns the tables in Markdown: one for each board and configuration, below it the budgets where there are any."""
+    """Returns the tables in Markdown: one for each board and configuration, and budgets where there are any."""
     tables: Dict[Tuple[str, str], List[Comparison]] = {}
     for row in rows:
         tables.setdefault((row.hardware, row.configuration), []).append(row)
