@@ -19,7 +19,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import CaptureError
-from .on_cuda import recurrent_layers
+from .on_cuda import ops_of_cuda
 from .opstream import Op, TensorSpec
 
 _SAME_AS_FIRST_INPUT = ("aten._native_multi_head_attention", "aten._transformer_encoder_layer_fwd")
@@ -113,7 +113,7 @@ def _run_on_shadows(
     args, kwargs = _call_arguments(example_inputs)
     shadow = functools.partial(_shadow_of, dtype=dtype)
     try:
-        with _evaluating(model), recurrent_layers(_Shadow, _weight_shadow), torch.no_grad(), recorder:
+        with _evaluating(model), ops_of_cuda(_Shadow, _weight_shadow), torch.no_grad(), recorder:
             state = {name: shadow(t) for name, t in _named_tensors(model)}
             inputs = [_map(shadow, a) for a in args], {k: _map(shadow, v) for k, v in kwargs.items()}
             torch.func.functional_call(model, state, tuple(inputs[0]), inputs[1])
@@ -167,7 +167,12 @@ class _Layout:
     @functools.cached_property
     def spec(self) -> TensorSpec:
         meta = self.meta()
-        return TensorSpec(self.shape, str(self.dtype).replace("torch.", ""), meta.element_size(), meta.is_contiguous())
+        dtype, in_order = str(self.dtype).replace("torch.", ""), meta.is_contiguous()
+        channels_last = not in_order and any(
+            meta.dim() == dimensions and meta.is_contiguous(memory_format=layout)
+            for dimensions, layout in ((4, torch.channels_last), (5, torch.channels_last_3d))
+        )
+        return TensorSpec(self.shape, dtype, meta.element_size(), in_order, channels_last)
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,8 @@ def _answer(func: Any, args: Tuple[Any, ...], kwargs: Tuple[Tuple[str, Any], ...
     name = _op_name(func)
     if name in _DATA_DEPENDENT:
         raise CaptureError(f"{name} needs the values of a tensor, so the op stream depends on data")
+    if "nested_tensor" in name:
+        raise CaptureError(f"{name} makes a nested tensor, whose shape is data; enable_nested_tensor=False avoids it")
     metas: List[torch.Tensor] = []
 
     def to_meta(layout: _Layout) -> torch.Tensor:
@@ -232,7 +239,9 @@ def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout,
     """Allocations launch nothing; a slice that takes all is there in some releases of PyTorch and not in others."""
     written = _written(func, args)
     specs = tuple(layout.spec for layout in outputs or written)
-    out = {a.name for a in func._schema.arguments if a.kwarg_only and a.alias_info is not None and a.alias_info.is_write}
+    out = {
+        a.name for a in func._schema.arguments if a.kwarg_only and a.alias_info is not None and a.alias_info.is_write
+    }
     spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs if k not in out)
     everything = name == "aten.alias" or (name == "aten.slice" and specs[0].shape == spec_args[0].shape)
     not_an_op = not specs and not name.startswith("aten.")

@@ -1,17 +1,19 @@
-"""Recurrent layers as PyTorch runs them on CUDA: one op of cuDNN, and fused cells, whatever a CPU would run.
+"""What PyTorch runs on CUDA where a CPU runs something else: cuDNN's recurrent layers, fused cells, fused attention.
 
-As `_cudnn_impl` of aten/src/ATen/native/cudnn/RNN.cpp and the cells of aten/src/ATen/native/RNN.cpp do. A CPU's ops
-cannot be told from others afterwards, and a mode for torch functions would turn the fast paths of other layers off.
+As `_cudnn_impl` of aten/src/ATen/native/cudnn/RNN.cpp, the cells of aten/src/ATen/native/RNN.cpp and the choice of
+aten/src/ATen/native/transformers/cuda/sdp_utils.cpp do. A CPU's ops cannot be told from others afterwards, and a mode
+for torch functions would turn the fast paths of other layers off.
 """
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import torch
 from torch import _VF
+from torch.nn import functional
 
 from .errors import CaptureError
 
@@ -20,13 +22,16 @@ ShadowOf = Callable[[torch.Tensor, torch.dtype], torch.Tensor]
 _MODES = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}
 """The number by which cuDNN knows each kind of layer."""
 _FLATTEN = torch.nn.RNNBase.flatten_parameters
+_ATTEND = functional.scaled_dot_product_attention
+_WIDEST_FLASH = 256  # elements of a head
+_ALIGNED_BYTES = 16  # of a head's row, which the memory-efficient kernel loads at once
 _lock = threading.Lock()
 _captures = 0
 
 
 @contextmanager
-def recurrent_layers(captured: type, shadow_of: ShadowOf) -> Iterator[None]:
-    """Lets recurrent layers and cells issue the ops of CUDA where their input is of the class `captured`.
+def ops_of_cuda(captured: type, shadow_of: ShadowOf) -> Iterator[None]:
+    """Lets recurrent layers, cells and attention issue the ops of CUDA where their input is of the class `captured`.
 
     All others run as ever, also in other threads.
     """
@@ -35,6 +40,7 @@ def recurrent_layers(captured: type, shadow_of: ShadowOf) -> Iterator[None]:
         _captures += 1
         vars(_VF).update(_replacements(captured, shadow_of))
         torch.nn.RNNBase.flatten_parameters = _flattening(captured)  # type: ignore[method-assign]
+        functional.scaled_dot_product_attention = _attending(captured)
     try:
         yield
     finally:
@@ -71,6 +77,7 @@ def _flattening(captured: type) -> Callable[[torch.nn.RNNBase], None]:
 
 def _restore() -> None:
     torch.nn.RNNBase.flatten_parameters = _FLATTEN  # type: ignore[method-assign]
+    functional.scaled_dot_product_attention = _ATTEND
     for name in (*_MODES, *_CELLS):
         vars(_VF).pop(name, None)
 
@@ -113,6 +120,54 @@ def _gru_cell(source: torch.Tensor, hidden: torch.Tensor, *weights: torch.Tensor
 
 def _gates(source: torch.Tensor, hidden: torch.Tensor, w_ih: Any, w_hh: Any, *biases: Any) -> Tuple[Any, Any]:
     return (torch.matmul(source, w_ih.t()), torch.matmul(hidden, w_hh.t())), biases
+
+
+def _attending(captured: type) -> Callable[..., Any]:
+    def attend(query: Any, *args: Any, **kwargs: Any) -> Any:
+        return (_attention if isinstance(query, captured) else _ATTEND)(query, *args, **kwargs)
+
+    return attend
+
+
+def _attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: Optional[torch.Tensor] = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: Optional[float] = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """Flash attention in half precision without a mask, else the memory-efficient kernel, else products and a softmax."""
+    aten = torch.ops.aten
+    if query.shape[-3] != key.shape[-3] and not enable_gqa:
+        raise RuntimeError(f"{query.shape[-3]} heads of queries, {key.shape[-3]} of keys, without enable_gqa")
+    is_plain = dropout_p == 0 and query.dim() == key.dim() == value.dim() == 4
+    if is_plain and _fits_flash(query, attn_mask):
+        return aten._scaled_dot_product_flash_attention(query, key, value, 0.0, is_causal, scale=scale)[0]
+    bias = attn_mask
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        nothing, excluded = (torch.scalar_tensor(x, dtype=query.dtype) for x in (0.0, -float("inf")))
+        bias = torch.where(attn_mask, nothing, excluded)
+    if is_plain and _fits_memory_efficient(query, key, value, bias):
+        options = (bias, False, 0.0, is_causal)
+        return aten._scaled_dot_product_efficient_attention(query, key, value, *options, scale=scale)[0]
+    options = (bias, dropout_p, is_causal)
+    grouped = {"enable_gqa": True} if enable_gqa else {}
+    return aten._scaled_dot_product_attention_math(query, key, value, *options, scale=scale, **grouped)[0]
+
+
+def _fits_flash(query: torch.Tensor, mask: Optional[torch.Tensor]) -> bool:
+    return query.element_size() == 2 and mask is None and query.shape[-1] <= _WIDEST_FLASH
+
+
+def _fits_memory_efficient(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: Optional[torch.Tensor]
+) -> bool:
+    aligned = all(t.shape[-1] * t.element_size() % _ALIGNED_BYTES == 0 for t in (query, key, value))
+    shaped = bias is None or bias.dim() in (2, 4)
+    return aligned and shaped and query.element_size() <= 4 and query.shape[1] == key.shape[1]
 
 
 _CELLS: Dict[str, Callable[..., Any]] = {"lstm_cell": _lstm_cell, "gru_cell": _gru_cell}
