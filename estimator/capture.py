@@ -239,9 +239,7 @@ def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout,
     """Allocations launch nothing; a slice that takes all is there in some releases of PyTorch and not in others."""
     written = _written(func, args)
     specs = tuple(layout.spec for layout in outputs or written)
-    out = {
-        a.name for a in func._schema.arguments if a.kwarg_only and a.alias_info is not None and a.alias_info.is_write
-    }
+    out = {a.name for a in func._schema.arguments if a.kwarg_only and _is_written(a)}
     spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs if k not in out)
     everything = name == "aten.alias" or (name == "aten.slice" and specs[0].shape == spec_args[0].shape)
     not_an_op = not specs and not name.startswith("aten.")
@@ -252,9 +250,13 @@ def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout,
     return Op(name, spec_args, spec_kwargs, specs, is_view, bool(func._schema.is_mutable) and not out)
 
 
+def _is_written(argument: Any) -> bool:
+    return argument.alias_info is not None and bool(argument.alias_info.is_write)
+
+
 def _written(func: Any, args: Any) -> Tuple[_Layout, ...]:
     """The tensors that an op writes into in place: the results of one that gives back nothing."""
-    places = [i for i, a in enumerate(func._schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
+    places = [i for i, argument in enumerate(func._schema.arguments) if _is_written(argument)]
     return tuple(layout for i in places if i < len(args) for layout in _layouts(args[i]))
 
 
@@ -409,7 +411,7 @@ def _evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _tables_of(module: torch.nn.Module) -> Tuple[Dict[str, Any], ...]:
-    return module._parameters, module._buffers, module._modules  # type: ignore[return-value]
+    return module._parameters, module._buffers, module._modules
 
 
 def _tables(module: torch.nn.Module) -> Tuple[Dict[str, Any], ...]:

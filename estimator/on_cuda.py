@@ -39,7 +39,7 @@ def ops_of_cuda(captured: type, shadow_of: ShadowOf) -> Iterator[None]:
     with _lock:
         _captures += 1
         vars(_VF).update(_replacements(captured, shadow_of))
-        torch.nn.RNNBase.flatten_parameters = _flattening(captured)  # type: ignore[method-assign]
+        torch.nn.RNNBase.flatten_parameters = _flattening(captured)  # type: ignore
         functional.scaled_dot_product_attention = _attending(captured)
     try:
         yield
@@ -58,7 +58,8 @@ def _replacements(captured: type, shadow_of: ShadowOf) -> Dict[str, Callable[...
         def call(source: Any, *args: Any) -> Any:
             if not isinstance(source, captured):
                 return originals[name](source, *args)
-            return _CELLS[name](source, *args) if name in _CELLS else _layer(name, shadow_of, source, *args)
+            own: Any = source
+            return _CELLS[name](own, *args) if name in _CELLS else _layer(name, shadow_of, own, *args)
 
         return call
 
@@ -76,7 +77,7 @@ def _flattening(captured: type) -> Callable[[torch.nn.RNNBase], None]:
 
 
 def _restore() -> None:
-    torch.nn.RNNBase.flatten_parameters = _FLATTEN  # type: ignore[method-assign]
+    torch.nn.RNNBase.flatten_parameters = _FLATTEN  # type: ignore
     functional.scaled_dot_product_attention = _ATTEND
     for name in (*_MODES, *_CELLS):
         vars(_VF).pop(name, None)
@@ -139,7 +140,7 @@ def _attention(
     scale: Optional[float] = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """Flash attention in half precision without a mask, else the memory-efficient kernel, else products and a softmax."""
+    """Flash attention in half precision without a mask, else the memory-efficient kernel, else product by product."""
     aten = torch.ops.aten
     if query.shape[-3] != key.shape[-3] and not enable_gqa:
         raise RuntimeError(f"{query.shape[-3]} heads of queries, {key.shape[-3]} of keys, without enable_gqa")
@@ -151,8 +152,8 @@ def _attention(
         nothing, excluded = (torch.scalar_tensor(x, dtype=query.dtype) for x in (0.0, -float("inf")))
         bias = torch.where(attn_mask, nothing, excluded)
     if is_plain and _fits_memory_efficient(query, key, value, bias):
-        options = (bias, False, 0.0, is_causal)
-        return aten._scaled_dot_product_efficient_attention(query, key, value, *options, scale=scale)[0]
+        flags = (False, 0.0, is_causal)
+        return aten._scaled_dot_product_efficient_attention(query, key, value, bias, *flags, scale=scale)[0]
     options = (bias, dropout_p, is_causal)
     grouped = {"enable_gqa": True} if enable_gqa else {}
     return aten._scaled_dot_product_attention_math(query, key, value, *options, scale=scale, **grouped)[0]

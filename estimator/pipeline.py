@@ -43,7 +43,8 @@ class Estimate:
     one was not calibrated itself.
     `host_ms` and `device_ms` are what each would take alone; `bound` names the longer. `flops` counts two per
     multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
-    bytes alone, `defaulted_share_pct` what each of them takes of device_ms in percent. The terms split host_ms and device_ms by kind of op and of kernel.
+    bytes alone, `defaulted_share_pct` what each of them takes of device_ms in percent. The terms split host_ms and
+    device_ms by kind of op and of kernel.
     """
 
     latency_ms: float
@@ -74,9 +75,9 @@ def estimate(
     """Returns the estimated latency of one eager forward pass of any module, which is left as it was.
 
     `example_inputs` as in `capture`; weights and inputs may be real or on the meta device. Raises UsageError for an
-    unknown hardware, thermal profile or precision, CaptureError for a model whose ops depend on data, LoweringError for
-    one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and inputs
-    keep their own types: those in half precision compute as at "fp16" or "bf16".
+    unknown hardware, thermal profile or precision, CaptureError for a model whose ops depend on data, LoweringError
+    for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and
+    inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
     """
     from .capture import capture
 

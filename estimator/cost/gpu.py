@@ -28,8 +28,8 @@ LAUNCH = Constant(
     "library_launch_kcycles",
     12.0,
     "kcycle of the CPU per kernel",
-    "a launch without PyTorch around it: 3.8 us a kernel at some 3 GHz (NVIDIA, Getting Started with CUDA Graphs, 2019), "
-    "4.9 us at some 3.5 GHz (JuliaGPU/CUDAdrv.jl#15); nothing measured on a Jetson",
+    "a launch without PyTorch around it: 3.8 us a kernel at some 3 GHz (NVIDIA, Getting Started with CUDA Graphs, "
+    "2019), 4.9 us at some 3.5 GHz (JuliaGPU/CUDAdrv.jl#15); nothing measured on a Jetson",
     2,
     60,
     12.0,
@@ -98,7 +98,7 @@ def costs(
 
 
 def _by_type(kernels: KernelColumns, target: Target, formula: Callable[[KernelColumns, Target], Column]) -> Column:
-    """The formula's times, each kernel at the arithmetic of its own tensors: they may be of other types than the target.
+    """The formula's times, each kernel at the arithmetic of its own tensors, which may be of another type.
 
     What is in half precision multiplies in FP16, and in FP32 as PyTorch does by default.
     """
@@ -134,7 +134,7 @@ def host_us(ops: OpColumns, rates: Rates) -> Column:
     An op whose library launches kernels of its own takes as long as that.
     """
     c = rates.constants
-    extra = {name: c["product_extra_kcycles"] for name in ("product", "recurrent")}
+    extra = dict.fromkeys(("product", "recurrent"), c["product_extra_kcycles"])
     extra["norm"] = c["norm_extra_kcycles"]
     kcycles = np.array(
         [c["view_kcycles"] if kind == "view" else c["dispatch_kcycles"] + extra.get(kind, 0.0) for kind in HOST_KINDS]

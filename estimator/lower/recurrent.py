@@ -1,8 +1,8 @@
 """Recurrent layers as cuDNN runs them, and the fused cells that PyTorch runs on CUDA.
 
-cuDNN's standard algorithm (Appleyard, Kocisky, Blunsom: arXiv 1604.01946): one product for the inputs of all steps, then
-step after step a product of the hidden state, which reads all recurrent weights again, and a kernel for the gates. What
-that paper runs at the same time on several streams (layers, directions) is taken to run one after another, and no
+cuDNN's standard algorithm (Appleyard, Kocisky, Blunsom: arXiv 1604.01946): one product for the inputs of all steps,
+then step after step a product of the hidden state, which reads all recurrent weights again, and a kernel for the gates.
+What that paper runs at the same time on several streams (layers, directions) is taken to run one after another, and no
 weights to stay in registers: PyTorch picks persistent kernels only in FP16, of one layer, at batches of 8 and more.
 """
 
@@ -62,7 +62,7 @@ def _layer(
 
 @rule("_thnn_fused_lstm_cell", "_thnn_fused_gru_cell")
 def fused_cell(op: Op, input_gates: TensorSpec, *_: Any, **__: Any) -> Lowered:
-    """Returns one kernel: it reads both products' gates, state and biases, and writes states and what training keeps."""
+    """Returns one kernel, which reads both products' gates, state and biases, and writes all of the op's results."""
     read_bytes, write_bytes = (sum(t.nbytes for t in tensors) for tensors in (op.inputs, op.outputs))
     return Lowered(op, "pointwise", 0, (_gates("rnn_gates", input_gates, read_bytes, write_bytes),))
 

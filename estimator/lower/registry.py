@@ -58,10 +58,8 @@ def _with_known_types(lowered: Lowered) -> Lowered:
     """Double precision runs at a 64th of FP32's rate on these boards, or at half: no fact of any profile says which."""
     for kernel in lowered.kernels:
         if kernel.kind != "stream" and kernel.dtype not in MULTIPLIED:
-            known = ", ".join(MULTIPLIED)
-            raise LoweringError(
-                f"{lowered.op.name} multiplies {kernel.dtype}, whose rate no profile knows; known: {known}"
-            )
+            cause = f"{lowered.op.name} multiplies {kernel.dtype}, whose rate no profile knows"
+            raise LoweringError(f"{cause}; known: {', '.join(MULTIPLIED)}")
     return lowered
 
 
