@@ -419,5 +419,9 @@ def _tables(module: torch.nn.Module) -> Tuple[Dict[str, Any], ...]:
 
 
 def _explain(model: torch.nn.Module, error: Exception) -> str:
+    if type(error).__name__ == "DynamicOutputShapeException":
+        return (
+            f"{str(error).rpartition('.')[0]} gives as many elements as the data have, so the op stream depends on data"
+        )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". This could be because")[0]
     return f"cannot capture the op stream of {type(model).__name__} without data: {type(error).__name__}: {reason}"

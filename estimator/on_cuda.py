@@ -142,9 +142,8 @@ def _attention(
 ) -> Any:
     """Flash attention in half precision without a mask, else the memory-efficient kernel, else product by product."""
     aten = torch.ops.aten
-    if query.shape[-3] != key.shape[-3] and not enable_gqa:
-        raise RuntimeError(f"{query.shape[-3]} heads of queries, {key.shape[-3]} of keys, without enable_gqa")
-    is_plain = dropout_p == 0 and query.dim() == key.dim() == value.dim() == 4
+    heads_fit = enable_gqa or query.shape[:-2] == key.shape[:-2]  # else they are broadcast, product by product
+    is_plain = dropout_p == 0 and query.dim() == key.dim() == value.dim() == 4 and heads_fit
     if is_plain and _fits_flash(query, attn_mask):
         return aten._scaled_dot_product_flash_attention(query, key, value, 0.0, is_causal, scale=scale)[0]
     bias = attn_mask

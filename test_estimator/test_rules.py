@@ -54,7 +54,6 @@ logaddexp2 rrelu_with_noise special_xlog1py xlogy
 """.split()
 TERNARY = ("addcdiv", "addcmul", "lerp")
 TO_ROWS = ("logsumexp", "nansum", "norm", "std")
-TO_ROWS_AND_PLACES = ("kthvalue", "median", "mode", "nanmedian")
 TWICE_AS_LARGE = ("_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact2d")
 TWICE_AS_LONG = ("_upsample_nearest_exact1d", "upsample_linear1d", "upsample_nearest1d")
 TWICE_AS_DEEP = ("_upsample_nearest_exact3d", "upsample_nearest3d", "upsample_trilinear3d")
@@ -257,7 +256,6 @@ CALLS = (
     ("log_sigmoid_forward", (X,), (X, EMPTY), "pointwise", (48,)),
     ("native_dropout", (X, 0.5, True), (X, MASK), "pointwise", (54,)),
     *((name, (X, -1), (ROWS,), "reduction", (32,)) for name in TO_ROWS),
-    *((name, (X, -1), (ROWS, i64(2)), "reduction", (48,)) for name in TO_ROWS_AND_PLACES),
     *((name, (X, -1), (X,), "reduction", (48,)) for name in ("_safe_softmax", "cumprod", "logcumsumexp")),
     *((name, (X, -1), (X, i64(2, 3)), "reduction", (96,)) for name in ("cummax", "cummin")),
     *((name, (X, -1), (ROWS, ROWS), "reduction", (40,)) for name in ("aminmax", "std_mean")),
