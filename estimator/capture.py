@@ -110,7 +110,7 @@ def _run_on_shadows(
     model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype], recorder: _Recorder
 ) -> None:
     _refuse(model)
-    args, kwargs = _call_arguments(example_inputs)
+    args, kwargs = call_arguments(example_inputs)
     shadow = functools.partial(_shadow_of, dtype=dtype)
     try:
         with _evaluating(model), ops_of_cuda(_Shadow, _weight_shadow), torch.no_grad(), recorder:
@@ -377,7 +377,8 @@ def _named_tensors(model: torch.nn.Module) -> Iterator[Tuple[str, torch.Tensor]]
     yield from model.named_buffers()
 
 
-def _call_arguments(example_inputs: Any) -> Tuple[Tuple[Any, ...], Mapping[str, Any]]:
+def call_arguments(example_inputs: Any) -> Tuple[Tuple[Any, ...], Mapping[str, Any]]:
+    """Returns the positional and the keyword arguments that example inputs stand for."""
     if isinstance(example_inputs, Mapping):
         return (), example_inputs
     return (tuple(example_inputs) if isinstance(example_inputs, (list, tuple)) else (example_inputs,)), {}

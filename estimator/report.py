@@ -11,11 +11,15 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 from .compare import BANDS_PCT, NO_EVIDENCE, UNMEASURED, Comparison
 
-FIELDS = ("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct")
+FIELDS = (
+    *("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct"),
+    *("hardware", "configuration", "budget_ms", "budget"),
+)
 """The columns of the table as data, in order."""
 _TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
-_TERMINAL_ROW = "  {:<22} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>11}"
-_RULE = "  " + "-" * 83
+_TERMINAL_ROW = "  {:<{}} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>11}"
+_NAME_WIDTH = 22
+_OTHER_WIDTH = 61
 _BAND_LABELS = {"EXCELLENT": "(<10%)", "GOOD": "(10-25%)", "FAIR": "(25-50%)", "POOR": "(>50%)"}
 
 
@@ -57,11 +61,20 @@ def summarise(rows: Sequence[Comparison], failed_or_skipped: int = 0) -> Summary
 
 def terminal_table(rows: Iterable[Comparison]) -> List[str]:
     """Returns the lines of the table, families as headings."""
-    lines = [_TERMINAL_ROW.format(*_TITLES), _RULE]
-    for family, members in by_family(rows):
+    found = list(rows)
+    width = name_width(found)
+    rule = "  " + "-" * (width + _OTHER_WIDTH)
+    lines = [_TERMINAL_ROW.format(_TITLES[0], width, *_TITLES[1:]), rule]
+    for family, members in by_family(found):
         lines.append(f"  {family}")
-        lines.extend(_TERMINAL_ROW.format("  " + cells[0], *cells[1:]).rstrip() for cells in map(_cells, members))
-    return [*lines, _RULE]
+        named = ((f"  {cells[0]}", width, *cells[1:]) for cells in map(_cells, members))
+        lines.extend(_TERMINAL_ROW.format(*cells).rstrip() for cells in named)
+    return [*lines, rule]
+
+
+def name_width(rows: Iterable[Comparison]) -> int:
+    """Returns how wide the column of names must be."""
+    return max([_NAME_WIDTH, *(len(row.model) + 2 for row in rows)])
 
 
 def by_family(rows: Iterable[Comparison]) -> Iterator[Tuple[str, List[Comparison]]]:
