@@ -45,6 +45,7 @@ _INSTEAD = {
     "compiled": "the module before torch.compile",
     "spread over devices": "its .module",
 }
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
 
 
@@ -167,12 +168,8 @@ class _Layout:
     @functools.cached_property
     def spec(self) -> TensorSpec:
         meta = self.meta()
-        dtype, in_order = str(self.dtype).replace("torch.", ""), meta.is_contiguous()
-        channels_last = not in_order and any(
-            meta.dim() == dimensions and meta.is_contiguous(memory_format=layout)
-            for dimensions, layout in ((4, torch.channels_last), (5, torch.channels_last_3d))
-        )
-        return TensorSpec(self.shape, dtype, meta.element_size(), in_order, channels_last)
+        dtype = str(self.dtype).replace("torch.", "")
+        return TensorSpec(self.shape, dtype, meta.element_size(), meta.is_contiguous(), _is_channels_last(meta))
 
 
 @dataclass(frozen=True)
@@ -216,9 +213,17 @@ def _infer(func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> Any:
     if "device" in kwargs:
         kwargs["device"] = torch.device("meta")
     try:
-        return func(*args, **kwargs)
+        found = func(*args, **kwargs)
     except NotImplementedError:
         return _infer_with_fakes(func, args, kwargs)
+    if name == "aten.convolution" and any(map(_is_channels_last, args[:2])):  # as cudnn_conv_suggest_memory_format says
+        return found.contiguous(memory_format=_CHANNELS_LAST[found.dim()])
+    return found
+
+
+def _is_channels_last(t: torch.Tensor) -> bool:
+    layout = _CHANNELS_LAST.get(t.dim())
+    return layout is not None and not t.is_contiguous() and t.is_contiguous(memory_format=layout)
 
 
 def _infer_with_fakes(func: Any, args: Any, kwargs: Dict[str, Any]) -> Any:

@@ -53,7 +53,8 @@ def _head(found: Explanation) -> Iterator[str]:
     yield f"{_ms(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
     yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
     if estimate.defaulted:
-        yield f"priced by their bytes alone, for want of a rule: {', '.join(estimate.defaulted)}"
+        shares = (f"{name} ({pct:.1f} %)" for name, pct in estimate.defaulted_share_pct.items())
+        yield f"priced by their bytes alone, for want of a rule (of device time): {', '.join(shares)}"
 
 
 def _interval(estimate: Estimate) -> str:
@@ -117,6 +118,7 @@ def json_of(found: Explanation) -> str:
         "ops": estimate.ops,
         "kernels": estimate.kernels,
         "without_a_rule": estimate.defaulted,
+        "without_a_rule_share_pct": estimate.defaulted_share_pct,
         "idle_definition": IDLE,
         **asdict(found.breakdown),
         "what_if": [asdict(row) for row in found.what_if],
