@@ -143,6 +143,16 @@ def test_a_packed_sequence_is_one_line(layer):
     assert "\n" not in str(error.value)
 
 
+def test_a_packed_sequence_that_reaches_the_layer_is_one_line():
+    def forward(self, data, batch_sizes, hidden):
+        weights, has_bias, *flags = list(self.gru._flat_weights), True, 1, 0.0, False, False
+        return torch._VF.gru(data, batch_sizes, hidden, weights, has_bias, *flags)
+
+    inputs = torch.rand(8, 4), torch.tensor([2, 2, 2, 1, 1]), torch.zeros(1, 2, 4)
+    with pytest.raises(CaptureError, match="a PackedSequence goes into gru: how long its sequences are is data"):
+        capture(module(forward, gru=nn.GRU(4, 4)), inputs)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_torchs_own_functions_are_back_afterwards(fails):
     before = torch._VF.lstm, torch._VF.gru_cell, nn.RNNBase.flatten_parameters, functional.scaled_dot_product_attention
