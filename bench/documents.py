@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
+from estimator.cost.gpu import LAUNCH
 from estimator.errors import RecordError
 from estimator.explain.dispatch_free import KERNEL, REPLAY
 from estimator.files import read_text, write_atomically
@@ -37,6 +38,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
     "docs/method.md": {
         "constants": lambda _: accuracy.constants_table(load_profile(DEFAULT_HARDWARE).constants.values()),
         "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
+        "library": lambda _: accuracy.constants_table((LAUNCH,)),
         "facts": lambda _: accuracy.facts_table(),
         "example": _worked_example,
     },
@@ -45,6 +47,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "models": lambda root: accuracy.model_table(accuracy.measured(root)),
         "configurations": accuracy.configuration_table,
         "evidence": accuracy.evidence_table,
+        "doubts": lambda _: accuracy.doubts_table(),
     },
 }
 """By document: what writes each of its blocks, given the root of the repository."""

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from estimator import estimate
+from estimator.capture import capture
 from estimator.compare import compare
 from estimator.explain.critical_path import critical_path
 from estimator.interval import DOUBTS
@@ -82,6 +83,16 @@ def test_a_recurrent_layer_is_known_by_a_factor_of_two():
     assert found.defaulted == ()
 
 
+def test_fused_attention_widens_the_interval_of_a_model_that_it_is_much_of():
+    parts = torch.empty(1, 16, 2048, 64, device="meta"), torch.empty(1, 1, 2048, 2048, device="meta")
+
+    class Attention(nn.Module):
+        def forward(self, x, mask):
+            return nn.functional.scaled_dot_product_attention(x, x, x, mask)
+
+    assert estimate(Attention(), parts).interval_pct > 0.95 * 100 * 1.28 * DOUBTS["fused attention"].device
+
+
 def test_each_op_without_a_rule_has_its_share_of_the_device():
     found = estimated(streams(6), streams(1, "aten.new"), streams(1, "aten.newer"))
     assert found.defaulted == ("aten.new", "aten.newer")
@@ -112,8 +123,6 @@ def test_the_run_names_what_takes_more_than_one_percent():
 
 def test_the_critical_path_of_a_library_that_launches_kernels_adds_up():
     for model, steps in ((nn.LSTM(512, 512), 100), (nn.LSTM(8, 8), 100), (nn.GRU(2048, 2048), 9)):
-        from estimator.capture import capture
-
         found = forward_pass(lower(capture(model, torch.empty(steps, 1, model.input_size))), HOME)
         path = critical_path(found)
         assert path.total_us == pytest.approx(1e3 * found.latency_ms)

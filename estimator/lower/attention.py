@@ -6,7 +6,7 @@ import math
 from typing import Any, Optional, Tuple
 
 from ..opstream import Op, TensorSpec
-from .kernels import Kernel, Lowered, Product
+from .kernels import FUSED_ATTENTION, Kernel, Lowered, Product
 from .product import activations_kernel, weights_kernel
 from .registry import rule
 
@@ -61,7 +61,7 @@ def _fused_kernel(
     written = heads * queries * value.shape[-1]
     return Kernel(
         kind="product",
-        function="attention",
+        function=FUSED_ATTENTION,
         dtype=query.dtype,
         elements=written,
         flops=2 * heads * pairs * (width + value.shape[-1]),

@@ -94,6 +94,10 @@ class Kernel:
         return self.read_bytes + self.cold_bytes + self.write_bytes
 
 
+FUSED_ATTENTION = "attention"
+"""The function of a kernel that is all of an attention, its softmax between its products."""
+
+
 @dataclass(frozen=True)
 class Lowered:
     """One op: its kind on the host, the ATen calls below it, its kernels, and whether a rule was found for it."""
@@ -107,7 +111,10 @@ class Lowered:
     @property
     def doubt(self) -> str:
         """Returns which of `interval.DOUBTS` its price is in, "" where the calibration has seen its like."""
-        return "no rule" if not self.has_rule else "recurrent" if self.host_kind == "recurrent" else ""
+        if not self.has_rule:
+            return "no rule"
+        fused = any(kernel.function == FUSED_ATTENTION for kernel in self.kernels)
+        return "recurrent" if self.host_kind == "recurrent" else "fused attention" if fused else ""
 
 
 def stream_kernel(op: Op, window: Optional[Window] = None) -> Kernel:
