@@ -14,7 +14,9 @@ from estimator.errors import ProfileError
 from estimator.hardware.profile import Correction
 from estimator.hardware.quantities import CPU_CONSTANTS
 from estimator.hardware.reading import TEMPLATES, read_profile
-from estimator.lower import lower
+from estimator.lower import Lowered, lower
+from estimator.lower.kernels import stream_kernel
+from estimator.opstream import Op, TensorSpec
 from estimator.schedule import schedule
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import calibrated_target
@@ -133,6 +135,37 @@ def test_vectors_compute_functions_and_no_vector_compares_the_taps_of_a_window()
             assert bool(slowed) == (name == constant), (layer, name)
     relu = torch.nn.ReLU(), *image
     assert total_us(*relu, vector_melements_s=1.0, scalar_melements_s=1.0) == total_us(*relu)
+
+
+ELEMENT_WORK = {
+    **dict.fromkeys(("silu", "sigmoid", "exp", "tanh", "elu", "_softmax", "_log_softmax"), 1.0),
+    "gelu": 1.1,
+    **{"mish": 2.0, "softplus": 2.0},
+    **{"upsample_bilinear2d": 3.0, "upsample_bicubic2d": 12.0},
+    **dict.fromkeys(("relu", "add", "upsample_nearest2d", "hardswish"), 0.0),
+}
+
+
+@pytest.mark.parametrize(("function", "work"), ELEMENT_WORK.items(), ids=ELEMENT_WORK)
+def test_an_element_of_a_function_takes_the_vectors_so_many_exponentials(function, work):
+    kernels = stream_of(function)
+    slow, usual = (device_us(kernels, {**CONSTANTS, "vector_melements_s": rate}).sum() for rate in (1.0, 1e12))
+    assert slow - usual == pytest.approx(work * 1000, rel=1e-6)
+
+
+@pytest.mark.parametrize(("function", "work"), [("clone", 0.5), ("copy", 0.5), ("relu", 0.0), ("cat", 0.0)])
+def test_an_element_that_is_moved_against_the_order_of_memory_takes_half_a_comparison(function, work):
+    for contiguous, expected in ((False, work * 1000), (True, 0.0)):
+        kernels = stream_of(function, contiguous)
+        slow, usual = (device_us(kernels, {**CONSTANTS, "scalar_melements_s": rate}).sum() for rate in (1.0, 1e12))
+        assert slow - usual == pytest.approx(expected, abs=1e-6)
+
+
+def stream_of(function, contiguous=True):
+    """A thousand elements of it."""
+    t = TensorSpec((10, 100), "float32", 4, contiguous)
+    op = Op(f"aten.{function}", (t,), (), (t,), is_view=False, in_place=False)
+    return kernel_columns([Lowered(op, "other", 0, (stream_kernel(op),))])
 
 
 def test_a_pointwise_convolution_may_need_no_reordering():

@@ -1,6 +1,7 @@
 """The device's state: a Jetson's files of JetPack 5 and 6, NVML's answers, this machine's CPU; and what is refused."""
 
 import os
+import platform
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -129,6 +130,16 @@ def test_another_process_on_the_gpu_is_refused(root):
     assert JetsonReader(root, ask_nvpmodel=False).read([4242]).others == ()
 
 
+def test_one_open_node_of_the_gpu_among_other_files_is_enough_and_others_are_none(root):
+    for pid, targets in ((4242, ("/dev/null", "/dev/nvgpu/igpu0/ctrl", "/tmp/log")), (4243, ("/dev/null", "/tmp/log"))):
+        folder = root / "proc" / str(pid) / "fd"
+        folder.mkdir(parents=True)
+        for place, target in enumerate(targets):
+            os.symlink(target, folder / str(place))
+    (root / "proc/4244").mkdir()  # of another user: its files cannot be listed
+    assert before(read(root)) == "another process uses it: process (4242)"
+
+
 def test_another_board_is_refused(root):
     (root / "proc/device-tree/model").write_text("NVIDIA Jetson Orin Nano Developer Kit\0")
     assert before(read(root)) == "the device is 'NVIDIA Jetson Orin Nano Developer Kit', not Jetson-Orin-AGX"
@@ -201,6 +212,26 @@ def test_a_cpu_has_a_name_and_a_load(tmp_path):
     state = CpuReader(tmp_path).read()
     assert (state.name, state.load) == ("local cpu: Some CPU", 0.52)
     assert list(refusals_before(state, "local-cpu", None)) == []
+
+
+def test_a_cpu_s_clock_is_the_highest_of_its_cores_in_mhz(tmp_path):
+    for core, khz in (("cpu0", "1200000"), ("cpu1", "3400000"), ("cpu2", "offline")):
+        path = tmp_path / "sys/devices/system/cpu" / core / "cpufreq/scaling_cur_freq"
+        path.parent.mkdir(parents=True)
+        path.write_text(khz)
+    (tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").write_text("performance\n")
+    for zone, temperature in (("thermal_zone0", "41000"), ("thermal_zone1", "62500")):
+        path = tmp_path / "sys/class/thermal" / zone / "temp"
+        path.parent.mkdir(parents=True)
+        path.write_text(temperature)
+    state = CpuReader(tmp_path).read()
+    assert (state.clocks_mhz, state.power_mode, state.temperature_c) == ({"cpu": 3400.0}, "performance", 62.5)
+    assert state.caps_mhz == {}  # a CPU's turbo has no cap that a clock must reach
+
+
+def test_a_cpu_that_says_nothing_of_itself_is_known_by_its_architecture(tmp_path):
+    state = CpuReader(tmp_path).read()
+    assert state == DeviceState(f"local cpu: {platform.machine()}")
 
 
 def gpu_machine(root, name="NVIDIA H100 80GB HBM3"):
