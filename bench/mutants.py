@@ -34,29 +34,29 @@ EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 SEED = 17
 LEAST_PCT = 95.0
 TESTS: Sequence[Tuple[str, str, str]] = (
-    ("estimator/lower/*.py", "rules lower on_cuda doubt models cost_cpu", ""),
+    ("estimator/lower/*.py", "rules lower on_cuda doubt models cost", "cost_cpu inputs"),
     ("estimator/cost/gpu.py", "cost models monotone published", ""),
-    ("estimator/cost/cpu.py", "cost_cpu local_cpu monotone explain", ""),
-    ("estimator/cost/corrections.py", "cost_cpu calibration local_cpu", ""),
-    ("estimator/cost/*.py", "cost cost_cpu models explain", ""),
+    ("estimator/cost/cpu.py", "cost_cpu monotone", "local_cpu explain"),
+    ("estimator/cost/corrections.py", "cost_cpu", "calibration local_cpu"),
+    ("estimator/cost/*.py", "cost cost_cpu models", "explain"),
     ("estimator/schedule.py", "schedule cost models", ""),
-    ("estimator/interval.py", "interval doubt estimate software models new_device", ""),
+    ("estimator/interval.py", "interval doubt estimate models cost", "software new_device"),
     ("estimator/compare.py", "compare report models", ""),
-    ("estimator/goldens/*.py", "goldens gate models recorded boards", "review suite_goldens suite_run suite_verdict"),
-    ("estimator/records/*.py", "recorded goldens models measure_recording", "suite_bad_input"),
+    ("estimator/goldens/*.py", "goldens models recorded boards", "gate review suite_goldens suite_run suite_verdict"),
+    ("estimator/records/*.py", "recorded goldens models", "measure_recording suite_bad_input"),
     ("estimator/suite/golden_verdict.py", "golden_verdict", "suite_verdict"),
     ("estimator/suite/live_verdict.py", "live_verdict", "live"),
     ("estimator/suite/live*.py", "live_speed live_options live_band", "software measure_turns live calibrating"),
     ("estimator/measure/verdict.py", "measure_verdict measure_together live_band", ""),
     ("estimator/measure/together.py", "measure_together measure_verdict live_band", ""),
-    ("estimator/measure/device/*.py", "measure_state measure_company measure_protocol measure_recording", ""),
-    ("estimator/hardware/profile.py", "profile boards models cost local_cpu", ""),
+    ("estimator/measure/device/*.py", "measure_state measure_company", "measure_protocol measure_recording"),
+    ("estimator/hardware/profile.py", "profile boards models cost", "local_cpu"),
     ("estimator/hardware/__main__.py", "set_up", "new_device"),
-    ("estimator/hardware/*.py", "profile boards cost cost_cpu software models new_device set_up", ""),
+    ("estimator/hardware/*.py", "profile boards cost_cpu models cost", "software new_device set_up"),
 )
 """The modules that are mutated, by the first pattern that fits, and the files of their tests.
 
-First those that run in the process; those that start pytest again, which takes seconds each time, see what is left.
+First the quick ones; those that start processes, or take their time, see what is left.
 """
 
 
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--modules", default="*", metavar="PATTERN", help='only these, "estimator/cost/*"')
     parser.add_argument("--only", default="", metavar="TEXT", help="only mutants whose name contains this, all of them")
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="start none after so long")
-    parser.add_argument("--quick", action="store_true", help="only tests that start no other process")
+    parser.add_argument("--quick", action="store_true", help="only the files that are quick")
     parser.add_argument("--least", type=float, default=LEAST_PCT, metavar="PCT", help="default: %(default)s")
     return parser
 
@@ -174,7 +174,7 @@ def run_all(
 
 
 class Runner:
-    """Runs the tests of mutants in forks, one after the other; `quick` leaves out tests that start pytest again."""
+    """Runs the tests of mutants in forks, one after the other; `quick` leaves out the files that take longer."""
 
     def __init__(self, folder: Path, quick: bool) -> None:
         self._folder, self._quick = folder, quick
