@@ -80,10 +80,10 @@ class _Site:
 
 def mutations(module: str, source: str) -> List[Mutation]:
     """Returns every mutation of the module."""
-    sites = list(_walk(ast.parse(source), ""))
+    lines = source.encode().split(b"\n")
     return [
-        Mutation(module, number, function or "module", _text(source, site.node), site.change, _line(site.node))
-        for number, (function, site) in enumerate(sites)
+        Mutation(module, number, function or "module", _text(lines, site.node), site.change, _line(site.node))
+        for number, (function, site) in enumerate(_walk(ast.parse(source), ""))
     ]
 
 
@@ -95,9 +95,14 @@ def mutated(source: str, number: int) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
-def _text(source: str, node: ast.AST) -> str:
-    text = ast.get_source_segment(source, node) or type(node).__name__
-    return " ".join(text.split())[:160]
+def _text(lines: Sequence[bytes], node: Any) -> str:
+    """What a node stands for, on one line; as `ast.get_source_segment`, which takes the source apart each time."""
+    if not hasattr(node, "lineno"):
+        return type(node).__name__
+    first, last = node.lineno - 1, node.end_lineno - 1
+    parts = [*lines[first:last], lines[last][: node.end_col_offset]]
+    parts[0] = parts[0][node.col_offset :]
+    return " ".join(b" ".join(parts).decode().split())[:160]
 
 
 def _line(node: ast.AST) -> int:
