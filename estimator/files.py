@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 from .errors import RecordError
 
@@ -33,13 +34,28 @@ def read_text(path: Path) -> str:
     """Returns the file's text; RecordError when it cannot be read or is no UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read: {_line(error)}") from error
 
 
 def read_toml(path: Path) -> Dict[str, Any]:
     """Returns the file's tables; RecordError when it is no TOML."""
+    return _parsed(path, tomllib.loads, "TOML")  # type: ignore[no-any-return]
+
+
+def read_json(path: Path, repair: str = "") -> Any:
+    """Returns what the file holds; RecordError when it is no JSON, which ends with what repairs it."""
+    return _parsed(path, json.loads, "JSON", repair)
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], language: str, repair: str = "") -> Any:
+    """Numbers of thousands of digits are a ValueError, hundreds of brackets a RecursionError."""
     try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise RecordError(f"{path}: no valid TOML: {error}") from error
+        return parse(read_text(path))
+    except (ValueError, RecursionError) as error:
+        after = f"; {repair}" if repair else ""
+        raise RecordError(f"{path}: no valid {language}: {_line(error)}{after}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

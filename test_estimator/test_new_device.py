@@ -49,7 +49,7 @@ def test_the_guide_shows_the_template(request):
     ("old", "new", "message"),
     [
         ('"8.9"', '"1.0"', r"board\.compute_capability: unknown '1\.0'; known: 7\.0, "),
-        ("l2_mib = 72", "l2_mib = 0", r"facts\.l2_mib\.value: must be above 0"),
+        ("l2_mib = 72", "l2_mib = 0", r"facts\.l2_mib: must be a finite number from 0\.25 to 256 MiB, got 0"),
         ("l2_mib = 72", 'l2_mib = "72"', r"facts\.l2_mib: must be a finite number"),
         ("l2_mib = 72\n", "", r"facts\.l2_mib: is missing"),
         ("900.0", "1900.0", r"bandwidth_gb_s: is above the memory's peak of 1008 GB/s"),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from estimator.checked import LATENCY_MS
 from estimator.errors import RecordError
 from estimator.files import read_toml, write_atomically
 from estimator.records.kinds import MODEL_KIND
@@ -50,19 +51,19 @@ def test_a_configuration_without_a_file_has_no_measurements(path):
 
 DAMAGES = {
     "no TOML": ("tiny = [", "", "no valid TOML"),
-    "unknown model": ("huge", "hug", "'hug'; known: tiny, huge"),
-    "no runs": ("[7.0, 6.76, 6.71]", "[]", "runs_ms.tiny must be a list"),
-    "no list": ("[7.0, 6.76, 6.71]", "7.0", "runs_ms.tiny must be a list"),
-    "text": ("6.76", "'6.76'", "runs_ms.tiny must hold finite numbers above 0, got '6.76'"),
-    "true": ("6.76", "true", "runs_ms.tiny must hold finite numbers above 0, got True"),
-    "negative": ("6.76", "-6.76", "runs_ms.tiny must hold finite numbers above 0, got -6.76"),
-    "zero": ("6.76", "0", "runs_ms.tiny must hold finite numbers above 0, got 0"),
-    "nan": ("6.76", "nan", "runs_ms.tiny must hold finite numbers above 0, got nan"),
-    "infinite": ("6.76", "inf", "runs_ms.tiny must hold finite numbers above 0, got inf"),
-    "missing key": ('board = "the board"', "", "missing key in [provenance] 'board'; required: board, mode"),
-    "empty text": ('"the board"', '" "', "provenance.board must be a text"),
-    "missing table": ("[runs_ms]", "[runs]", "missing table 'runs_ms'; required: provenance, runs_ms"),
-    "unknown table": ("[runs_ms]", "[more]\n[runs_ms]", "unknown table 'more'; known: provenance, runs_ms"),
+    "unknown model": ("huge", "hug", "runs_ms.hug: is not known; known keys: tiny, huge"),
+    "no runs": ("[7.0, 6.76, 6.71]", "[]", "runs_ms.tiny: must be a list of some numbers, got []"),
+    "no list": ("[7.0, 6.76, 6.71]", "7.0", "runs_ms.tiny: must be a list, got 7.0"),
+    "text": ("6.76", "'6.76'", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got '6.76'"),
+    "true": ("6.76", "true", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got True"),
+    "negative": ("6.76", "-6.76", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got -6.76"),
+    "zero": ("6.76", "0", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got 0"),
+    "nan": ("6.76", "nan", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got nan"),
+    "infinite": ("6.76", "inf", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got inf"),
+    "missing key": ('board = "the board"', "", "provenance.board: is missing; required: board, mode"),
+    "empty text": ('"the board"', '" "', "provenance.board: must be a text"),
+    "missing table": ("[runs_ms]", "[runs]", "runs_ms: is missing; keys here: provenance, runs"),
+    "unknown table": ("[runs_ms]", "[more]\n[runs_ms]", "more: is not known; known keys: provenance, runs_ms"),
 }
 
 
@@ -84,7 +85,7 @@ def test_a_record_that_is_no_text_is_refused(path):
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
-latencies_ms = st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_infinity=False)
+latencies_ms = st.floats(LATENCY_MS.lower, LATENCY_MS.upper)
 
 
 @given(board=texts, runs_ms=st.lists(latencies_ms, min_size=1))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..errors import CalibrationError, GoldenLatencyError, UsageError
-from ..files import write_atomically
+from ..files import read_text, write_atomically
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.profile import Profile
 from ..hardware.software import software_in
@@ -138,7 +138,7 @@ def replace_constants(fitter: Fitter, fit: Fit) -> Fitter:
 
 
 def _compare(files: Mapping[Path, str]) -> int:
-    differing = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
+    differing = [path for path, text in files.items() if not path.exists() or read_text(path) != text]
     for path in differing:
         print(f"differs from what a refit gives: {path}; run without --check and review the diff", file=sys.stderr)
     return 1 if differing else 0

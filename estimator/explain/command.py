@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..checked import BATCH, checked_option, parsed_whole
 from ..errors import UsageError
 from ..files import write_atomically
 from ..hardware.boards import DEFAULT_HARDWARE
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the explanation, writes the trace, and returns 0; raises GoldenLatencyError for what is bad."""
-    batch_size = _batch_size(options.batch_size)
+    batch_size = checked_option("--batch-size", lambda: parsed_whole(options.batch_size, BATCH))
     target = resolve(options.hardware, options.thermal_profile, options.precision, batch_size)
     if not target.board.estimates(target.precision.name):
         raise UsageError(f"{target.hardware} is calibrated for fp32 alone; leave --precision out")
@@ -47,9 +48,3 @@ def run(options: argparse.Namespace) -> int:
         write_atomically(options.trace, trace_text(found))
     print(json_of(found) if options.json else text_of(found), end="")
     return 0
-
-
-def _batch_size(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: must be a whole number from 1")
-    return int(text)

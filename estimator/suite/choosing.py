@@ -7,6 +7,7 @@ from typing import Tuple, Type
 import pytest
 
 from ..errors import UsageError
+from ..goldens.inputs import check_goldens
 from ..measure.plan import Plan
 from .calibrate import Calibrate, CalibrateHost
 from .configuration import load_configuration
@@ -40,6 +41,7 @@ def _session(config: pytest.Config, plan: Plan) -> Session:
     options = read_options(config)
     if plan.choice.live:
         options = options.on_this_machine()
+    check_goldens(config.rootpath)
     configuration = load_configuration(config.rootpath, options.target)
     if plan.choice.live:
         return _measuring(plan)(config, options, configuration, plan)

@@ -24,10 +24,11 @@ from ..goldens.files import (
     drop_section,
     estimates_path,
     golden_root,
+    golden_streams,
     labels_of,
 )
 from ..goldens.inputs import golden_inputs, inputs_now
-from ..goldens.tables import INPUTS, Row, Table, read_document
+from ..goldens.tables import INPUTS, Row, Table
 from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
@@ -101,9 +102,7 @@ class Goldens:
         return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
 
     def _golden_stream(self, name: str) -> Row:
-        path = golden_root(self._configuration.root) / f"{OP_STREAMS}.md"
-        table = read_document(path).sections.get(self._configuration.target.stream_label)
-        return table.rows.get(name, ()) if table is not None else ()
+        return golden_streams(self._configuration.root, self._configuration.target.stream_label).rows.get(name, ())
 
     def _details(self, subject: Subject, difference: Difference) -> Iterator[str]:
         """Every term, and where each figure is from."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import Optional
 
 import pytest
 
+from ..checked import COUNT, Bounds, checked_option, parsed, parsed_whole
 from ..errors import UsageError
 from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
@@ -16,6 +18,7 @@ from .options import is_updating
 
 ALL, HOST = "all", "host"
 """Whose constants `--calibrate` fits."""
+_SHARE = Bounds(1e-3, 1, "", "a share of the micro-benchmarks: fewer than one is none")
 _RUNS = {"cuda": 3, "cpu": 1}
 
 
@@ -94,22 +97,12 @@ def _alone(choice: Choice, wanted: str, parallel: bool) -> Choice:
 
 
 def _count(name: str, text: Optional[str]) -> Optional[int]:
-    if text is None:
-        return None
-    least = 0 if name == "warmup" else 1
-    if not text.isdecimal() or int(text) < least:
-        raise UsageError(f"--{name} {text}: must be a whole number from {least}")
-    return int(text)
+    bounds = COUNT if name == "warmup" else replace(COUNT, lower=1)
+    return None if text is None else checked_option(f"--{name}", lambda: parsed_whole(text, bounds))
 
 
 def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise UsageError(f"--calibration-share {text}: must be a number above 0, at most 1")
-    return share
+    return checked_option("--calibration-share", lambda: parsed(text, _SHARE))
 
 
 def _refuse_replayed(config: pytest.Config, choice: Choice, board: Board) -> None:

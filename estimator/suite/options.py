@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Collection, List, Mapping, Optional, Tuple
 
 import pytest
 
+from ..checked import BATCH, checked_option, parsed_whole
 from ..errors import UsageError
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
@@ -114,10 +115,7 @@ def _target(config: pytest.Config, board: Board) -> Target:
 
 
 def _batch_size(config: pytest.Config) -> int:
-    text = config.getoption("batch_size")
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: must be a whole number from 1")
-    return int(text)
+    return checked_option("--batch-size", lambda: parsed_whole(config.getoption("batch_size"), BATCH))
 
 
 def _compared_modes(config: pytest.Config, board: Board) -> Tuple[str, ...]:
