@@ -142,7 +142,7 @@ class Checked:
 
     def where(self, key: str) -> str:
         """Returns the key as seen from the top of the file."""
-        name = key if re.fullmatch(r"[\w\-\[\]() .,+/=]*", key, re.ASCII) else shown(key)
+        name = key if re.fullmatch(r"[\w\-\[\]() .,+/=]{0,60}", key, re.ASCII) else shown(key)
         return ".".join(part for part in (self.key, name) if part)
 
     def has(self, key: str) -> bool:
@@ -220,4 +220,4 @@ class Checked:
 
 
 def _names(keys: Mapping[str, Any]) -> str:
-    return ", ".join(key if key.isprintable() else shown(key) for key in keys)
+    return ", ".join(key if key.isprintable() and len(key) <= _LONGEST else shown(key) for key in keys)

@@ -121,12 +121,12 @@ def calibrated_target(profile: Profile, precision: str = "fp32") -> Target:
     return target_on(Board(profile.name), profile, profile.calibrated_mode, precision)
 
 
-def parse_label(board: Board, profile: Profile, label: str) -> Target:
-    """Returns the target of a configuration's name, "50W-fp32-b1"; RecordError if it is none."""
+def parse_label(board: Board, profile: Profile, label: str, where: object = "golden") -> Target:
+    """Returns the target of a configuration's name, "50W-fp32-b1"; RecordError, which says where, if it is none."""
     found = re.fullmatch(rf"(.+)-({'|'.join(PRECISIONS)})-b([1-9][0-9]{{0,6}})", label)
     if found is None or found[1] not in profile.modes:
         modes = ", ".join(profile.modes)
         raise RecordError(
-            f"golden/{board.name}: {label!r} is no name of a configuration; one is 50W-fp32-b1; modes: {modes}"
+            f"{where}: {label!r} is no name of a configuration of {board.name}; one is 50W-fp32-b1; modes: {modes}"
         )
     return target_on(board, profile, found[1], found[2], int(found[3]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple
 
-from ..checked import ERROR_PCT, LATENCY_MS, PERCENT, TERM_MS, Checked, number, one_of
+from ..checked import ERROR_PCT, LATENCY_MS, PERCENT, TERM_MS, Checked, number, one_of, shown
 from ..compare import BANDS_PCT, BOUNDS, UNMEASURED
 from ..errors import RecordError
 from ..files import read_json, write_atomically
@@ -85,8 +85,15 @@ def every_target(root: Path) -> List[Target]:
     for hardware in boards_with_goldens(root):
         board = find_board(hardware)
         profile = board.profile()
-        targets += [parse_label(board, profile, label) for label in labels_of(root, hardware)]
+        for label in labels_of(root, hardware):
+            targets.append(parse_label(board, profile, label, _place(root, hardware, label)))
     return targets
+
+
+def _place(root: Path, hardware: str, label: str) -> Path:
+    """Where the goldens of a configuration are: its folder, or the board's tables."""
+    folder = golden_root(root) / hardware / label
+    return folder if is_measured(folder) else estimates_path(root, hardware)
 
 
 def drop_section(root: Path, target: Target) -> None:
@@ -147,7 +154,7 @@ def _read_golden(path: Path, kind: Kind) -> Tuple[str, str, Dict[str, Any]]:
             raise golden.error(f"is missing; required: {', '.join(_GOLDEN_KEYS)}", key)
         golden.check(key, golden.get(key), _GOLDEN_KEYS[key])
     for key, value in golden.content.items():
-        golden.check(key, value, _plain_value)
+        golden.check(key, value, _OTHER_KEYS.get(key, _plain_value))
     return str(path), name, dict(golden.content)
 
 
@@ -172,6 +179,21 @@ _GOLDEN_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "bound": lambda value: one_of(value, BOUNDS),
 }
 """The keys that the suite itself reads, with what they must be; all others are only compared and printed."""
+
+
+def _terms(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be an object, got {shown(value)}")
+    for part in value.values():
+        number(part, TERM_MS)
+
+
+_OTHER_KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "interval_pct": _optional(lambda value: number(value, PERCENT)),
+    "host_terms_ms": _terms,
+    "device_terms_ms": _terms,
+}
+"""What the suite prints the differences of, where it is there."""
 
 
 def load_held_out_means_pct(folder: Path) -> Dict[str, float]:

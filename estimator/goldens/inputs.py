@@ -94,10 +94,10 @@ def with_inputs(profile: Profile, inputs: Mapping[str, str]) -> Profile:
             constants[key] = replace(constants[key], value=_number(name, text))
         elif kind == "fact" and key in facts:
             facts[key] = replace(facts[key], value=_number(name, text))
-        elif kind == "mode" and key.rpartition(".")[0] in modes:
+        elif kind == "mode":
             mode, _, figure = key.rpartition(".")
-            figures: Dict[str, Any] = {figure: _number(name, text)}
-            modes[mode] = replace(modes[mode], **figures)
+            figures: Dict[str, Any] = {figure: _number(name, text)} if figure in _UNITS else {}
+            modes.update({mode: replace(modes[mode], **figures)} if mode in modes else {})
     return replace(profile, constants=constants, facts=facts, modes=modes)
 
 
