@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ..compare import BANDS_PCT
+from ..errors import GoldenLatencyError
 from ..goldens.content import (
     ESTIMATE_TITLES,
     STREAM_TITLES,
@@ -15,7 +16,7 @@ from ..goldens.content import (
     stream_row,
 )
 from ..goldens.difference import Difference, term_change
-from ..goldens.extensions import JsonGolden, TableGolden, TextGolden
+from ..goldens.extensions import JsonGolden, TableGolden, TextGolden, matches
 from ..goldens.files import (
     ESTIMATES,
     OP_STREAMS,
@@ -55,7 +56,10 @@ class Goldens:
 
     def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
         """Returns what differs and where to look; None if all is well, or rewritten."""
-        is_same = [self._is_estimate(subject, result), self._is_stream(result)]
+        try:
+            is_same = [self._is_estimate(subject, result), self._is_stream(result)]
+        except (OSError, GoldenLatencyError) as error:
+            return Problem(f"{subject.name}: its golden could not be written: {error}")
         if self._updating:
             return None
         difference = self._difference(subject, result)
@@ -69,9 +73,10 @@ class Goldens:
         name = result.comparison.model
         if self._configuration.is_measured:
             place = kind_of(subject).golden_path(Path(target.hardware, target.label), name).with_suffix("")
+            is_same = matches(self._snapshot, place.as_posix(), JsonGolden, golden_data(result))
             if self._updating:
                 drop_section(self._configuration.root, target)
-            return bool(self._snapshot(name=place.as_posix(), extension_class=JsonGolden) == golden_data(result))
+            return is_same
         return self._is_row(f"{target.hardware}/{ESTIMATES} {target.label}", ESTIMATE_TITLES, estimate_row(result))
 
     def _is_stream(self, result: Result) -> bool:
@@ -79,8 +84,7 @@ class Goldens:
         return self._is_row(f"{OP_STREAMS} {self._configuration.target.stream_label}", STREAM_TITLES, row)
 
     def _is_row(self, section: str, titles: Row, row: Row) -> bool:
-        snapshot = self._snapshot(name=f"{section} {row[0]}", extension_class=TableGolden)
-        return bool(snapshot == Table(titles, {row[0]: row}))
+        return matches(self._snapshot, f"{section} {row[0]}", TableGolden, Table(titles, {row[0]: row}))
 
     def _difference(self, subject: Subject, result: Result) -> Difference:
         target = self._configuration.target
@@ -128,8 +132,11 @@ class Goldens:
         place = f"{target.hardware}/{target.label}/{VALIDATION}"
         path = golden_root(self._configuration.root) / f"{place}.md"
         before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        if self._snapshot(name=place, extension_class=TextGolden) == text or self._updating:
-            return None
+        try:
+            if matches(self._snapshot, place, TextGolden, text) or self._updating:
+                return None
+        except OSError as error:
+            return Problem(f"{relative(path, self._configuration.root)}: could not be written: {error}")
         diff = tuple(unified_diff(before, text, str(relative(path, self._configuration.root))))
         lines = sum(line.startswith("+") for line in diff[2:])
         return Problem(f"{relative(path, self._configuration.root)}: {lines} lines of the table differ", (), diff)
@@ -205,4 +212,4 @@ def _names(changes: Sequence[InputChange], new_boards: Sequence[str]) -> str:
 
 
 def _is_golden(snapshot: SnapshotAssertion, hardware: str, table: Table) -> bool:
-    return bool(snapshot(name=f"{hardware}/{ESTIMATES} {INPUTS}", extension_class=TableGolden) == table)
+    return matches(snapshot, f"{hardware}/{ESTIMATES} {INPUTS}", TableGolden, table)
