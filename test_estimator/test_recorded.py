@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from estimator.checked import LATENCY_MS
 from estimator.errors import RecordError
 from estimator.files import read_toml, write_atomically
-from estimator.records.kinds import MODEL_KIND
+from estimator.records.kinds import KINDS, MODEL_KIND
 from estimator.records.record import (
     PROVENANCE_KEYS,
     Record,
@@ -15,6 +15,7 @@ from estimator.records.record import (
     record_text,
     write_record,
 )
+from estimator.subjects.all import subject_names
 from estimator.subjects.zoo import MODELS
 
 PROVENANCE = {key: f"the {key}" for key in PROVENANCE_KEYS}
@@ -88,17 +89,18 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lam
 latencies_ms = st.floats(LATENCY_MS.lower, LATENCY_MS.upper)
 
 
-@given(board=texts, runs_ms=st.lists(latencies_ms, min_size=1))
-def test_any_text_and_any_latency_survive_the_file(tmp_path_factory, board, runs_ms):
+@given(board=texts, note=texts, runs_ms=st.lists(latencies_ms, min_size=1))
+def test_any_text_any_key_and_any_latency_survive_the_file(tmp_path_factory, board, note, runs_ms):
     path = tmp_path_factory.getbasetemp() / MODEL_KIND.record
-    written = record(path, {"tiny": tuple(runs_ms)}, {**PROVENANCE, "board": board})
+    written = record(path, {"tiny": tuple(runs_ms)}, {**PROVENANCE, "board": board, note: "a note"})
     write_record(written)
     assert load_record(path, KNOWN) == written
 
 
-def test_the_recorded_file_is_as_the_writer_would_write_it(recorded_path):
-    names = [model.name for model in MODELS]
-    assert record_text(load_record(recorded_path, names)) == recorded_path.read_text(encoding="utf-8")
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.parameter for kind in KINDS])
+def test_the_recorded_file_is_as_the_writer_would_write_it(recorded_path, kind):
+    path = recorded_path.with_name(kind.record)
+    assert record_text(load_record(path, subject_names())) == path.read_text(encoding="utf-8")
 
 
 def test_the_record_of_the_jetson_has_three_runs_of_every_model(recorded_path):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Mapping, Optional, Tuple
+from typing import Any, Iterable, Mapping, Optional, Tuple
+
+import tomlkit
 
 from ..checked import LATENCY_MS, Checked
 from ..errors import RecordError
 from ..files import read_toml, write_atomically
+from .kinds import KINDS, MODEL_KIND
 
 _FORMER_NAMES = {"record-models.toml": "measurements.toml", "record-patterns.toml": "patterns.toml"}
 PROVENANCE_KEYS = ("board", "mode", "software", "protocol", "clocks", "date", "source")
@@ -18,6 +20,7 @@ PROVENANCE_KEYS = ("board", "mode", "software", "protocol", "clocks", "date", "s
 PARTIAL = "partial_"
 """What the key of a note begins with that names models recorded by themselves."""
 _TABLES = ("provenance", "runs_ms")
+_ROWS = {kind.record: kind.parameter for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -74,18 +77,17 @@ def write_record(record: Record) -> None:
 
 
 def record_text(record: Record) -> str:
-    """Returns the record as TOML."""
-    lines = [
-        "# Recorded measurements: one row per model, the latency of every run in ms.",
-        "",
-        "[provenance]",
-    ]
-    lines += [f"{key} = {_toml_text(value)}" for key, value in record.provenance.items()]
-    lines += ["", "[runs_ms]"]
-    lines += [f"{model} = [{', '.join(map(repr, runs))}]" for model, runs in record.runs_ms.items()]
-    return "\n".join(lines) + "\n"
+    """Returns the record as TOML, a line for each key."""
+    document = tomlkit.document()
+    row = _ROWS.get(record.path.name, MODEL_KIND.parameter)
+    document.add(tomlkit.comment(f"Recorded measurements: one row per {row}, the latency of every run in ms."))
+    document.add(tomlkit.nl())
+    document.add("provenance", _table(record.provenance).add(tomlkit.nl()))
+    document.add("runs_ms", _table({model: list(runs) for model, runs in record.runs_ms.items()}))
+    return tomlkit.dumps(document)
 
 
-def _toml_text(value: str) -> str:
-    """A JSON string is a basic string of TOML, but for the DEL character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _table(content: Mapping[str, Any]) -> tomlkit.items.Table:
+    table = tomlkit.table()
+    table.update(content)
+    return table
