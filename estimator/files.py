@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict
 
-from .errors import RecordError
+from .errors import RecordError, UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,7 +18,11 @@ else:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one, never a part."""
+    """Writes UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one, never a part.
+
+    Through a symbolic link it writes the file that the link leads to.
+    """
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8", newline="\n") as out:
@@ -28,6 +33,22 @@ def write_atomically(path: Path, text: str) -> None:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def refuse_unwritable(option: str, path: Path) -> None:
+    """Raises UsageError, which names the option, where no file can be written; tries it, and leaves nothing."""
+    place = Path(os.path.realpath(path))
+    if not place.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+    if place.is_dir():
+        raise UsageError(f"{option} {path}: is a folder")
+    if place.exists() and not place.is_file():
+        raise UsageError(f"{option} {path}: is a device or a pipe; name a file")
+    try:
+        with tempfile.TemporaryFile(dir=place.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be written: {error.strerror}") from error
 
 
 def read_text(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..checked import BATCH, checked_option, parsed_whole
 from ..errors import UsageError
-from ..files import write_atomically
+from ..files import refuse_unwritable, write_atomically
 from ..hardware.boards import DEFAULT_HARDWARE
 from ..subjects.imported import FORM
 from ..target import PRECISIONS, resolve
@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
     target = resolve(options.hardware, options.thermal_profile, options.precision, batch_size)
     if not target.board.estimates(target.precision.name):
         raise UsageError(f"{target.hardware} is calibrated for fp32 alone; leave --precision out")
-    if options.trace is not None and (options.trace.is_dir() or not options.trace.parent.is_dir()):
-        raise UsageError(f"--trace {options.trace}: is a folder, or there is no folder {options.trace.parent}")
+    if options.trace is not None:
+        refuse_unwritable("--trace", options.trace)
     found = explain(find(options.model), target, Path.cwd())
     if options.trace is not None:
         write_atomically(options.trace, trace_text(found))

@@ -17,6 +17,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 
 from ..files import write_atomically
+from ..suite.root import repository_root
 from .files import document_head, golden_root
 from .tables import Document, Table, document_text, parse_table, read_document, table_text
 
@@ -65,7 +66,7 @@ class TextGolden(SingleFileSnapshotExtension):
     def get_location(cls, *, test_location: PyTestLocation, index: Any) -> str:
         """Returns the file that a snapshot's name says."""
         place = str(index).split(" ")[0]
-        return str(golden_root(test_location.item.config.rootpath) / f"{place}.{cls.file_extension}")
+        return str(golden_root(repository_root(test_location.item.config)) / f"{place}.{cls.file_extension}")
 
     def discover_snapshots(self, **_: Any) -> SnapshotCollections:
         """Returns no snapshot: goldens are deleted by people."""

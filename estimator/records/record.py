@@ -5,9 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Tuple
-
-import tomlkit
+from typing import Iterable, Mapping, Optional, Tuple
 
 from ..checked import LATENCY_MS, Checked
 from ..errors import RecordError
@@ -78,16 +76,15 @@ def write_record(record: Record) -> None:
 
 def record_text(record: Record) -> str:
     """Returns the record as TOML, a line for each key."""
+    import tomlkit
+
     document = tomlkit.document()
     row = _ROWS.get(record.path.name, MODEL_KIND.parameter)
     document.add(tomlkit.comment(f"Recorded measurements: one row per {row}, the latency of every run in ms."))
     document.add(tomlkit.nl())
-    document.add("provenance", _table(record.provenance).add(tomlkit.nl()))
-    document.add("runs_ms", _table({model: list(runs) for model, runs in record.runs_ms.items()}))
+    provenance, runs_ms = tomlkit.table(), tomlkit.table()
+    provenance.update(record.provenance)
+    runs_ms.update({model: list(runs) for model, runs in record.runs_ms.items()})
+    document.add("provenance", provenance.add(tomlkit.nl()))
+    document.add("runs_ms", runs_ms)
     return tomlkit.dumps(document)
-
-
-def _table(content: Mapping[str, Any]) -> tomlkit.items.Table:
-    table = tomlkit.table()
-    table.update(content)
-    return table

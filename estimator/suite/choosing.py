@@ -16,6 +16,7 @@ from .live_options import read_plan
 from .measuring import Measuring
 from .options import read_options
 from .replay import EveryConfiguration, Replay
+from .root import repository_root
 from .session import MARKERS, Session
 
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot location:UserWarning"  # goldens stand below their board
@@ -41,8 +42,9 @@ def _session(config: pytest.Config, plan: Plan) -> Session:
     options = read_options(config)
     if plan.choice.live:
         options = options.on_this_machine()
-    check_goldens(config.rootpath)
-    configuration = load_configuration(config.rootpath, options.target)
+    root = repository_root(config)
+    check_goldens(root)
+    configuration = load_configuration(root, options.target)
     if plan.choice.live:
         return _measuring(plan)(config, options, configuration, plan)
     return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)
