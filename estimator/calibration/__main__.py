@@ -14,6 +14,7 @@ from ..files import read_text, write_atomically
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.profile import Profile
 from ..hardware.software import software_in
+from ..needed import CALIBRATION, refuse_missing
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..records.record import Record, load_record
 from ..subjects.patterns import PATTERNS
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: Any) -> int:
     wanted = _wanted_evidence(options.evidence)
+    refuse_missing("a refit", CALIBRATION)
     board = find_board(options.hardware)
     profile = board.base_profile()
     folder = board.folder(options.golden) / calibrated_target(profile).label

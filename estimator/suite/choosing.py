@@ -32,10 +32,16 @@ def add_ini_lines(config: pytest.Config) -> None:
 def chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
     """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
     try:
+        _refuse_without_syrupy(config)
         plan = read_plan(config)
         return plan, _session(config, plan)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
+
+
+def _refuse_without_syrupy(config: pytest.Config) -> None:
+    if not config.pluginmanager.hasplugin("syrupy"):
+        raise UsageError("the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not")
 
 
 def _session(config: pytest.Config, plan: Plan) -> Session:

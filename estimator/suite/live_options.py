@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from typing import Optional
 
@@ -14,6 +13,7 @@ from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
 from ..measure.plan import Plan
 from ..measure.protocol import make_protocol
+from ..needed import CALIBRATION, MEASURING, refuse_missing
 from .options import is_updating
 
 ALL, HOST = "all", "host"
@@ -60,6 +60,7 @@ def read_plan(config: pytest.Config) -> Plan:
         choice = Choice("recorded", "--every-configuration holds the records against their goldens")
     counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
     if choice.live:
+        refuse_missing("measuring", MEASURING)
         _refuse_together(config)
     _refuse_replayed(config, choice, board)
     device = choice.device if choice.live else "cpu"
@@ -128,8 +129,7 @@ def _refuse_together(config: pytest.Config) -> None:
 
 
 def _refuse_with_calibration(config: pytest.Config) -> None:
-    if importlib.util.find_spec("scipy") is None:
-        raise UsageError("--calibrate needs scipy: pip install scipy")
+    refuse_missing("--calibrate", CALIBRATION)
     if config.getoption("record"):
         raise UsageError("--calibrate cannot be combined with --record: calibrate first, then record")
     for option, default in (("precision", "fp32"), ("batch_size", "1")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Collection, List, Mapping, Optional, Tuple
@@ -16,6 +15,7 @@ from ..goldens.files import golden_root
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
 from ..measure.device.environment import installed_software
+from ..needed import refuse_missing
 from ..page.html import NEEDED
 from ..report import FORMATS
 from ..target import Target, target_on
@@ -158,9 +158,7 @@ def _report_path(config: pytest.Config) -> Optional[Path]:
     text = config.getoption("report")
     if text is None:
         return None
-    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise UsageError(f"--report needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+    refuse_missing("--report", NEEDED)
     return _output_path(config, "--report", text, (".html",))
 
 
