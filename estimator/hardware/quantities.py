@@ -107,7 +107,7 @@ PRIOR_SIGMA = Bounds(1e-3, 5, "", "of a logarithm: 0.1 % is no prior, e^5 is no 
 VARIANCE = Bounds(-25, 25, "", "of logarithms: a constant known to within a factor e^5 is not known")
 PIECES = Bounds(0, 10**6, "", "a calibration has a few hundred")
 SCALE = Bounds(1e-6, 1e3, "", "of logarithms")
-LOGARITHM = Bounds(-5, 5, "", "a formula that is off by a factor e^5 is no formula")
+LOGARITHM = Bounds(-10, 10, "", "a formula that is off by a factor e^10 is no formula")
 FEATURE = Bounds(-64, 64, "", "logarithms to base 2")
 CAPABILITIES: Mapping[str, Tuple[int, int, int]] = {
     "7.0": (128, 128, 1024),
