@@ -9,7 +9,9 @@ import pytest
 from ..errors import UsageError
 from ..goldens.inputs import check_goldens
 from ..measure.plan import Plan
+from ..subjects.tested import CATCHER
 from .calibrate import Calibrate, CalibrateHost
+from .catch import PLAN, Catch
 from .configuration import load_configuration
 from .live import Live
 from .live_options import read_plan
@@ -19,7 +21,7 @@ from .replay import EveryConfiguration, Replay
 from .root import repository_root
 from .session import MARKERS, Session
 
-_NOT_RELATED = r"ignore:\s*Can not relate snapshot location:UserWarning"  # goldens stand below their board
+_NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
 
 
 def add_ini_lines(config: pytest.Config) -> None:
@@ -33,6 +35,9 @@ def chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
     """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
     try:
         _refuse_without_syrupy(config)
+        if config.pluginmanager.has_plugin(CATCHER):
+            options = read_options(config)
+            return PLAN, Catch(config, options, load_configuration(repository_root(config), options.target))
         plan = read_plan(config)
         return plan, _session(config, plan)
     except UsageError as error:

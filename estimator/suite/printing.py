@@ -11,16 +11,14 @@ import pytest
 from ..compare import Comparison
 from ..files import write_atomically
 from ..measure.device.choice import Choice
-from ..records.kinds import MODEL_KIND, PATTERN_KIND
-from ..report import FORMATS
-from ..subjects.patterns import PATTERNS
-from ..subjects.zoo import MODELS
+from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND
+from .against import others_of, print_others, register_collector, table_text
 from .collector import ResultCollector
 from .failures import BeforeShortSummary, Failures
 from .goldens import relative
 from .page import write_page
 from .session import Session
-from .tables import model_lines, pattern_table
+from .tables import defaulted_lines, mode_lines, model_lines, pattern_table
 
 _FAILURES = "golden-latency-failures"
 _WRITTEN = pytest.StashKey[List[str]]()
@@ -33,9 +31,9 @@ def register_collectors(config: pytest.Config, session: Session) -> None:
         failures = Failures(session, config)
         config.pluginmanager.register(failures, _FAILURES)
         config.pluginmanager.register(BeforeShortSummary(failures))
-        for kind, subjects in ((MODEL_KIND, MODELS), (PATTERN_KIND, PATTERNS)):
-            collector = ResultCollector(subjects, kind.parameter)
-            config.pluginmanager.register(collector, _collector_name(kind.parameter))
+        for kind in KINDS:
+            config.pluginmanager.register(ResultCollector(kind.parameter), _collector_name(kind.parameter))
+        register_collector(config, session.options.against, session.configuration)
 
 
 def _collector_name(parameter: str) -> str:
@@ -53,19 +51,21 @@ def header_lines(session: Session, choice: Choice) -> List[str]:
         *_target_lines(session),
         f"device: {choice.device} ({choice.why})",
         *session.header(),
+        *(f"against: {other.name}" for other in session.options.against),
         f"software: {software}, Python {sys.version.split()[0]}",
     ]
 
 
 def _target_lines(session: Session) -> Iterator[str]:
-    target, configuration = session.options.target, session.configuration
-    yield (
-        f"hardware: {target.hardware}, mode {target.mode.name}, "
-        f"precision {target.precision.name}, batch {target.batch_size}{configuration.transferred}"
-    )
-    measured = configuration.measured_from()
-    record = configuration.record
-    yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
+    for target in session.options.targets:
+        configuration = session.configuration_of(target)
+        yield (
+            f"hardware: {target.hardware}, mode {target.mode.name}, "
+            f"precision {target.precision.name}, batch {target.batch_size}{configuration.transferred}"
+        )
+        measured = configuration.measured_from()
+        record = configuration.record
+        yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
 
 
 def _version(distribution: str) -> str:
@@ -82,18 +82,22 @@ def finish(session: Session, choice: Choice, run: pytest.Session, exitstatus: in
         run.exitstatus = pytest.ExitCode.TESTS_FAILED
     collector = _collector(run.config, MODEL_KIND.parameter)
     if collector is not None and collector.rows() and ran:
-        run.config.stash[_WRITTEN] = written = list(_written(session, collector.rows(), header_lines(session, choice)))
+        run.config.stash[_WRITTEN] = written = list(
+            _written(session, run.config, collector.rows(), header_lines(session, choice))
+        )
         if any(_NOT_WRITTEN in line for line in written):
             run.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def _written(session: Session, rows: Sequence[Comparison], header: Sequence[str]) -> Iterator[str]:
+def _written(
+    session: Session, config: pytest.Config, rows: Sequence[Comparison], header: Sequence[str]
+) -> Iterator[str]:
     """Writes the files that were asked for; yields a line for each, also where it could not be written after all."""
     pages = [path for path in (session.options.report,) if path is not None]
     for what, path in (*(("Table", path) for path in session.options.outputs), *(("Page", path) for path in pages)):
         try:
             if what == "Table":
-                write_atomically(path, FORMATS[path.suffix](rows))
+                write_atomically(path, table_text(path.suffix, rows, others_of(config)))
             else:
                 write_page(session, rows, header)
             yield f"  {what} written to {path}"
@@ -108,16 +112,26 @@ def print_summary(session: Session, terminalreporter: pytest.TerminalReporter) -
 
 
 def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
-    config, configuration = terminalreporter.config, session.configuration
-    hardware, mode = configuration.target.hardware, configuration.target.mode.name
+    config, in_short = terminalreporter.config, _in_short(terminalreporter.config)
     patterns, models = (_collector(config, kind.parameter) for kind in (PATTERN_KIND, MODEL_KIND))
-    if patterns is not None and patterns.rows():
-        terminalreporter.write_sep("=", f"PATTERNS - {hardware}{configuration.transferred}")
-        yield from pattern_table(patterns.rows(), patterns.failed(), configuration.target, _in_short(config))
-    if models is not None and models.rows():
-        title = f"{hardware} ({mode}){configuration.transferred}"
+    if patterns is None or models is None:
+        return
+    for where in patterns.wheres():
+        configuration = session.configuration_at(where)
+        title = f"PATTERNS - {where[0]}{configuration.transferred}"
+        terminalreporter.write_sep("=", title)
+        yield from pattern_table(patterns.rows(where), patterns.failed(where), configuration.target, in_short)
+        yield from print_others(terminalreporter, patterns.rows(where), title)
+        yield from defaulted_lines(patterns.defaulted_share_pct(where))
+    for where in models.wheres():
+        configuration = session.configuration_at(where)
+        title = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
         terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
-        yield from model_lines(models.rows(), models.failed(), configuration, _in_short(config))
+        yield from model_lines(models.rows(where), models.failed(where), configuration, in_short)
+        yield from print_others(terminalreporter, models.rows(where), title)
+        yield from defaulted_lines(models.defaulted_share_pct(where))
+    if models.modes_ms():
+        yield from ("", *mode_lines(models.modes_ms(), session.options.target))
     yield from session.summary()
     yield from config.stash.get(_WRITTEN, [])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, NoReturn, Optional, Sequence, Tuple
 
 import pytest
 
@@ -12,7 +12,7 @@ from ..goldens.difference import Difference
 
 SUMMARY = "summary"
 """The user property with the one line of a failed test."""
-CONFIGURATION = "configuration"
+CONFIGURATION = "whole_configuration"
 """The user property with the name of the whole configuration that a test judges."""
 DIFFERENCE = "golden_difference"
 """The user property with what differs from a golden, as JSON."""
@@ -38,6 +38,12 @@ def fail_with(request: pytest.FixtureRequest, problems: Sequence[Problem]) -> No
     found = (problem.difference for problem in problems if problem.difference is not None)
     properties.extend((DIFFERENCE, json.dumps(difference.data())) for difference in found)
     pytest.fail("\n".join(message(problems, request.config.option.verbose > 0)), pytrace=False)
+
+
+def fail_in_one_line(text: str) -> NoReturn:
+    """Fails the test with this line and nothing else, also while an exception is handled."""
+    __tracebackhide__ = True
+    raise pytest.fail.Exception(text, pytrace=False) from None
 
 
 def message(problems: Sequence[Problem], verbose: bool) -> List[str]:
