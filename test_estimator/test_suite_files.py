@@ -106,7 +106,8 @@ def test_every_configuration_takes_no_option_that_it_would_ignore(tmp_path, opti
 def test_a_table_that_cannot_be_written_after_all_is_said(tmp_path, monkeypatch):
     options = SimpleNamespace(outputs=(tmp_path / "a.csv", tmp_path / "b.md"), report=None, target=resolve())
     session = SimpleNamespace(options=options)
-    assert list(printing._written(session, [], [])) == [
+    config = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=lambda name: None))
+    assert list(printing._written(session, config, [], [])) == [
         f"  Table written to {tmp_path / 'a.csv'}",
         f"  Table written to {tmp_path / 'b.md'}",
     ]
@@ -115,7 +116,7 @@ def test_a_table_that_cannot_be_written_after_all_is_said(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert next(printing._written(session, [], [])) == (
+    assert next(printing._written(session, config, [], [])) == (
         f"  Table NOT WRITTEN to {tmp_path / 'a.csv'}: No space left on device"
     )
 
