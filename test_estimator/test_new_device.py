@@ -90,6 +90,16 @@ def test_what_a_device_does_not_tell_is_marked_as_a_guess():
         command.profile_of(SimpleNamespace(name="old", major=3, minor=0, multi_processor_count=1), None, 2000.0)
 
 
+def test_a_device_that_tells_nonsense_of_itself_leaves_no_profile(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_properties", lambda: SimpleNamespace(**{**vars(H100), "multi_processor_count": 0}))
+    monkeypatch.setattr(command, "_memory_gb_s", lambda: 3352.0)
+    with pytest.raises(
+        ProfileError, match=r"not written to .*X\.toml: power_mode\.default\.sms: .* from 1 to 1024 SMs"
+    ):
+        command.write_profile("X", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_hosts_clock_is_the_one_the_kernel_states(tmp_path):
     path = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"
     assert command.cpu_mhz(tmp_path) == 3000

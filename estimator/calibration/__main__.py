@@ -13,6 +13,7 @@ from ..errors import CalibrationError, GoldenLatencyError, UsageError
 from ..files import read_text, write_atomically
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.profile import Profile
+from ..hardware.reading import write_profile_text
 from ..hardware.software import software_in
 from ..needed import CALIBRATION, refuse_missing
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
@@ -127,7 +128,7 @@ def _say(step: str) -> None:
 
 def _write(files: Mapping[Path, str]) -> int:
     for path, text in files.items():
-        write_atomically(path, text)
+        (write_profile_text if path.suffix == ".toml" else write_atomically)(path, text)
         print(f"written: {path}")
     return 0
 

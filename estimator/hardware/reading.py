@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..checked import LATENCY_MS, PERCENT, Bounds, Checked, number, one_of
 from ..errors import ProfileError, RecordError
-from ..files import read_toml
+from ..files import read_toml, write_atomically
 from .profile import Constant, Correction, PowerMode, Profile, Quantity
 from .quantities import (
     BOUND,
@@ -83,6 +84,18 @@ def read_profile(path: Path) -> Profile:
     )
     _check(profile, document)
     return profile
+
+
+def write_profile_text(path: Path, text: str) -> None:
+    """Writes a profile atomically; ProfileError, with nothing written, where it could not be read again."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder, path.name)
+        trial.write_text(text, encoding="utf-8")
+        try:
+            read_profile(trial)
+        except ProfileError as error:
+            raise ProfileError(str(error).replace(str(trial), f"not written to {path}")) from error
+    write_atomically(path, text)
 
 
 _ABOUT_BOARD: Mapping[str, Optional[str]] = {"description": None, "software": "not known", "source": None}
