@@ -256,7 +256,7 @@ CALLS = (
     ("log_sigmoid_forward", (X,), (X, EMPTY), "pointwise", (48,)),
     ("native_dropout", (X, 0.5, True), (X, MASK), "pointwise", (54,)),
     *((name, (X, -1), (ROWS,), "reduction", (32,)) for name in TO_ROWS),
-    *((name, (X, -1), (X,), "reduction", (48,)) for name in ("_safe_softmax", "cumprod", "logcumsumexp")),
+    *((name, (X, -1), (X,), "reduction", (48,)) for name in ("_safe_softmax", "logcumsumexp")),
     *((name, (X, -1), (X, i64(2, 3)), "reduction", (96,)) for name in ("cummax", "cummin")),
     *((name, (X, -1), (ROWS, ROWS), "reduction", (40,)) for name in ("aminmax", "std_mean")),
     *((name, (X, ROW), (i64(2, 3),), "reduction", (84,)) for name in ("bucketize", "searchsorted")),
