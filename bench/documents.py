@@ -1,4 +1,4 @@
-"""`python -m bench.documents`: writes what docs/method.md, docs/accuracy.md and the README's plot say of the goldens.
+"""`python -m bench.documents`: writes what documents and the README's plot say of goldens and estimates.
 
 With --coverage also docs/coverage.md, which says what is estimated of other people's models. Only what stands between
 the markers of a document is written. A test fails where it is not what the goldens say.
@@ -14,10 +14,13 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
 from estimator.cost.gpu import LAUNCH
 from estimator.errors import RecordError
+from estimator.estimate_text import estimate_lines
 from estimator.explain.dispatch_free import KERNEL, REPLAY
 from estimator.files import read_text, write_atomically
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
-from estimator.target import calibrated_target
+from estimator.results import validate
+from estimator.subjects.zoo import find_models
+from estimator.target import calibrated_target, resolve
 
 from . import accuracy, coverage
 from .cost import ROOT
@@ -25,6 +28,8 @@ from .parity import PARITY, parity_svg
 from .worked_example import WorkedExample
 
 COMMAND = "python -m bench.documents"
+EXAMPLE_MODEL, EXAMPLE_BOARD = "resnet50", "Jetson-Orin-Nano-8GB"
+"""What docs/options.md estimates as an example."""
 _BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
 Writer = Callable[[Path], Iterable[str]]
 
@@ -32,6 +37,11 @@ Writer = Callable[[Path], Iterable[str]]
 def _worked_example(_root: Path) -> Iterable[str]:
     target = calibrated_target(load_profile(DEFAULT_HARDWARE))
     return WorkedExample(target.profile, target.mode).lines()
+
+
+def _estimate(_root: Path) -> Iterable[str]:
+    target, model = resolve(EXAMPLE_BOARD), find_models([EXAMPLE_MODEL])[0]
+    return ("```text", *estimate_lines(model.name, target, validate(model, target, None).estimate), "```")
 
 
 DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
@@ -49,6 +59,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "evidence": accuracy.evidence_table,
         "doubts": lambda _: accuracy.doubts_table(),
     },
+    "docs/options.md": {"estimate": _estimate},
 }
 """By document: what writes each of its blocks, given the root of the repository."""
 COVERAGE: Mapping[str, Mapping[str, Writer]] = {

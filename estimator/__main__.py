@@ -9,7 +9,11 @@ from typing import Mapping, Optional, Sequence
 
 from .errors import GoldenLatencyError
 
-COMMANDS: Mapping[str, str] = {"explain": "estimator.explain.command", "review": "estimator.review.command"}
+COMMANDS: Mapping[str, str] = {
+    "estimate": "estimator.estimate_command",
+    "explain": "estimator.explain.command",
+    "review": "estimator.review.command",
+}
 """Each command's module: its HELP, add_arguments(parser), and run(arguments) that returns the exit code."""
 
 

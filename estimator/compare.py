@@ -44,6 +44,16 @@ class Comparison:
     budget_ms: Optional[float] = None
     budget: Optional[str] = None
 
+    @property
+    def key(self) -> str:
+        """Returns what tells the row from all others of a session."""
+        return key_of(self.model, (self.hardware, self.configuration))
+
+
+def key_of(model: str, where: Tuple[str, str]) -> str:
+    """Returns what tells a model on a board in a configuration from all others."""
+    return " ".join((*where, model)).strip()
+
 
 def compare(
     model: str, family: str, estimate: Estimate, meas_ms: Optional[float], where: Tuple[str, str] = ("", "")

@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .compare import BANDS_PCT, NO_EVIDENCE, UNMEASURED, Comparison
+from .digits import ms_text, percent_text
 
 FIELDS = (
     *("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct"),
     *("hardware", "configuration", "budget_ms", "budget"),
 )
 """The columns of the table as data, in order."""
-_TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
+TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
+"""The columns of the tables for people, in order."""
 _TERMINAL_ROW = "  {:<{}} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>11}"
 _NAME_WIDTH = 22
 _OTHER_WIDTH = 61
@@ -64,10 +66,10 @@ def terminal_table(rows: Iterable[Comparison]) -> List[str]:
     found = list(rows)
     width = name_width(found)
     rule = "  " + "-" * (width + _OTHER_WIDTH)
-    lines = [_TERMINAL_ROW.format(_TITLES[0], width, *_TITLES[1:]), rule]
+    lines = [_TERMINAL_ROW.format(TITLES[0], width, *TITLES[1:]), rule]
     for family, members in by_family(found):
         lines.append(f"  {family}")
-        named = ((f"  {cells[0]}", width, *cells[1:]) for cells in map(_cells, members))
+        named = ((f"  {cells[0]}", width, *cells[1:]) for cells in map(cells_of, members))
         lines.extend(_TERMINAL_ROW.format(*cells).rstrip() for cells in named)
     return [*lines, rule]
 
@@ -85,12 +87,13 @@ def by_family(rows: Iterable[Comparison]) -> Iterator[Tuple[str, List[Comparison
     yield from families.items()
 
 
-def _cells(row: Comparison) -> Tuple[str, ...]:
+def cells_of(row: Comparison) -> Tuple[str, ...]:
+    """Returns the row as the tables for people show it, by TITLES."""
     return (
         row.model,
-        _ms(row.est_ms),
-        _ms(row.meas_ms),
-        _percent(row.error_pct),
+        ms_text(row.est_ms),
+        ms_text(row.meas_ms),
+        percent_text(row.error_pct),
         row.rating,
         row.bound or "-",
         _interval(row),
@@ -103,14 +106,6 @@ def _interval(row: Comparison) -> str:
     return f"± {row.interval_pct:.1f}%"
 
 
-def _ms(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
-
-
-def _percent(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:+.1f}%"
-
-
 def summary_lines(summary: Summary) -> List[str]:
     """Returns the SUMMARY block: counts, mean and max |error|, models per rating."""
     lines = [
@@ -119,9 +114,13 @@ def summary_lines(summary: Summary) -> List[str]:
         f"  Total models:     {summary.total}",
         f"  Successful:       {summary.total - summary.failed_or_skipped}",
         f"  Failed/Skipped:   {summary.failed_or_skipped}",
+    ]
+    if summary.mean_abs_error_pct is None:
+        return [*lines, f"  {UNMEASURED}:       {summary.per_rating.get(UNMEASURED, 0)}"]
+    lines += [
         "",
-        f"  Mean |error|:     {_percent(summary.mean_abs_error_pct).lstrip('+')}",
-        f"  Max |error|:      {_percent(summary.max_abs_error_pct).lstrip('+')}",
+        f"  Mean |error|:     {percent_text(summary.mean_abs_error_pct).lstrip('+')}",
+        f"  Max |error|:      {percent_text(summary.max_abs_error_pct).lstrip('+')}",
         "",
     ]
     return lines + [f"  {label:<17} {count}" for label, count in _rating_counts(summary)]
@@ -173,14 +172,33 @@ def _bar(title: str, reached: str, bar: str, met: bool) -> str:
 
 def markdown_table(rows: Iterable[Comparison]) -> str:
     """Returns the table in Markdown, a row in bold before each family."""
-    lines = [_markdown_row(_TITLES), "| --- | ---: | ---: | ---: | --- | --- | ---: |"]
+    lines = [markdown_row(TITLES), "| --- | ---: | ---: | ---: | --- | --- | ---: |"]
     for family, members in by_family(rows):
-        lines.append(_markdown_row((f"**{family}**", "", "", "", "", "", "")))
-        lines.extend(_markdown_row(_cells(row)) for row in members)
+        lines.append(markdown_row((f"**{family}**", "", "", "", "", "", "")))
+        lines.extend(markdown_row(cells_of(row)) for row in members)
     return "\n".join(lines) + "\n"
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
+def markdown_output(rows: Sequence[Comparison]) -> str:
+    """Returns the tables in Markdown: one for each board and configuration, and budgets where there are any."""
+    tables: Dict[Tuple[str, str], List[Comparison]] = {}
+    for row in rows:
+        tables.setdefault((row.hardware, row.configuration), []).append(row)
+    if len(tables) < 2:
+        return markdown_table(rows) + _markdown_budgets(rows)
+    parts = (f"## {' '.join(where)}\n\n{markdown_table(of)}{_markdown_budgets(of)}" for where, of in tables.items())
+    return "\n".join(parts)
+
+
+def _markdown_budgets(rows: Sequence[Comparison]) -> str:
+    found = [row for row in rows if row.budget_ms is not None]
+    lines = [markdown_row(("Model", "Budget (ms)", "Verdict")), "| --- | ---: | --- |"]
+    lines += [markdown_row((row.model, f"{row.budget_ms:g}", row.budget or row.rating)) for row in found]
+    return "\n" + "\n".join(lines) + "\n" if found else ""
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """Returns a row of a table in Markdown."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -193,7 +211,7 @@ def markdown_report(title: str, command: str, measured: str, rows: Sequence[Comp
     ]
     errors = [("Mean", summary.mean_abs_error_pct), ("Max", summary.max_abs_error_pct)]
     lines = [f"- {label}: {value}" for label, value in facts]
-    lines += [f"- {label} absolute error: {_percent(value).lstrip('+')}" for label, value in errors]
+    lines += [f"- {label} absolute error: {percent_text(value).lstrip('+')}" for label, value in errors]
     head = f"<!-- written by golden-latency -->\n<!-- {command} -->\n\n# {title}\n\n{measured}\n\n"
     return head + markdown_table(rows) + "\n" + "\n".join(lines) + "\n"
 
@@ -203,23 +221,24 @@ def csv_text(rows: Iterable[Comparison]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_data(row) for row in rows)
+    writer.writerows(data_of(row) for row in rows)
     return out.getvalue()
 
 
 def json_text(rows: Iterable[Comparison]) -> str:
     """Returns the rows as a JSON list of objects; null where nothing was measured."""
-    return json.dumps([_data(row) for row in rows], indent=2) + "\n"
+    return json.dumps([data_of(row) for row in rows], indent=2) + "\n"
 
 
-def _data(row: Comparison) -> Dict[str, Any]:
+def data_of(row: Comparison) -> Dict[str, Any]:
+    """Returns the row as data, by FIELDS."""
     values = asdict(row)
     return {field: values[field] for field in FIELDS}
 
 
-FORMATS: Mapping[str, Callable[[Iterable[Comparison]], str]] = {
+FORMATS: Mapping[str, Callable[[Sequence[Comparison]], str]] = {
     ".csv": csv_text,
-    ".md": markdown_table,
+    ".md": markdown_output,
     ".json": json_text,
 }
 """File suffix to the function that renders rows for it."""

@@ -18,7 +18,7 @@ from estimator.explain.batches import at_batch
 from estimator.explain.breakdown import MEASURING, break_down
 from estimator.explain.critical_path import critical_path
 from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
-from estimator.explain.explanation import explain, find
+from estimator.explain.explanation import explain
 from estimator.explain.folding import fold_batch_norms
 from estimator.explain.streams import Streams
 from estimator.explain.what_if import CHANGE_PCT, EVIDENCE
@@ -29,6 +29,7 @@ from estimator.lower import lower
 from estimator.pipeline import forward_pass
 from estimator.results import validate
 from estimator.subjects.all import find_subject, op_stream
+from estimator.subjects.named import find_named
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, resolve
 
@@ -154,7 +155,7 @@ def test_no_kernel_is_faster_than_what_bounds_it(name, precision):
 
 @functools.lru_cache(maxsize=None)
 def explained(name, hardware="Jetson-Orin-AGX", batch_size=1):
-    return explain(find(name), resolve(hardware, batch_size=batch_size), ROOT)
+    return explain(find_named(name), resolve(hardware, batch_size=batch_size), ROOT)
 
 
 def rows_of(name, *target):
@@ -272,7 +273,7 @@ def test_nothing_is_folded_where_there_is_no_batch_norm():
 
 
 def test_on_a_cpu_there_are_no_rows_for_tensor_cores():
-    rows = {row.change: row for row in explain(find("resnet18"), on_cpu(), ROOT).what_if}
+    rows = {row.change: row for row in explain(find_named("resnet18"), on_cpu(), ROOT).what_if}
     assert not {"everything in FP16", "products in TF32"} & set(rows)
     assert rows["BatchNorm folded into convolutions"].speed_up > 1
 

@@ -19,6 +19,9 @@ class OptionNames(list):  # in place of pytest's parser
     def addoption(self, *names, **_):
         self.extend(names)
 
+    def addini(self, name, *_):
+        self.settings = [*getattr(self, "settings", ()), name]
+
 
 @pytest.fixture
 def root(request):
@@ -125,6 +128,8 @@ def test_every_option_of_the_suite_is_in_a_table_of_the_docs(root):
     listed = set().union(*(listed_options(root / "docs" / name) for name in OPTION_PAGES))
     assert len(options) > 10
     assert set(options) - listed == set()
+    own_models = read(root / "docs" / "own-models.md")
+    assert [name for name in options.settings if f"| `{name}` |" not in own_models] == []
 
 
 @pytest.mark.parametrize("page", OPTION_PAGES)

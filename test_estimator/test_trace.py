@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from estimator.__main__ import main
-from estimator.explain.explanation import explain, find
+from estimator.explain.explanation import explain
 from estimator.explain.trace import trace_text
+from estimator.subjects.named import find_named
 from estimator.target import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +17,7 @@ PHASES = {"M": {"name", "args"}, "X": {"name", "cat", "ts", "dur"}, "s": {"ts", 
 
 @pytest.fixture(scope="module", params=["resnet18", "vit_b_32", "maxvit_t"])
 def found(request):
-    return explain(find(request.param), resolve(), ROOT)
+    return explain(find_named(request.param), resolve(), ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_names_and_module_paths_are_in_it(events, found):
 
 
 def test_a_module_that_runs_twice_has_two_slices():
-    events = json.loads(trace_text(explain(find("resnet18"), resolve(), ROOT)))["traceEvents"]
+    events = json.loads(trace_text(explain(find_named("resnet18"), resolve(), ROOT)))["traceEvents"]
     runs = [e for e in of_phase(events, "X", "module") if e["args"]["module"] == "layer1.0.relu"]
     assert len(runs) == 2
 

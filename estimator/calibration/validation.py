@@ -1,18 +1,16 @@
-"""Cross-validation: the error of each model when the fit has not seen it, beside the two baselines one would try."""
+"""Cross-validation: the error of each model when the fit has not seen it, beside the two simple estimates."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 from statistics import mean
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
-from ..cost.gpu import rates_of
-from ..hardware.profile import Profile
+from ..against.simple import compute_ops, peaks_of, per_op_us, roofline_us
 from ..interval import QUANTILE
 from ..pipeline import estimate_lowered
 from ..target import calibrated_target
-from .evidence import Evidence
 from .fit import Fit, Fitter, indices
 
 COLUMNS = ("in_sample_pct", "without_model_pct", "without_family_pct", "per_op_pct", "roofline_pct")
@@ -20,7 +18,7 @@ COLUMNS = ("in_sample_pct", "without_model_pct", "without_family_pct", "per_op_p
 
 @dataclass(frozen=True)
 class ModelErrors:
-    """One model's signed errors in percent: in-sample, left out, left out with its family, and of the baselines."""
+    """One model's signed errors in percent: in-sample, left out, left out with its family, and of simple ones."""
 
     model: str
     family: str
@@ -41,14 +39,15 @@ def cross_validate(fitter: Fitter, fit: Fit, progress: Callable[[str], None] = l
         left_out = indices(evidence, family=family)
         errors = fitter.errors_pct(fitter.fit(left_out))
         without_family.update({i: errors[i] for i in left_out})
-    per_op_us, peaks = _per_op_us([evidence[i] for i in models]), _peaks(fitter.profile)
+    each_us = per_op_us([evidence[i].latency_us for i in models], [compute_ops(evidence[i].lowered) for i in models])
+    peaks = peaks_of(calibrated_target(fitter.profile))
     rows = []
     for i in models:
         item = evidence[i]
         progress(f"without {item.name}")
         alone = fitter.errors_pct(fitter.fit([i]))[i]
-        baselines = per_op_us * _compute_ops(item), _roofline_us(item, peaks)
-        errors = [in_sample[i], alone, without_family[i], *(100 * (us / item.latency_us - 1) for us in baselines)]
+        simple_us = each_us * compute_ops(item.lowered), roofline_us(item.lowered, peaks)
+        errors = [in_sample[i], alone, without_family[i], *(100 * (us / item.latency_us - 1) for us in simple_us)]
         rows.append(ModelErrors(item.name, str(item.family), *(round(float(error), 1) for error in errors)))
     return rows
 
@@ -90,40 +89,3 @@ def as_markdown(rows: Sequence[ModelErrors]) -> str:
 def _summary(errors_pct: Sequence[float]) -> Dict[str, float]:
     absolute = [abs(error) for error in errors_pct]
     return {"mean_abs_error_pct": round(mean(absolute), 2), "max_abs_error_pct": max(absolute)}
-
-
-def _compute_ops(item: Evidence) -> int:
-    return sum(1 for op in item.lowered if op.kernels)
-
-
-def _per_op_us(models: Sequence[Evidence]) -> float:
-    """The one constant that fits all models best, in the logarithm."""
-    return math.exp(mean(math.log(item.latency_us / _compute_ops(item)) for item in models))
-
-
-@dataclass(frozen=True)
-class _Peaks:
-    """The most a processor could do per microsecond: FLOP by kind of kernel, FLOP of any other, and bytes."""
-
-    flops: Mapping[str, float]
-    other_flops: float
-    bytes: float
-
-
-def _peaks(profile: Profile) -> _Peaks:
-    if profile.processor == "cpu":
-        c = profile.values()
-        flops = {kind: 1e3 * c[f"{kind}_gflop_s"] for kind in ("product", "convolution")}
-        return _Peaks(flops, 1e3 * c["depthwise_gflop_s"], 1e3 * c["warm_gb_s"])
-    rates = rates_of(calibrated_target(profile), profile.values())
-    flops = {
-        "product": rates.product_flops_per_us_per_sm * rates.sms,
-        "convolution": rates.convolution_flops_per_us_per_sm * rates.sms,
-    }
-    return _Peaks(flops, rates.fp32_flops_per_us_per_sm * rates.sms, rates.bytes_per_us)
-
-
-def _roofline_us(item: Evidence, peaks: _Peaks) -> float:
-    """Each kernel at the peak of its arithmetic or at the stream bandwidth, whichever is slower; no host."""
-    kernels = [kernel for op in item.lowered for kernel in op.kernels]
-    return sum(max(k.flops / peaks.flops.get(k.kind, peaks.other_flops), k.bytes / peaks.bytes) for k in kernels)

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files import write_atomically
-from ..hardware.boards import DEFAULT_HARDWARE
-from ..subjects.imported import FORM
-from ..target import PRECISIONS, resolve
-from .explanation import explain, find
+from ..target_options import add_target_options, read_named
+from .explanation import explain
 from .rendering import json_of, text_of
 from .trace import trace_text
 
@@ -18,16 +16,8 @@ HELP = "where a model's latency goes, which ops make it long, and what would mak
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options, which are those of the suite where they mean the same."""
-    parser.add_argument(
-        "model", metavar="MODEL", help=f"a model or pattern by name, or {FORM}, which gives a module and its inputs"
-    )
-    parser.add_argument("--hardware", default=DEFAULT_HARDWARE, metavar="NAME", help="default: %(default)s")
-    parser.add_argument(
-        "--thermal-profile", "--power-mode", metavar="NAME", help="power mode (default: the profile's own)"
-    )
-    parser.add_argument("--precision", default="fp32", metavar="NAME", help=f"{', '.join(PRECISIONS)} (default: fp32)")
-    parser.add_argument("--batch-size", default="1", metavar="N", help="inputs per forward pass (default: 1)")
+    """Declares the options."""
+    add_target_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--trace", type=Path, metavar="FILE", help="write the timeline, for Perfetto or chrome://tracing"
@@ -36,20 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the explanation, writes the trace, and returns 0; raises GoldenLatencyError for what is bad."""
-    batch_size = _batch_size(options.batch_size)
-    target = resolve(options.hardware, options.thermal_profile, options.precision, batch_size)
-    if not target.board.estimates(target.precision.name):
-        raise UsageError(f"{target.hardware} is calibrated for fp32 alone; leave --precision out")
+    subject, target = read_named(options)
     if options.trace is not None and (options.trace.is_dir() or not options.trace.parent.is_dir()):
         raise UsageError(f"--trace {options.trace}: is a folder, or there is no folder {options.trace.parent}")
-    found = explain(find(options.model), target, Path.cwd())
+    found = explain(subject, target, Path.cwd())
     if options.trace is not None:
         write_atomically(options.trace, trace_text(found))
     print(json_of(found) if options.json else text_of(found), end="")
     return 0
-
-
-def _batch_size(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: must be a whole number from 1")
-    return int(text)

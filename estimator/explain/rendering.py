@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Dict, Iterator, Mapping, Optional, Sequence
+from typing import Dict, Iterator, Mapping, Sequence
 
-from ..pipeline import Estimate
+from ..digits import ms_text
+from ..estimate_text import estimate_data, estimate_lines
 from .breakdown import IDLE, ExpensiveOp, Part
 from .explanation import Explanation
 from .what_if import WhatIf
@@ -22,7 +23,7 @@ def text_of(found: Explanation) -> str:
 
 
 def _lines(found: Explanation) -> Iterator[str]:
-    yield from _head(found)
+    yield from estimate_lines(found.subject, found.target, found.estimate)
     yield from (
         "",
         "WHERE THE LATENCY GOES, along the critical path: the ops and kernels that follow each other to its end",
@@ -42,29 +43,6 @@ def _lines(found: Explanation) -> Iterator[str]:
     notes = _notes(found.what_if)
     yield from (_change_line(row, notes) for row in found.what_if)
     yield from (f"  [{number}] {text}" for text, number in notes.items())
-
-
-def _head(found: Explanation) -> Iterator[str]:
-    target, estimate = found.target, found.estimate
-    origin = f", transferred from {estimate.transferred_from}" if estimate.transferred_from else ""
-    mode = f"mode {target.mode.name}, precision {target.precision.name}, batch {target.batch_size}"
-    yield f"{found.subject} on {target.hardware}, {mode}{origin}"
-    alone = f"host alone {_ms(estimate.host_ms)} ms, device alone {_ms(estimate.device_ms)} ms"
-    yield f"{_ms(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
-    yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
-    if estimate.defaulted:
-        shares = (f"{name} ({pct:.1f} %)" for name, pct in estimate.defaulted_share_pct.items())
-        yield f"priced by their bytes alone, for want of a rule (of device time): {', '.join(shares)}"
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.interval_pct is None:
-        return f"(no interval: no evidence for {', '.join(estimate.without_evidence)})"
-    return f"± {estimate.interval_pct:.1f} %"
-
-
-def _ms(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def _part_line(part: Part) -> str:
@@ -96,29 +74,14 @@ def _change_line(row: WhatIf, notes: Mapping[str, int]) -> str:
     interval = "-" if row.interval_pct is None else f"± {row.interval_pct:.1f} %"
     speed_up = "-" if row.speed_up is None else f"{row.speed_up:.2f}"
     number = notes.get(_note(row))
-    measured = f"{_ms(row.measured_ms)} ms" if number is None else f"no [{number}]"
-    return _CHANGE.format(row.change, _ms(row.latency_ms), interval, _ms(row.per_image_ms), speed_up, measured)
+    measured = f"{ms_text(row.measured_ms)} ms" if number is None else f"no [{number}]"
+    return _CHANGE.format(row.change, ms_text(row.latency_ms), interval, ms_text(row.per_image_ms), speed_up, measured)
 
 
 def json_of(found: Explanation) -> str:
     """Returns the explanation as a JSON object: times in ms or us as the keys say, shares in percent."""
-    target, estimate = found.target, found.estimate
     data = {
-        "model": found.subject,
-        "hardware": target.hardware,
-        "power_mode": target.mode.name,
-        "precision": target.precision.name,
-        "batch_size": target.batch_size,
-        "transferred_from": estimate.transferred_from,
-        "latency_ms": estimate.latency_ms,
-        "interval_pct": estimate.interval_pct,
-        "bound": estimate.bound,
-        "host_ms": estimate.host_ms,
-        "device_ms": estimate.device_ms,
-        "ops": estimate.ops,
-        "kernels": estimate.kernels,
-        "without_a_rule": estimate.defaulted,
-        "without_a_rule_share_pct": estimate.defaulted_share_pct,
+        **estimate_data(found.subject, found.target, found.estimate),
         "idle_definition": IDLE,
         **asdict(found.breakdown),
         "what_if": [asdict(row) for row in found.what_if],

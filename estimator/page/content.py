@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+from ..against.comparison import Beside
 from ..compare import Comparison
 
 
@@ -19,13 +20,22 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Row:
-    """A model: its comparison, the recorded or measured runs in ms, and errors in percent of fits without it."""
+    """A model: its comparison, the recorded or measured runs in ms, and errors in percent of fits without it.
+
+    `place` is what the model's name is followed by, where the page has several boards.
+    """
 
     comparison: Comparison
     runs_ms: Tuple[float, ...] = ()
     without_model_pct: Optional[float] = None
     without_family_pct: Optional[float] = None
     measurement: Optional[Measurement] = None
+    place: str = ""
+
+    @property
+    def name(self) -> str:
+        """Returns the model's name, and its board where the page has several."""
+        return self.comparison.model + self.place
 
     @property
     def measured_from_ms(self) -> Optional[float]:
@@ -42,12 +52,12 @@ class Row:
         """Returns what is said of the model in words where its mark has the focus."""
         row = self.comparison
         if row.est_ms is None:
-            return f"{row.model}: {row.rating}"
+            return f"{self.name}: {row.rating}"
         if row.meas_ms is None:
-            return f"{row.model}: estimated {row.est_ms:g} ms, not measured"
+            return f"{self.name}: estimated {row.est_ms:g} ms, not measured"
         error = f", error {row.error_pct:+.1f} %, {row.rating}" if row.error_pct is not None else ""
         spread = f" (runs {self.measured_from_ms:g} to {self.measured_to_ms:g})" if len(self.runs_ms) > 1 else ""
-        return f"{row.model}: estimated {row.est_ms:g} ms, measured {row.meas_ms:g} ms{spread}{error}"
+        return f"{self.name}: estimated {row.est_ms:g} ms, measured {row.meas_ms:g} ms{spread}{error}"
 
     def error_interval_pct(self) -> Optional[Tuple[float, float]]:
         """Returns the errors at both ends of the estimate's interval; None without estimate or measurement."""
@@ -60,13 +70,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its title, one sentence each about measurement and summary, the rows, and where everything comes from."""
+    """A page: its title, one sentence each about measurement and summary, the rows, and where everything comes from.
+
+    `others` are other estimators, whose answers stand in columns of their own.
+    """
 
     title: str
     measured: str
     summary: Sequence[Tuple[str, str]]
     rows: Sequence[Row]
     provenance: Sequence[Tuple[str, str]]
+    others: Sequence[Beside] = ()
 
     @property
     def is_live(self) -> bool:
@@ -92,7 +106,7 @@ def _values(row: Row) -> Dict[str, Any]:
         for side, ms in (("host", comparison.host_ms), ("device", comparison.device_ms))
     }
     return {
-        "model": comparison.model,
+        "model": row.name,
         "family": comparison.family,
         "est_ms": comparison.est_ms,
         "meas_ms": comparison.meas_ms,

@@ -23,7 +23,20 @@ TITLES = {
     "host_ms": "Host (ms)",
     "device_ms": "Device (ms)",
     "interval_pct": "80 % within (± %)",
+    "hardware": "Hardware",
+    "configuration": "Configuration",
+    "budget_ms": "Budget (ms)",
+    "budget": "Budget kept",
 }
+
+_THEIR_TITLES = {
+    "est_ms": "estimate (ms)",
+    "error_pct": "error (%)",
+    "rating": "rating",
+    "nearer": "nearer",
+    "problem": "why not",
+}
+_WORDS = ("model", "rating", "bound", "nearer", "problem", "hardware", "configuration", "budget")
 
 
 def page_html(page: Page) -> str:
@@ -37,9 +50,8 @@ def page_html(page: Page) -> str:
     return (
         environment.get_template("page.html").render(
             page=page,
-            titles=TITLES,
-            fields=FIELDS,
-            rows=[_cells(row) for row in page.rows],
+            columns=_columns(page),
+            rows=[_cells(row, page) for row in page.rows],
             specs=specs,
             charts=_for_script(specs),
             libraries=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"),
@@ -59,22 +71,42 @@ def _for_script(data: Dict[str, Any]) -> str:
     return json.dumps(data).replace("<", "\\u003c")
 
 
-def _cells(row: Row) -> Dict[str, Any]:
+def _fields(page: Page) -> List[str]:
+    """The columns of the suite that say something: budgets where there are any, the board where there are several."""
+    rows = [row.comparison for row in page.rows]
+    unsaid = {"budget_ms", "budget"} if all(row.budget_ms is None for row in rows) else set()
+    if len({(row.hardware, row.configuration) for row in rows}) < 2:
+        unsaid |= {"hardware", "configuration"}
+    return [field for field in FIELDS if field not in unsaid]
+
+
+def _columns(page: Page) -> List[Dict[str, Any]]:
+    """The table's columns: the title of each, and whether it holds numbers."""
+    columns = [(field, TITLES[field]) for field in _fields(page)]
+    for beside in page.others:
+        columns += [(field, f"{beside.name}: {title}") for field, title in _THEIR_TITLES.items()]
+    return [{"title": title, "number": field not in _WORDS} for field, title in columns]
+
+
+def _cells(row: Row, page: Page) -> Dict[str, Any]:
     """The table's cells: as text, and what they are sorted by."""
-    values = {field: getattr(row.comparison, field) for field in FIELDS}
-    cells: List[Dict[str, Any]] = [
-        {"field": field, "text": _shown(field, value), "key": "" if value is None else value}
-        for field, value in values.items()
-    ]
+    values = [(field, getattr(row.comparison, field)) for field in _fields(page)]
+    for theirs in (beside.of(row.comparison) for beside in page.others):
+        values += [(field, getattr(theirs, field)) for field in _THEIR_TITLES]
     return {
-        "cells": cells,
+        "cells": [_cell(field, value) for field, value in values],
         "family": row.comparison.family,
         "verdict": row.measurement.verdict if row.measurement else "",
     }
 
 
+def _cell(field: str, value: Any) -> Dict[str, Any]:
+    key = "" if value is None else value
+    return {"field": field, "text": _shown(field, value), "key": key, "number": field not in _WORDS}
+
+
 def _shown(field: str, value: Any) -> str:
-    if value is None:
+    if value in (None, ""):
         return "-"
     if field == "error_pct":
         return f"{value:+.1f}"

@@ -19,7 +19,7 @@ from .options import read_options
 from .replay import EveryConfiguration, Replay
 from .session import MARKERS, Session
 
-_NOT_RELATED = r"ignore:\s*Can not relate snapshot location:UserWarning"  # goldens stand below their board
+_NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
 
 
 def add_ini_lines(config: pytest.Config) -> None:

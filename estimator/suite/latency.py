@@ -15,8 +15,11 @@ from ..subjects.own import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
 from ..target import Target, find_precision, target_on
+from ..target_options import read_batch_size
+from .against import ask_others
 from .configuration import Configuration
-from .options import batch_size_of, setting
+from .options import setting
+from .problem import fail_in_one_line
 from .session import Asked, Session
 
 if TYPE_CHECKING:
@@ -62,8 +65,9 @@ class Latency:
             subject = self._subject(model, example_inputs, name, configuration)
             asked = Asked(subject, configuration, _budget(budget_ms, configuration.target.hardware))
         except GoldenLatencyError as error:
-            pytest.fail(str(error), pytrace=False)
+            fail_in_one_line(str(error))
         self._session.announce(self._request.node, asked)
+        ask_others(self._request, self._session.options.against, subject, configuration.target)
         self._session.check(self._request, asked)
 
     def check_all(self) -> None:
@@ -85,7 +89,7 @@ class Latency:
         if precision is not None:
             target = replace(target, precision=find_precision(precision))
         if batch_size is not None:
-            target = replace(target, batch_size=batch_size_of(str(batch_size)))
+            target = replace(target, batch_size=read_batch_size(str(batch_size)))
         return self._session.configuration_of(target)
 
     def _target(self, hardware: Optional[str]) -> Target:
@@ -95,7 +99,7 @@ class Latency:
             return targets[hardware] if hardware is not None else self._session.options.target
         board, config = find_board(hardware), self._request.config
         precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
-        return target_on(board, board.profile(), None, precision, batch_size_of(batch_size))
+        return target_on(board, board.profile(), None, precision, read_batch_size(batch_size))
 
     def _subject(self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration) -> Subject:
         if isinstance(model, (ZooModel, Pattern)):

@@ -16,8 +16,11 @@ from ..measure.device.environment import installed_software
 from ..page.html import NEEDED
 from ..report import FORMATS
 from ..target import Target, target_on
+from ..target_options import read_batch_size
+from .against import add_against_option, read_against
 
 if TYPE_CHECKING:
+    from ..against.estimators import OtherEstimator
     from ..subjects.zoo import ZooModel
 
 SETTINGS: Mapping[str, str] = {
@@ -80,6 +83,7 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"write the table as data, by suffix {', '.join(FORMATS)}; may be given more than once",
     )
     group.addoption("--report", metavar="FILE.html", help="write charts and table as a page that needs no network")
+    add_against_option(group)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Options:
     compared_modes: Tuple[str, ...] = ()
     report: Optional[Path] = None
     software: Mapping[str, str] = field(default_factory=dict)
+    against: Tuple[OtherEstimator, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -130,6 +135,7 @@ def read_options(config: pytest.Config) -> Options:
         every_configuration=config.getoption("every_configuration"),
         compared_modes=_compared_modes(config, boards),
         report=_report_path(config.getoption("report")),
+        against=read_against(config),
     )
 
 
@@ -138,14 +144,7 @@ def _target(config: pytest.Config, board: Board) -> Target:
     wants_base = config.getoption("calibrate") or not board.is_calibrated
     profile = board.base_profile() if wants_base else board.profile()
     mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
-    return target_on(board, profile, mode, precision, batch_size_of(setting(config, "batch_size") or ""))
-
-
-def batch_size_of(text: str) -> int:
-    """Returns the number of inputs per forward pass that a text says; UsageError where it says none."""
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: must be a whole number from 1")
-    return int(text)
+    return target_on(board, profile, mode, precision, read_batch_size(setting(config, "batch_size") or ""))
 
 
 def _compared_modes(config: pytest.Config, boards: Sequence[Board]) -> Tuple[str, ...]:

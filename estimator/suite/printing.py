@@ -11,7 +11,7 @@ import pytest
 from ..files import write_atomically
 from ..measure.device.choice import Choice
 from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND
-from ..report import FORMATS
+from .against import others_of, print_others, register_collector, table_text
 from .collector import ResultCollector
 from .failures import BeforeShortSummary, Failures
 from .goldens import relative
@@ -30,6 +30,7 @@ def register_collectors(config: pytest.Config, session: Session) -> None:
         config.pluginmanager.register(BeforeShortSummary(failures))
         for kind in KINDS:
             config.pluginmanager.register(ResultCollector(kind.parameter), _collector_name(kind.parameter))
+        register_collector(config, session.options.against, session.configuration)
 
 
 def _collector_name(parameter: str) -> str:
@@ -47,6 +48,7 @@ def header_lines(session: Session, choice: Choice) -> List[str]:
         *_target_lines(session),
         f"device: {choice.device} ({choice.why})",
         *session.header(),
+        *(f"against: {other.name}" for other in session.options.against),
         f"software: {software}, Python {sys.version.split()[0]}",
     ]
 
@@ -78,7 +80,7 @@ def finish(session: Session, choice: Choice, run: pytest.Session, exitstatus: in
     collector = _collector(run.config, MODEL_KIND.parameter)
     if collector is not None and collector.rows() and ran:
         for path in session.options.outputs:
-            write_atomically(path, FORMATS[path.suffix](collector.rows()))
+            write_atomically(path, table_text(path.suffix, collector.rows(), others_of(run.config)))
         write_page(session, collector.rows(), header_lines(session, choice))
 
 
@@ -95,14 +97,17 @@ def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Ite
         return
     for where in patterns.wheres():
         configuration = session.configuration_at(where)
-        terminalreporter.write_sep("=", f"PATTERNS - {where[0]}{configuration.transferred}")
+        title = f"PATTERNS - {where[0]}{configuration.transferred}"
+        terminalreporter.write_sep("=", title)
         yield from pattern_table(patterns.rows(where), patterns.failed(where), configuration.target, in_short)
+        yield from print_others(terminalreporter, patterns.rows(where), title)
         yield from defaulted_lines(patterns.defaulted_share_pct(where))
     for where in models.wheres():
         configuration = session.configuration_at(where)
         title = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
         terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
         yield from model_lines(models.rows(where), models.failed(where), configuration, in_short)
+        yield from print_others(terminalreporter, models.rows(where), title)
         yield from defaulted_lines(models.defaulted_share_pct(where))
     if models.modes_ms():
         yield from ("", *mode_lines(models.modes_ms(), session.options.target))

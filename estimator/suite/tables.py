@@ -31,7 +31,7 @@ def model_lines(
     from ..subjects.zoo import MODELS
 
     if not _has_estimates(configuration.target):
-        yield from measured_lines(rows, configuration.target)
+        yield from (*measured_lines(rows, configuration.target), *budget_lines(rows))
         return
     summary = summarise(rows, len(failed))
     yield from _table(rows, failed, in_short)
@@ -112,12 +112,13 @@ def mode_lines(table: Mapping[str, Mapping[str, float]], target: Target) -> Iter
     A surprise is a mode with fewer watts that is faster: host-bound models follow the clock of the CPU.
     """
     modes = list(next(iter(table.values())))
-    yield f"  {'Est (ms) by power mode':<24}" + "".join(f"{mode:>12}" for mode in modes)
-    yield "  " + "-" * (24 + 12 * len(modes))
+    width = max(24, *(len(name) + 4 for name in table))
+    yield f"  {'Est (ms) by power mode':<{width}}" + "".join(f"{mode:>12}" for mode in modes)
+    yield "  " + "-" * (width + 12 * len(modes))
     for name, by_mode_ms in table.items():
         best = min(by_mode_ms.values())
         cells = (f"{ms:.2f}{'*' if ms == best else ' '}" for ms in by_mode_ms.values())
-        yield f"    {name:<22}" + "".join(f"{cell:>12}" for cell in cells)
+        yield f"    {name:<{width - 2}}" + "".join(f"{cell:>12}" for cell in cells)
     yield "  * fastest"
     yield from _surprises(table, target, modes)
 

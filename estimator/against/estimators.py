@@ -1,0 +1,87 @@
+"""Another estimator by its name: found once, then asked about one model after another."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Tuple
+
+from ..digits import significant
+from ..errors import GoldenLatencyError, UsageError
+from ..importing import FORM, import_function, one_line
+from .comparison import Answer
+from .known import KNOWN
+
+if TYPE_CHECKING:
+    from ..subjects.all import Subject
+    from ..target import Target
+
+KEYWORDS = ("model", "example_inputs", "hardware", "mode", "precision")
+"""What another estimator is called with: a module in `eval()` and its inputs, and three names."""
+_MOST_LETTERS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class OtherEstimator:
+    """A function that estimates, under the name that it was asked for by."""
+
+    name: str
+    function: Callable[..., Any]
+
+    def ask(self, subject: Subject, target: Target) -> Answer:
+        """Returns its estimate of a subject, built anew without weights, or in one line why there is none."""
+        arguments = (target.hardware, target.mode.name, target.precision.name)
+        try:
+            built = subject.build(), subject.example_input(target.batch_size)
+            return _answer(self.function(**dict(zip(KEYWORDS, (*built, *arguments)))))
+        except GoldenLatencyError as error:
+            return Answer(None, _shortened(str(error)))
+        except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+            return Answer(None, _shortened(one_line(error)))
+
+
+def _answer(found: Any) -> Answer:
+    value = getattr(found, "latency_ms", found)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return Answer(None, f"returned {_shortened(repr(value))}, which is no number of ms")
+    est_ms = float(value)
+    if not (math.isfinite(est_ms) and est_ms > 0):
+        return Answer(None, f"returned {est_ms} ms, which is no latency")
+    return Answer(significant(est_ms))
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_LETTERS else f"{line[: _MOST_LETTERS - 4]} ..."
+
+
+def find_estimators(names: Iterable[str], root: Path) -> Tuple[OtherEstimator, ...]:
+    """Returns each named estimator once; records are looked for below `root`.
+
+    UsageError where a name is neither one of KNOWN nor a function that can be imported and takes KEYWORDS.
+    """
+    return tuple(OtherEstimator(name, _function(name, root)) for name in dict.fromkeys(names))
+
+
+def _function(name: str, root: Path) -> Callable[..., Any]:
+    if name in KNOWN:
+        return KNOWN[name](root)
+    if ":" not in name:
+        raise UsageError(f"--against {name}: unknown estimator; known: {', '.join(KNOWN)}; or {FORM}")
+    function = import_function(name)
+    _refuse_other_keywords(name, function)
+    return function
+
+
+def _refuse_other_keywords(name: str, function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # not written in Python: the first call will tell
+    try:
+        signature.bind(**dict.fromkeys(KEYWORDS))
+    except TypeError as error:
+        raise UsageError(f"--against {name}: must take the keywords {', '.join(KEYWORDS)}: {error}") from error

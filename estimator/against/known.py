@@ -1,0 +1,78 @@
+"""The two simple estimates as estimators: called like any other, priced by the code that the cross-validation uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Sequence
+
+from ..errors import CalibrationError
+from ..goldens.files import golden_root
+from ..hardware.boards import find_board
+from ..lower import Lowered, lower
+from ..records.kinds import MODEL_KIND
+from ..records.record import Record, load_record
+from ..subjects.all import op_stream
+from ..subjects.zoo import MODELS
+from ..target import calibrated_target, resolve, tensor_dtype
+from .simple import compute_ops, peaks_of, per_op_us, roofline_us
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Roofline:
+    """Each kernel at the peak of its arithmetic or at the bandwidth of the power mode, whichever is slower; no host."""
+
+    def __init__(self, root: Path) -> None:
+        del root  # it needs no record
+
+    def __call__(self, model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
+        """Returns ms."""
+        peaks = peaks_of(resolve(hardware, mode, precision))
+        return roofline_us(_lowered(model, example_inputs, precision), peaks) / 1e3
+
+
+class OneConstantPerOp:
+    """The same time for each op that launches a kernel.
+
+    Fitted to all recorded models of the board that the constants are of, in the configuration that it was calibrated
+    in, the model that is estimated among them; other modes, precisions and boards take it as it is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._each_us: Dict[str, float] = {}
+
+    def __call__(self, model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
+        """Returns ms; CalibrationError where no model is recorded."""
+        board = find_board(hardware).profile().transferred_from or hardware
+        if board not in self._each_us:
+            self._each_us[board] = _fitted_us(self._record(board))
+        return self._each_us[board] * compute_ops(_lowered(model, example_inputs, precision)) / 1e3
+
+    def _record(self, hardware: str) -> Record:
+        board = find_board(hardware)
+        label = calibrated_target(board.profile()).label
+        path = board.folder(golden_root(self._root)) / label / MODEL_KIND.record
+        return load_record(path, [model.name for model in MODELS])
+
+
+def _fitted_us(record: Record) -> float:
+    if not record.runs_ms:
+        raise CalibrationError(f"{record.path}: no recorded models to fit the constant to")
+    medians_ms = {model: record.median_ms(model.name) for model in MODELS}
+    recorded_us = {model: 1e3 * ms for model, ms in medians_ms.items() if ms is not None}
+    return per_op_us(list(recorded_us.values()), [compute_ops(lower(op_stream(model))) for model in recorded_us])
+
+
+def _lowered(model: torch.nn.Module, example_inputs: Any, precision: str) -> Sequence[Lowered]:
+    from ..capture import capture
+
+    return lower(capture(model, example_inputs, tensor_dtype(precision)))
+
+
+KNOWN: Mapping[str, Callable[[Path], Callable[..., float]]] = {
+    "roofline": Roofline,
+    "one-constant-per-op": OneConstantPerOp,
+}
+"""Each simple estimate's name, and what makes it from the repository's root, where the records are."""

@@ -1,0 +1,57 @@
+"""An estimate as a person or a program reads it: a few lines, or plain data."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator
+
+from .compare import NO_EVIDENCE
+from .digits import ms_text
+from .pipeline import Estimate
+from .target import Target
+
+
+def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[str]:
+    """Yields what is estimated, the latency with its interval and bound, and what it was made from."""
+    origin = f", transferred from {estimate.transferred_from}" if estimate.transferred_from else ""
+    mode = f"mode {target.mode.name}, precision {target.precision.name}, batch {target.batch_size}"
+    yield f"{name} on {target.hardware}, {mode}{origin}"
+    alone = f"host alone {ms_text(estimate.host_ms)} ms, device alone {ms_text(estimate.device_ms)} ms"
+    yield f"{ms_text(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
+    yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
+    if estimate.defaulted:
+        shares = (f"{name} ({pct:.1f} %)" for name, pct in estimate.defaulted_share_pct.items())
+        yield f"priced by their bytes alone, for want of a rule (of device time): {', '.join(shares)}"
+    else:
+        yield "ops without a rule: none"
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.interval_pct is None:
+        return f"(no interval: {NO_EVIDENCE} for {', '.join(estimate.without_evidence)})"
+    return f"± {estimate.interval_pct:.1f} %"
+
+
+def estimate_data(name: str, target: Target, estimate: Estimate) -> Dict[str, Any]:
+    """Returns the target and all terms of the estimate in plain Python values; `spans` are left to a trace."""
+    return {
+        "model": name,
+        "hardware": target.hardware,
+        "power_mode": target.mode.name,
+        "precision": target.precision.name,
+        "batch_size": target.batch_size,
+        "transferred_from": estimate.transferred_from,
+        "latency_ms": estimate.latency_ms,
+        "interval_pct": estimate.interval_pct,
+        "without_evidence": estimate.without_evidence,
+        "bound": estimate.bound,
+        "host_ms": estimate.host_ms,
+        "device_ms": estimate.device_ms,
+        "ops": estimate.ops,
+        "kernels": estimate.kernels,
+        "flops": estimate.flops,
+        "bytes": estimate.bytes,
+        "host_terms_ms": dict(estimate.host_terms_ms),
+        "device_terms_ms": dict(estimate.device_terms_ms),
+        "without_a_rule": estimate.defaulted,
+        "without_a_rule_share_pct": dict(estimate.defaulted_share_pct),
+    }
