@@ -261,6 +261,7 @@ CALLS = (
     *((name, (X, -1), (ROWS, ROWS), "reduction", (40,)) for name in ("aminmax", "std_mean")),
     *((name, (X, ROW), (i64(2, 3),), "reduction", (84,)) for name in ("bucketize", "searchsorted")),
     ("count_nonzero", (X,), (i64(),), "reduction", (32,)),
+    ("_weight_norm_interface", (X, f32(2, 1)), (X, f32(2, 1)), "reduction", (64,)),
     ("dot", (ROW, ROW), (f32(),), "reduction", (28,)),
     ("trace", (X,), (f32(),), "reduction", (28,)),
     ("adaptive_max_pool2d", (IMAGE, (1, 1)), (f32(1, 2, 1, 1), i64(1, 2, 1, 1)), "reduction", (152,)),

@@ -21,10 +21,10 @@ rsqrt rsub selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink 
 special_xlog1py sqrt square sub tan tanh threshold trunc where xlogy
 """.split()
 _REDUCTIONS = """
-  _adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax adaptive_max_pool2d
-adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin cumsum dot
-linalg_vector_norm logcumsumexp logsumexp max mean min nansum norm prod searchsorted sort std std_mean sum topk trace
-var var_mean
+_adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax _weight_norm_interface
+adaptive_max_pool2d adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin
+cumsum dot linalg_vector_norm logcumsumexp logsumexp max mean min nansum norm prod searchsorted sort std std_mean sum
+topk trace var var_mean
 """.split()
 _COPIES = """
 _to_copy _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
