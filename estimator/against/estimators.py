@@ -16,7 +16,7 @@ from .comparison import Answer
 from .known import KNOWN
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    from ..subjects.named import Named
     from ..target import Target
 
 KEYWORDS = ("model", "example_inputs", "hardware", "mode", "precision")
@@ -31,7 +31,7 @@ class OtherEstimator:
     name: str
     function: Callable[..., Any]
 
-    def ask(self, subject: Subject, target: Target) -> Answer:
+    def ask(self, subject: Named, target: Target) -> Answer:
         """Returns its estimate of a subject, built anew without weights, or in one line why there is none."""
         arguments = (target.hardware, target.mode.name, target.precision.name)
         try:

@@ -18,7 +18,7 @@ from ..importing import FORM
 from ..report import FORMATS as WITHOUT_OTHERS
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    from ..subjects.named import Named
     from ..target import Target
     from .configuration import Configuration
 
@@ -51,7 +51,7 @@ def read_against(config: pytest.Config) -> Tuple[OtherEstimator, ...]:
 
 
 def ask_others(
-    request: pytest.FixtureRequest, others: Sequence[OtherEstimator], subject: Subject, target: Target
+    request: pytest.FixtureRequest, others: Sequence[OtherEstimator], subject: Named, target: Target
 ) -> None:
     """Attaches what the others say of a subject to the test's report, as plain text, which survives pytest-xdist."""
     if others:
