@@ -92,7 +92,7 @@ def _calling(model: torch.nn.Module) -> Iterator[Callable[[], str]]:
 def _run_on_shadows(
     model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype], recorder: _Recorder
 ) -> None:
-    args, kwargs = _call_arguments(example_inputs)
+    args, kwargs = call_arguments(example_inputs)
     shadow = functools.partial(_shadow_of, dtype=dtype)
     try:
         with _evaluating(model), torch.no_grad(), recorder:
@@ -321,7 +321,8 @@ def _named_tensors(model: torch.nn.Module) -> Iterator[Tuple[str, torch.Tensor]]
     yield from model.named_buffers()
 
 
-def _call_arguments(example_inputs: Any) -> Tuple[Tuple[Any, ...], Mapping[str, Any]]:
+def call_arguments(example_inputs: Any) -> Tuple[Tuple[Any, ...], Mapping[str, Any]]:
+    """Returns the positional and the keyword arguments that example inputs stand for."""
     if isinstance(example_inputs, dict):
         return (), example_inputs
     return (tuple(example_inputs) if isinstance(example_inputs, (list, tuple)) else (example_inputs,)), {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Mapping, Optional
+from typing import TYPE_CHECKING, Mapping, Optional, Tuple
 
 from .digits import significant
 
@@ -26,6 +26,7 @@ class Comparison:
 
     `meas_ms` and `error_pct` are None where nothing was measured, the figures of the estimate where there is none.
     `interval_pct` is the half-width of the estimate's 80 % prediction interval, None without evidence for one.
+    `budget_ms` is what the latency may be at most and `budget` the verdict on that, None where nobody said.
     """
 
     model: str
@@ -38,21 +39,40 @@ class Comparison:
     host_ms: Optional[float]
     device_ms: Optional[float]
     interval_pct: Optional[float]
+    hardware: str = ""
+    configuration: str = ""
+    budget_ms: Optional[float] = None
+    budget: Optional[str] = None
+
+    @property
+    def key(self) -> str:
+        """Returns what tells the row from all others of a session."""
+        return key_of(self.model, (self.hardware, self.configuration))
 
 
-def compare(model: str, family: str, estimate: Estimate, meas_ms: Optional[float]) -> Comparison:
-    """Returns the comparison of an estimate with the measured latency in ms, or with None where there is none."""
+def key_of(model: str, where: Tuple[str, str]) -> str:
+    """Returns what tells a model on a board in a configuration from all others."""
+    return " ".join((*where, model)).strip()
+
+
+def compare(
+    model: str, family: str, estimate: Estimate, meas_ms: Optional[float], where: Tuple[str, str] = ("", "")
+) -> Comparison:
+    """Returns the comparison of an estimate with the measured latency in ms, or with None where there is none.
+
+    `where` names the board and its configuration.
+    """
     est_ms = significant(estimate.latency_ms)
     error_pct = None if meas_ms is None else round(100 * (est_ms / meas_ms - 1), 2)
     host_ms, device_ms = significant(estimate.host_ms), significant(estimate.device_ms)
     interval_pct = None if estimate.interval_pct is None else round(estimate.interval_pct, 1)
     terms = estimate.bound, host_ms, device_ms, interval_pct
-    return Comparison(model, family, est_ms, meas_ms, error_pct, rate(error_pct), *terms)
+    return Comparison(model, family, est_ms, meas_ms, error_pct, rate(error_pct), *terms, *where)
 
 
-def without_estimate(model: str, family: str, outcome: str) -> Comparison:
+def without_estimate(model: str, family: str, outcome: str, where: Tuple[str, str] = ("", "")) -> Comparison:
     """Returns the row of a model whose test ended ("failed", "skipped") before there was an estimate."""
-    return Comparison(model, family, None, None, None, outcome.upper(), None, None, None, None)
+    return Comparison(model, family, None, None, None, outcome.upper(), None, None, None, None, *where)
 
 
 def rate(error_pct: Optional[float]) -> str:

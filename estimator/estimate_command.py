@@ -7,9 +7,9 @@ import json
 
 from .estimate_text import estimate_data, estimate_lines
 from .pipeline import Estimate, estimate_stream
-from .subjects.named import Named, find_named
+from .subjects.named import Named
 from .target import Target, tensor_dtype
-from .target_options import add_target_options, read_target
+from .target_options import add_target_options, read_named
 
 HELP = "how long one forward pass takes, with what bounds it"
 
@@ -22,8 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the estimate and returns 0; raises GoldenLatencyError for what is bad."""
-    target = read_target(options)
-    subject = find_named(options.model)
+    subject, target = read_named(options)
     estimate = _estimated(subject, target)
     if options.json:
         print(json.dumps(estimate_data(subject.name, target, estimate), indent=2))

@@ -12,12 +12,16 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 from .compare import BANDS_PCT, NO_EVIDENCE, UNMEASURED, Comparison
 from .digits import ms_text, percent_text
 
-FIELDS = ("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct")
+FIELDS = (
+    *("model", "est_ms", "meas_ms", "error_pct", "rating", "bound", "host_ms", "device_ms", "interval_pct"),
+    *("hardware", "configuration", "budget_ms", "budget"),
+)
 """The columns of the table as data, in order."""
 TITLES = ("Model", "Est (ms)", "Meas (ms)", "Error", "Rating", "Bound", "80% within")
 """The columns of the tables for people, in order."""
-_TERMINAL_ROW = "  {:<22} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>11}"
-_RULE = "  " + "-" * 83
+_TERMINAL_ROW = "  {:<{}} {:>9}  {:>9}  {:>9} {:<10} {:<6} {:>11}"
+_NAME_WIDTH = 22
+_OTHER_WIDTH = 61
 _BAND_LABELS = {"EXCELLENT": "(<10%)", "GOOD": "(10-25%)", "FAIR": "(25-50%)", "POOR": "(>50%)"}
 
 
@@ -59,11 +63,20 @@ def summarise(rows: Sequence[Comparison], failed_or_skipped: int = 0) -> Summary
 
 def terminal_table(rows: Iterable[Comparison]) -> List[str]:
     """Returns the lines of the table, families as headings."""
-    lines = [_TERMINAL_ROW.format(*TITLES), _RULE]
-    for family, members in by_family(rows):
+    found = list(rows)
+    width = name_width(found)
+    rule = "  " + "-" * (width + _OTHER_WIDTH)
+    lines = [_TERMINAL_ROW.format(TITLES[0], width, *TITLES[1:]), rule]
+    for family, members in by_family(found):
         lines.append(f"  {family}")
-        lines.extend(_TERMINAL_ROW.format("  " + cells[0], *cells[1:]).rstrip() for cells in map(cells_of, members))
-    return [*lines, _RULE]
+        named = ((f"  {cells[0]}", width, *cells[1:]) for cells in map(cells_of, members))
+        lines.extend(_TERMINAL_ROW.format(*cells).rstrip() for cells in named)
+    return [*lines, rule]
+
+
+def name_width(rows: Iterable[Comparison]) -> int:
+    """Returns how wide the column of names must be."""
+    return max([_NAME_WIDTH, *(len(row.model) + 2 for row in rows)])
 
 
 def by_family(rows: Iterable[Comparison]) -> Iterator[Tuple[str, List[Comparison]]]:
@@ -101,6 +114,10 @@ def summary_lines(summary: Summary) -> List[str]:
         f"  Total models:     {summary.total}",
         f"  Successful:       {summary.total - summary.failed_or_skipped}",
         f"  Failed/Skipped:   {summary.failed_or_skipped}",
+    ]
+    if summary.mean_abs_error_pct is None:
+        return [*lines, f"  {UNMEASURED}:       {summary.per_rating.get(UNMEASURED, 0)}"]
+    lines += [
         "",
         f"  Mean |error|:     {percent_text(summary.mean_abs_error_pct).lstrip('+')}",
         f"  Max |error|:      {percent_text(summary.max_abs_error_pct).lstrip('+')}",
@@ -162,6 +179,24 @@ def markdown_table(rows: Iterable[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown_output(rows: Sequence[Comparison]) -> str:
+    """Returns the tables in Markdown: one for each board and configuration, below it the budgets where there are any."""
+    tables: Dict[Tuple[str, str], List[Comparison]] = {}
+    for row in rows:
+        tables.setdefault((row.hardware, row.configuration), []).append(row)
+    if len(tables) < 2:
+        return markdown_table(rows) + _markdown_budgets(rows)
+    parts = (f"## {' '.join(where)}\n\n{markdown_table(of)}{_markdown_budgets(of)}" for where, of in tables.items())
+    return "\n".join(parts)
+
+
+def _markdown_budgets(rows: Sequence[Comparison]) -> str:
+    found = [row for row in rows if row.budget_ms is not None]
+    lines = [markdown_row(("Model", "Budget (ms)", "Verdict")), "| --- | ---: | --- |"]
+    lines += [markdown_row((row.model, f"{row.budget_ms:g}", row.budget or row.rating)) for row in found]
+    return "\n" + "\n".join(lines) + "\n" if found else ""
+
+
 def markdown_row(cells: Sequence[str]) -> str:
     """Returns a row of a table in Markdown."""
     return "| " + " | ".join(cells) + " |"
@@ -201,9 +236,9 @@ def data_of(row: Comparison) -> Dict[str, Any]:
     return {field: values[field] for field in FIELDS}
 
 
-FORMATS: Mapping[str, Callable[[Iterable[Comparison]], str]] = {
+FORMATS: Mapping[str, Callable[[Sequence[Comparison]], str]] = {
     ".csv": csv_text,
-    ".md": markdown_table,
+    ".md": markdown_output,
     ".json": json_text,
 }
 """File suffix to the function that renders rows for it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, MutableMapping, Optional, Tuple
+from weakref import WeakKeyDictionary
 
 from .compare import Comparison, compare
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .pipeline import Estimate
     from .subjects.all import Subject
     from .target import Target
+
+_ESTIMATES: MutableMapping[Subject, Dict[Target, Estimate]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,16 @@ def validate(subject: Subject, target: Target, meas_ms: Optional[float]) -> Resu
 
     estimate = _estimate(subject, target)
     ops = op_stream(subject, target.batch_size, target.precision.name)
-    return Result(compare(subject.name, subject.family, estimate, meas_ms), estimate, ops)
+    where = target.hardware, target.label
+    return Result(compare(subject.name, subject.family, estimate, meas_ms, where), estimate, ops)
 
 
-@functools.lru_cache(maxsize=None)
 def _estimate(subject: Subject, target: Target) -> Estimate:
+    """A subject is estimated once for a target, as long as somebody keeps it."""
     from .pipeline import estimate_stream
     from .subjects.all import op_stream
 
-    return estimate_stream(op_stream(subject, target.batch_size, target.precision.name), target)
+    known = _ESTIMATES.setdefault(subject, {})
+    if target not in known:
+        known[target] = estimate_stream(op_stream(subject, target.batch_size, target.precision.name), target)
+    return known[target]

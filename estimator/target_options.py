@@ -3,30 +3,64 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from typing import Any, Dict, Tuple
 
 from .errors import UsageError
-from .hardware.boards import DEFAULT_HARDWARE
+from .hardware.boards import DEFAULT_HARDWARE, find_board
 from .importing import FORM
-from .target import PRECISIONS, Target, resolve
+from .subjects.named import Named, find_named
+from .subjects.tested import FORM as TESTED
+from .subjects.tested import tested_by
+from .target import PRECISIONS, Target, find_precision, resolve
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Declares the model and the target."""
     parser.add_argument(
-        "model", metavar="MODEL", help=f"a model or pattern by name, or {FORM}, which gives a module and its inputs"
+        "model",
+        metavar="MODEL",
+        help=f"a model or pattern by name; {FORM}, which gives a module and its inputs; or {TESTED}, a test",
     )
-    parser.add_argument("--hardware", default=DEFAULT_HARDWARE, metavar="NAME", help="default: %(default)s")
+    parser.add_argument("--hardware", metavar="NAME", help=f"default: {DEFAULT_HARDWARE}, or the test's own")
     parser.add_argument(
         "--thermal-profile", "--power-mode", metavar="NAME", help="power mode (default: the profile's own)"
     )
-    parser.add_argument("--precision", default="fp32", metavar="NAME", help=f"{', '.join(PRECISIONS)} (default: fp32)")
-    parser.add_argument("--batch-size", default="1", metavar="N", help="inputs per forward pass (default: 1)")
+    parser.add_argument("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)} (default: fp32)")
+    parser.add_argument("--batch-size", metavar="N", help="inputs per forward pass (default: 1)")
 
 
-def read_target(options: argparse.Namespace) -> Target:
-    """Returns the target; UsageError for an unknown name, a bad batch, or what the hardware has no estimates for."""
-    batch_size = read_batch_size(options.batch_size)
-    target = resolve(options.hardware, options.thermal_profile, options.precision, batch_size)
+def read_named(options: argparse.Namespace) -> Tuple[Named, Target]:
+    """Returns what is named and for which target; a test's own target holds where no option says another.
+
+    UsageError for an unknown name, a bad batch, or what the hardware has no estimates for.
+    """
+    if "::" in options.model:
+        subject, target = tested_by(options.model)
+        return subject, _checked(_with_options(target, options))
+    target = resolve(options.hardware or DEFAULT_HARDWARE, options.thermal_profile, **_of_stream(options))
+    return find_named(options.model), _checked(target)
+
+
+def _with_options(target: Target, options: argparse.Namespace) -> Target:
+    mode = options.thermal_profile
+    if options.hardware is not None:
+        board = find_board(options.hardware)
+        profile = board.profile()
+        target = replace(target, board=board, profile=profile, mode=profile.mode(mode))
+    elif mode is not None:
+        target = replace(target, mode=target.profile.mode(mode))
+    batch_size = target.batch_size if options.batch_size is None else read_batch_size(options.batch_size)
+    precision = target.precision if options.precision is None else find_precision(options.precision)
+    return replace(target, precision=precision, batch_size=batch_size)
+
+
+def _of_stream(options: argparse.Namespace) -> Dict[str, Any]:
+    batch_size = 1 if options.batch_size is None else read_batch_size(options.batch_size)
+    return {"precision": options.precision or "fp32", "batch_size": batch_size}
+
+
+def _checked(target: Target) -> Target:
     if not target.board.estimates(target.precision.name):
         raise UsageError(f"{target.hardware} is calibrated for fp32 alone; leave --precision out")
     return target

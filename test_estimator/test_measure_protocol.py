@@ -119,7 +119,7 @@ def process():
 
 
 def ask(process, model="mobilenet_v3_small"):
-    return process.measure(model, 1, TINY, lambda *_: None, lambda: None)
+    return process.measure({"model": model, "batch_size": 1}, TINY, lambda *_: None, lambda: None)
 
 
 def test_a_process_that_is_killed_takes_only_its_model_with_it(process):
@@ -138,7 +138,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next_model_s(process):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        process.measure("vgg11", 1, make_protocol("cpu", 1, 50), interrupt, interrupt)
+        process.measure({"model": "vgg11", "batch_size": 1}, make_protocol("cpu", 1, 50), interrupt, interrupt)
     assert process.pid is None
     assert len(ask(process).samples_ms) == 2
 

@@ -37,8 +37,9 @@ class Machine(StateReader):
     def anchor_ms(self, tick):
         return 1.0
 
-    def measure(self, model, batch_size, protocol, progress, tick, keep):
-        assert keep
+    def measure(self, request, protocol, progress, tick):
+        assert request["keep"]
+        model = request["model"]
         self.measured.append(model)
         if model in self.failing:
             raise MeasurementError(f"{model}: no room")

@@ -56,7 +56,7 @@ def test_an_estimate_without_evidence_for_an_interval_says_so():
     rows = [replace(ROWS[2], interval_pct=None)]
     assert terminal_table(rows)[3].split()[-2:] == ["no", "evidence"]
     assert "| no evidence |" in markdown_table(rows)
-    assert csv_text(rows).splitlines()[1].endswith(",2.0,")
+    assert csv_text(rows).splitlines()[1].endswith(",2.0,,,,,")
 
 
 def test_columns_are_aligned():

@@ -62,7 +62,7 @@ class Contest:
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """Another estimator's name, its answers by model, and what must be known to compare its errors with ours."""
+    """Another estimator's name, its answers by key of a row, and what must be known to compare its errors with ours."""
 
     name: str
     answers: Mapping[str, Answer]
@@ -70,7 +70,7 @@ class Beside:
 
     def of(self, row: Comparison) -> Theirs:
         """Returns what it says of the model of a row."""
-        answer = self.answers.get(row.model, Answer(None, "was not asked"))
+        answer = self.answers.get(row.key, Answer(None, "was not asked"))
         if answer.est_ms is None:
             return Theirs(None, None, NO_ESTIMATE, None, answer.problem)
         error_pct = None if row.meas_ms is None else round(100 * (answer.est_ms / row.meas_ms - 1), 2)
@@ -78,7 +78,7 @@ class Beside:
 
     def answered(self, rows: Sequence[Comparison]) -> List[Comparison]:
         """Returns the rows of the models that it was asked about."""
-        return [row for row in rows if row.model in self.answers]
+        return [row for row in rows if row.key in self.answers]
 
     def contest(self, rows: Sequence[Comparison]) -> Optional[Contest]:
         """Returns the figures of both sides; None where theirs has no error of any model."""

@@ -10,16 +10,16 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 
 from ..compare import BANDS_PCT, Comparison
 from ..digits import ms_text, percent_text
-from ..report import FIELDS, TITLES, by_family, cells_of, data_of, markdown_row
+from ..report import FIELDS, TITLES, by_family, cells_of, data_of, markdown_row, name_width
 from .comparison import OURS, Beside, Contest, Figures, Theirs
 
 THEIR_FIELDS = tuple(field.name for field in fields(Theirs))
 """What is known of another estimator's answer, as data."""
 KEY = "against"
 """The key of other estimators' answers in JSON, and what their columns in CSV begin with."""
-_ROW = "  {:<22} {:>9} {:>9} {:>8} {:>11} {:>8} {:<11} {:<6}"
+_ROW = "  {:<{}} {:>9} {:>9} {:>8} {:>11} {:>8} {:<11} {:<6}"
 _TITLES = ("Model", "Meas (ms)", "Ours (ms)", "Error", "Theirs (ms)", "Error", "Rating", "Nearer")
-_RULE = "  " + "-" * 91
+_OTHER_WIDTH = 69
 _FIGURES = ("mean |error|", "max |error|", *BANDS_PCT, "nearer")
 _HELD_OUT = {"leave_one_model_out": "them", "leave_one_family_out": "their family"}
 _NO_CONTEST = "no model that it estimates was measured: nothing says who is nearer"
@@ -27,16 +27,18 @@ _NO_CONTEST = "no model that it estimates was measured: nothing says who is near
 
 def beside_lines(rows: Sequence[Comparison], beside: Beside) -> Iterator[str]:
     """Yields the table of another estimator's answers for a terminal, and below it the figures of both sides."""
-    yield from (_ROW.format(*_TITLES).rstrip(), _RULE)
+    width = name_width(rows)
+    rule = "  " + "-" * (width + _OTHER_WIDTH)
+    yield from (_ROW.format(_TITLES[0], width, *_TITLES[1:]).rstrip(), rule)
     for family, members in by_family(rows):
         yield f"  {family}"
-        yield from (_line(row, beside.of(row)) for row in members)
-    yield _RULE
+        yield from (_line(row, beside.of(row), width) for row in members)
+    yield rule
     yield from (f"  {line}" for line in _figure_lines(beside, rows))
 
 
-def _line(row: Comparison, theirs: Theirs) -> str:
-    ours = "  " + row.model, ms_text(row.meas_ms), ms_text(row.est_ms), percent_text(row.error_pct)
+def _line(row: Comparison, theirs: Theirs, width: int) -> str:
+    ours = "  " + row.model, width, ms_text(row.meas_ms), ms_text(row.est_ms), percent_text(row.error_pct)
     if theirs.problem:
         return f"{_ROW.format(*ours, *[''] * 4).rstrip()}  {theirs.problem}"
     return _ROW.format(*ours, *_their_cells(theirs)).rstrip()

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files import write_atomically
-from ..subjects.named import find_named
-from ..target_options import add_target_options, read_target
+from ..target_options import add_target_options, read_named
 from .explanation import explain
 from .rendering import json_of, text_of
 from .trace import trace_text
@@ -27,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the explanation, writes the trace, and returns 0; raises GoldenLatencyError for what is bad."""
-    target = read_target(options)
+    subject, target = read_named(options)
     if options.trace is not None and (options.trace.is_dir() or not options.trace.parent.is_dir()):
         raise UsageError(f"--trace {options.trace}: is a folder, or there is no folder {options.trace.parent}")
-    found = explain(find_named(options.model), target, Path.cwd())
+    found = explain(subject, target, Path.cwd())
     if options.trace is not None:
         write_atomically(options.trace, trace_text(found))
     print(json_of(found) if options.json else text_of(found), end="")

@@ -1,14 +1,13 @@
 """How syrupy reads, compares and writes goldens: JSON, whole text files, and tables of which it compares parts.
 
 A snapshot is asked for by its place: `snapshot(name="Jetson-Orin-AGX/50W-fp32-b1/validation")` is that file below the
-golden folder; a part of a table adds a section and, if one row alone is meant, the row's name:
-`snapshot(name="Jetson-Orin-NX-16GB/estimates 15W-fp32-b1 MODEL")`.
+golden folder; a part of a table adds a section and, if one row alone is meant, the row's name, a line each:
+`snapshot(name=part_of("Jetson-Orin-NX-16GB/estimates", "15W-fp32-b1", "MODEL"))`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -35,8 +34,13 @@ class TextGolden(SingleFileSnapshotExtension):
     @classmethod
     def get_location(cls, *, test_location: PyTestLocation, index: Any) -> str:
         """Returns the file that a snapshot's name says."""
-        place = str(index).split(" ")[0]
+        place = str(index).split("\n")[0]
         return str(golden_root(test_location.item.config.rootpath) / f"{place}.{cls.file_extension}")
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: Any = 0) -> str:
+        """Returns the snapshot's name as it was asked for."""
+        return str(index)
 
     def discover_snapshots(self, **_: Any) -> SnapshotCollections:
         """Returns no snapshot: goldens are deleted by people."""
@@ -102,11 +106,15 @@ class TableGolden(TextGolden):
         write_atomically(path, document_text(document_head(path), document))
 
 
+def part_of(place: str, section: str, row: str = "") -> str:
+    """Returns the name of the snapshot of a table's section, or of one row of it."""
+    return "\n".join([place, section, *([row] if row else [])])
+
+
 def _part(snapshot_name: str) -> Tuple[str, Optional[str]]:
-    """The section and row that a snapshot's name ends with: "test_model[NAME][place section row]"."""
-    found = re.search(r"\[([^\[\]]*)\]$", snapshot_name)
-    words = found.group(1).split(" ") if found else []
-    return (words[1], words[2] if len(words) > 2 else None) if len(words) > 1 else ("", None)
+    """The section and row of a snapshot's name."""
+    _, section, row = [*snapshot_name.split("\n"), "", ""][:3]
+    return section, row or None
 
 
 def _by_section(collection: SnapshotCollection) -> Dict[str, List[Tuple[Optional[str], Table]]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..compare import BANDS_PCT, UNMEASURED
 from ..errors import RecordError
 from ..files import read_text, write_atomically
 from ..hardware.boards import find_board
-from ..records.kinds import KINDS, MODEL_KIND, Kind
+from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
 from ..report import CROSS_VALIDATION_BARS_PCT
+from ..subjects.all import zoo_is_in
 from ..target import Target, parse_label
 from .content import row_data
 from .tables import INPUTS, document_text, read_document
@@ -23,13 +24,15 @@ OP_STREAMS = "op-streams"
 """The file that says once what each model is."""
 VALIDATION = "validation"
 UPDATE_ALL = "pytest --every-configuration --snapshot-update"
-"""The command that rewrites every golden."""
+"""The command that rewrites every golden of the zoo."""
+UPDATE_OWN = "pytest --snapshot-update"
+"""The command that rewrites every golden of another repository."""
 CROSS_VALIDATION = "cross-validation.json"
 IN_SAMPLE = "in_sample"
 HELD_OUT = ("without_model_pct", "without_family_pct")
 """Errors of fits that have not seen the model, or its family, as the cross-validation names them."""
 _RATINGS = (*BANDS_PCT, UNMEASURED)
-_REPAIR = "restore it with git, or delete it and run pytest --snapshot-update"
+_REPAIR = f"restore it with git, or delete it and run {UPDATE_OWN}"
 
 
 def golden_root(root: Path) -> Path:
@@ -37,16 +40,28 @@ def golden_root(root: Path) -> Path:
     return root / "golden"
 
 
+def update_command(root: Path) -> str:
+    """Returns the command that rewrites every golden of a repository."""
+    return UPDATE_ALL if zoo_is_in(root) else UPDATE_OWN
+
+
 def document_head(path: Path) -> str:
     """Returns what stands above the tables of a golden file: what wrote it, how, and what the columns are."""
-    about = _ABOUT_STREAMS if path.stem == OP_STREAMS else _ABOUT_ESTIMATES.format(board=path.parent.name)
-    return f"<!-- written by golden-latency -->\n<!-- {UPDATE_ALL} -->\n\n{about}"
+    is_streams = path.stem == OP_STREAMS
+    root = path.parents[1 if is_streams else 2]
+    of_board = _ABOUT_ESTIMATES if zoo_is_in(root) else _ABOUT_INPUTS
+    about = _ABOUT_STREAMS if is_streams else of_board.format(board=path.parent.name)
+    return f"<!-- written by golden-latency -->\n<!-- {update_command(root)} -->\n\n{about}"
 
 
 _ABOUT_ESTIMATES = """# Estimates for {board}
 
 Inputs: what every golden of this board was made from. Then a section for each configuration that nobody has measured
 (power mode, precision, batch): the estimate, what host and device would take alone, and which of them bounds it.
+"""
+_ABOUT_INPUTS = """# Estimates for {board}
+
+Inputs: what every golden of this board was made from.
 """
 _ABOUT_STREAMS = """# Op streams
 
@@ -61,7 +76,7 @@ def estimates_path(root: Path, hardware: str) -> Path:
 
 
 def is_measured(folder: Path) -> bool:
-    """Whether a configuration has a folder of its own with records or goldens: then it has no row in a table."""
+    """Whether a configuration of the zoo has a folder with records or goldens: then it has no row in a table."""
     return any((folder / kind.record).exists() or (folder / kind.folder).is_dir() for kind in KINDS)
 
 
@@ -72,22 +87,29 @@ def boards_with_goldens(root: Path) -> Tuple[str, ...]:
 
 
 def labels_of(root: Path, hardware: str) -> Iterator[str]:
-    """Yields the names of the board's configurations that have goldens, the measured ones first."""
+    """Yields the names of the board's configurations that have goldens, those with a folder first."""
     folder = golden_root(root) / hardware
-    measured = [path.name for path in sorted(folder.glob("*")) if path.is_dir() and is_measured(path)]
+    measured = [path.name for path in sorted(folder.glob("*")) if path.is_dir() and kinds_in(path)]
     yield from measured
     sections = read_document(estimates_path(root, hardware)).sections
     yield from (title for title in sections if title not in (INPUTS, *measured))
 
 
 def every_target(root: Path) -> List[Target]:
-    """Returns the configurations that have goldens. RecordError or UsageError for a name that is none."""
+    """Returns the configurations of the zoo that have goldens. RecordError or UsageError for a name that is none."""
     targets: List[Target] = []
     for hardware in boards_with_goldens(root):
         board = find_board(hardware)
         profile = board.profile()
-        targets += [parse_label(board, profile, label) for label in labels_of(root, hardware)]
+        targets += [parse_label(board, profile, label) for label in _labels_of_zoo(root, hardware)]
     return targets
+
+
+def _labels_of_zoo(root: Path, hardware: str) -> Iterator[str]:
+    sections = read_document(estimates_path(root, hardware)).sections
+    for label in labels_of(root, hardware):
+        if label in sections or is_measured(golden_root(root) / hardware / label):
+            yield label
 
 
 def drop_section(root: Path, target: Target) -> None:
@@ -98,12 +120,17 @@ def drop_section(root: Path, target: Target) -> None:
         write_atomically(path, document_text(document_head(path), document.without_section(target.label)))
 
 
-def load_goldens(root: Path, target: Target, known_names: Iterable[str], kind: Kind) -> Dict[str, Dict[str, Any]]:
-    """Returns the goldens of a configuration by name. RecordError for a damaged one or one of no known subject."""
-    known = tuple(known_names)
+def load_goldens(
+    root: Path, target: Target, known_names: Optional[Iterable[str]], kind: Kind
+) -> Dict[str, Dict[str, Any]]:
+    """Returns the goldens of a configuration by name. RecordError for a damaged one or one of no known subject.
+
+    `known_names` is None where only the tests know them.
+    """
+    known = None if known_names is None else tuple(known_names)
     found = {}
     for where, name, data in read_goldens(root, target.hardware, target.label, kind):
-        if name not in known:
+        if known is not None and name not in known:
             names = ", ".join(known)
             raise RecordError(f"{where}: belongs to no {kind.parameter}, delete it; known {kind.parameter}s: {names}")
         found[name] = data
@@ -113,7 +140,7 @@ def load_goldens(root: Path, target: Target, known_names: Iterable[str], kind: K
 def read_goldens(root: Path, hardware: str, label: str, kind: Kind) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
     """Yields where it stands, name and content of each golden of a configuration; RecordError for a damaged one."""
     folder = golden_root(root) / hardware / label
-    if is_measured(folder):
+    if kind not in KINDS or is_measured(folder):
         yield from (_read_golden(path, kind) for path in sorted(folder.glob(f"{kind.folder}/*.json")))
     elif kind is MODEL_KIND:
         yield from _read_rows(estimates_path(root, hardware), label)
@@ -130,8 +157,8 @@ def _read_rows(path: Path, label: str) -> Iterator[Tuple[str, str, Dict[str, Any
 
 
 def _read_golden(path: Path, kind: Kind) -> Tuple[str, str, Dict[str, Any]]:
-    name = path.name[len(f"test_{kind.parameter}[") : -len("].json")]
-    if path != kind.golden_path(path.parent.parent, name):
+    name = kind.name_of(path)
+    if not name:
         raise RecordError(f"{path}: belongs to no {kind.parameter}, delete it")
     data = _read_json(path)
     for key, (is_valid, expected) in _GOLDEN_KEYS.items():

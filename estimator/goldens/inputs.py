@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Tuple
 
 from ..errors import RecordError
+from ..files import write_atomically
 from ..hardware.boards import find_board
 from ..hardware.profile import Profile
 from ..target import calibrated_target
-from .files import estimates_path, golden_root, load_held_out_means_pct
-from .tables import INPUTS, REPAIR, Row, Table, read_document
+from .files import document_head, estimates_path, golden_root, load_held_out_means_pct
+from .tables import INPUTS, REPAIR, Row, Table, document_text, read_document
 
 _NUMBERS = ("constant.", "fact.", "mode.")
 INPUT_TITLES: Row = ("Input", "Value", "Unit")
@@ -48,6 +49,14 @@ def inputs_now(root: Path, hardware: str) -> Table:
         return inputs_table(profile, {})  # its constants were never held against this board
     folder = board.folder(golden_root(root)) / calibrated_target(profile).label
     return inputs_table(profile, load_held_out_means_pct(folder))
+
+
+def write_inputs(root: Path, hardware: str) -> None:
+    """Writes what the goldens of a board are made from now into its tables."""
+    path = estimates_path(root, hardware)
+    document = read_document(path).with_section(INPUTS, inputs_now(root, hardware))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, document_text(document_head(path), document))
 
 
 def inputs_table(profile: Profile, held_out_means_pct: Mapping[str, float]) -> Table:

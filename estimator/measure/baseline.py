@@ -36,8 +36,8 @@ def refuse_mixing(session: MeasuringSession, old: Record) -> None:
             )
 
 
-def record(session: MeasuringSession, old: Record, root: Path) -> Optional[str]:
-    """Writes what was measured, atomically; returns the line that says so, None where nothing was measured.
+def record(session: MeasuringSession, old: Record, root: Path, names: Sequence[str]) -> Optional[str]:
+    """Writes what was measured of these, atomically; returns the line that says so, None where nothing was measured.
 
     Rows that were not measured now stay if device and software are those of the record, else they go.
     """
@@ -45,25 +45,24 @@ def record(session: MeasuringSession, old: Record, root: Path) -> Optional[str]:
 
     from .session import lock_path
 
-    if not session.measured:
+    rows = {name: session.measured[name].runs_ms for name in names if name in session.measured}
+    if not rows:
         return None
-    about, rows = provenance(session, root), {name: m.runs_ms for name, m in session.measured.items()}
+    about = provenance(session, root)
     old.path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock_path("recording"), mode=0o666):  # another recording may have written meanwhile
         merged = _merged_with_what_is_there(session, old.path, about, rows)
         for left_over in merged.path.parent.glob(f".{merged.path.name}.*.tmp"):
             left_over.unlink()  # of a recording that was killed
         write_record(merged)
-    left_out = [f"{name} ({reason})" for name, reason in session.refused.items()]
-    return f"Recorded {len(session.measured)} figures to {merged.path}" + (
-        f"; left out: {'; '.join(left_out)}" if left_out else ""
-    )
+    left_out = [f"{name} ({reason})" for name, reason in session.refused.items() if name in names]
+    return f"Recorded {len(rows)} figures to {merged.path}" + (f"; left out: {'; '.join(left_out)}" if left_out else "")
 
 
 def _merged_with_what_is_there(
     session: MeasuringSession, path: Path, about: Mapping[str, str], rows: Mapping[str, Sequence[float]]
 ) -> Record:
-    old = load_record(path, _known_names())
+    old = load_record(path, ())
     if not {*rows, *session.refused} >= {*old.runs_ms}:  # -k and node ids select, too
         refuse_mixing(session, old)
     return merge(old, about, rows)
@@ -79,7 +78,8 @@ def merge(old: Record, new: Mapping[str, str], rows: Mapping[str, Sequence[float
     """Returns the record with these rows replaced: of the same device and software, or of the new one alone."""
     same = bool(old.runs_ms) and all(old.provenance[key] == new[key] for key in _IDENTITY)
     merged = {**(old.runs_ms if same else {}), **{name: tuple(runs) for name, runs in rows.items()}}
-    ordered = {name: merged[name] for name in _known_names() if name in merged}
+    order = [name for name in _known_names() if name in merged]
+    ordered = {name: merged[name] for name in (*order, *(name for name in merged if name not in order))}
     if not same or set(rows) >= set(old.runs_ms):
         return Record(old.path, dict(new), ordered)
     changed = "; ".join(f"{key}: {value}" for key, value in new.items() if old.provenance.get(key) != value)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator
+
+from ..subjects.own import OwnModel
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +24,15 @@ _POOL = 1_000_003  # prime: no layer's size is a multiple of it
 
 
 def build_model(model: Subject, device: str, dtype: Any = None) -> torch.nn.Module:
-    """Returns the model in `eval()` with seeded weights on "cpu" or "cuda", converted to `dtype` if one is given."""
-    module = build_seeded(lambda: model.build(device), device)
+    """Returns the model in `eval()` on "cpu" or "cuda", converted to `dtype` if one is given.
+
+    A model of the zoo has seeded weights; a module of the user's own keeps what it has, and has seeded weights where it
+    was made on the meta device.
+    """
+    if isinstance(model, OwnModel):
+        module = _with_data(model.build(), device).to(device).eval()
+    else:
+        module = build_seeded(lambda: model.build(device), device)
     return module if dtype is None else module.to(dtype)
 
 
@@ -34,13 +43,51 @@ def build_seeded(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.M
     return module
 
 
-def make_input(model: Subject, batch_size: int, device: str, dtype: Any = None) -> torch.Tensor:
-    """Returns a seeded normal input, never a constant one: kernels may be quicker on those."""
+def make_input(model: Subject, batch_size: int, device: str, dtype: Any = None) -> Any:
+    """Returns example inputs with data on the device.
+
+    What has no data is filled with seeded normal numbers, never constant ones: kernels may be quicker on those; whole
+    numbers with 0, which is an index everywhere, and masks with True.
+    """
     import torch
 
-    shape = model.example_input(batch_size).shape
     generator = torch.Generator().manual_seed(SEED)
-    return torch.randn(shape, generator=generator).to(device=device, dtype=dtype)
+
+    def made(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            real = _drawn(value, generator) if value.is_meta else value
+            return real.to(device=device, dtype=dtype if real.is_floating_point() else None)
+        if isinstance(value, dict):
+            return {key: made(part) for key, part in value.items()}
+        return type(value)(map(made, value)) if isinstance(value, (list, tuple)) else value
+
+    return made(model.example_input(batch_size))
+
+
+def _drawn(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    import torch
+
+    if like.is_floating_point():
+        return torch.randn(like.shape, generator=generator)
+    make = torch.ones if like.dtype is torch.bool else torch.zeros
+    return make(like.shape, dtype=like.dtype)
+
+
+def _with_data(module: torch.nn.Module, device: str) -> torch.nn.Module:
+    """Gives what is on the meta device data: weights seeded numbers, running variances 1, other buffers 0."""
+    import torch
+
+    made: Dict[int, Any] = {}  # tied weights stay tied
+    for part in module.modules():
+        for name, weight in part.named_parameters(recurse=False):
+            if weight.is_meta:
+                data = made.setdefault(id(weight), torch.nn.Parameter(torch.empty_like(weight, device=device), False))
+                _fill_one(name, data, device)
+                setattr(part, name, data)
+        for name, buffer in part.named_buffers(recurse=False):
+            if buffer.is_meta:
+                setattr(part, name, torch.full_like(buffer, float(name.endswith("var")), device=device))
+    return module
 
 
 def _without_initialisation(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.Module:
@@ -83,16 +130,18 @@ def _pool(device: str) -> torch.Tensor:
 
 
 def _fill(module: torch.nn.Module, device: str) -> None:
+    for name, parameter in module.named_parameters():
+        _fill_one(name, parameter, device)
+
+
+def _fill_one(name: str, parameter: torch.nn.Parameter, device: str) -> None:
     import torch
 
-    pool = _pool(device)
     with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if parameter.dim() < 2:
-                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
-            else:
-                fan_in = parameter[0].numel()
-                _tile(parameter.view(-1), pool, math.sqrt(2 / fan_in))
+        if parameter.dim() < 2:
+            parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+        else:
+            _tile(parameter.view(-1), _pool(device), math.sqrt(2 / parameter[0].numel()))
 
 
 def _tile(flat: torch.Tensor, pool: torch.Tensor, scale: float) -> None:

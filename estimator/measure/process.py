@@ -94,21 +94,15 @@ class MeasuringProcess:
         return self._environment
 
     def measure(
-        self,
-        model: str,
-        batch_size: int,
-        protocol: Protocol,
-        progress: Progress,
-        tick: Callable[[], None],
-        keep: bool = False,
+        self, request: Mapping[str, Any], protocol: Protocol, progress: Progress, tick: Callable[[], None]
     ) -> Run:
-        """Returns a run of the model; `tick` is called about once a second meanwhile.
+        """Returns a run of a model; `tick` is called about once a second meanwhile.
 
-        With `keep` the model stays for the next time, if there is memory for it. MeasurementError with the reason when
-        the model does not fit, fails or kills the process.
+        The request names the "model" and its "batch_size", for one of the user's own the "test" that checks it; with
+        "keep" the model stays for the next time, if there is memory for it. MeasurementError with the reason when the
+        model does not fit, fails or kills the process.
         """
-        request = {"model": model, "batch_size": batch_size, "protocol": asdict(protocol), "keep": keep}
-        done = self._ask(request, model, progress, tick)
+        done = self._ask({**request, "protocol": asdict(protocol)}, str(request["model"]), progress, tick)
         done["samples_ms"] = tuple(done["samples_ms"])
         return Run(**done)
 

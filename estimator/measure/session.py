@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -37,6 +37,7 @@ from .verdict import spread_pct
 
 if TYPE_CHECKING:
     from ..subjects.chains import Chain
+    from ..subjects.tested import Place
     from ..target import Target
     from .layers import ChainTimes
 
@@ -119,6 +120,7 @@ class MeasuringSession:
     refused: Dict[str, str] = field(default_factory=dict)
     measuring_s: float = 0.0
     anchors_ms: List[float] = field(default_factory=list)
+    tests: Dict[str, Place] = field(default_factory=dict)  # where the processes find modules of the user's own
     start_s: float = field(default_factory=time.time)
     processes: List[MeasuringProcess] = field(default_factory=list)
     _reader: Optional[StateReader] = None
@@ -240,7 +242,10 @@ class MeasuringSession:
         keep: bool = False,
     ) -> Run:
         """Returns what the process measured of the model; `words` say in the line of progress which run it is."""
-        result = process.measure(model, self.target.batch_size, protocol, self._show(model, words), tick, keep)
+        request = {"model": model, "batch_size": self.target.batch_size, "keep": keep}
+        if model in self.tests:
+            request["test"] = asdict(self.tests[model])
+        result = process.measure(request, protocol, self._show(model, words), tick)
         self.measuring_s += result.warmup_s + result.rounds_s
         if not result.finite:
             raise MeasurementError(

@@ -85,16 +85,18 @@ class Worker:
     def _measure(self, request: Dict[str, Any]) -> Dict[str, Any]:
         import torch
 
+        from ..capture import call_arguments
         from .timers import ONCE
 
         start_s = time.perf_counter()
         with torch.no_grad():
             module, example = self._built(request)
+            args, kwargs = call_arguments(example)
             build_s = time.perf_counter() - start_s
             last: List[Any] = []
 
             def forward() -> None:
-                last[:] = [module(example)]
+                last[:] = [module(*args, **kwargs)]
 
             protocol = Protocol(**request["protocol"])
             rounds = run_rounds(ONCE[self._device](forward), protocol, _reporter(self._send))
@@ -102,14 +104,13 @@ class Worker:
         return {**vars(rounds), "build_s": build_s, "finite": finite}
 
     def _built(self, request: Dict[str, Any]) -> Tuple[Any, Any]:
-        from ..subjects.all import find_subject
         from ..target import tensor_dtype
         from .build import build_model, make_input
 
         name, batch_size = request["model"], request["batch_size"]
         if name in self._kept:
             return self._kept[name]
-        model, dtype = find_subject(name), tensor_dtype(self._precision)
+        model, dtype = _subject(request), tensor_dtype(self._precision)
         built = (build_model(model, self._device, dtype), make_input(model, batch_size, self._device, dtype))
         if request.get("keep") and _has_room():
             self._kept[name] = built
@@ -137,6 +138,17 @@ class Worker:
         return vars(measure_chains(chains, self._device, budget_s, _reporter(self._send), host_alone))
 
 
+def _subject(request: Dict[str, Any]) -> Any:
+    """A subject of the zoo by its name, one of the user's own from the test that checks it."""
+    from ..subjects.all import find_subject
+    from ..subjects.tested import Place, tested_model
+
+    name = request["model"]
+    if "test" not in request:
+        return find_subject(name)
+    return tested_model(Place(request["test"]["node"], tuple(request["test"]["options"])), name)
+
+
 def _has_room() -> bool:
     """Whether as much memory is left as the largest model takes while it is built, with something for the machine."""
     try:
@@ -157,8 +169,14 @@ def _reporter(send: Send) -> Callable[[str, int, int], None]:
 
 
 def _is_finite(output: Any) -> bool:
-    tensor = output["out"] if isinstance(output, dict) else output
-    return math.isfinite(float(tensor.float().abs().max()))
+    """Whether every number of a model's output is: of a tensor, or of those in lists, tuples and dicts."""
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, (list, tuple)):
+        return all(map(_is_finite, output))
+    if not hasattr(output, "is_floating_point"):
+        return True
+    return not output.is_floating_point() or output.numel() == 0 or math.isfinite(float(output.float().abs().max()))
 
 
 def _release(device: str) -> None:

@@ -230,7 +230,7 @@ def rounds(rows: Sequence[Row], colors: Colors) -> Spec:
         for row in values
         for ms in row["rounds_ms"]
     ]
-    medians = [{"model": row.comparison.model, "pct": 0, "label": _rounds_label(row)} for row in live]
+    medians = [{"model": row.name, "pct": 0, "label": _rounds_label(row)} for row in live]
     x = {"field": "pct", "type": "quantitative", "title": "from the model's median (%)"}
     return _chart(
         [
@@ -259,7 +259,7 @@ def _rounds_label(row: Row) -> str:
     found = row.measurement
     assert found is not None
     extremes = f"{min(found.rounds_ms):.4g} to {max(found.rounds_ms):.4g} ms"
-    return f"{row.comparison.model}: {len(found.rounds_ms)} rounds from {extremes}; {found.verdict}"
+    return f"{row.name}: {len(found.rounds_ms)} rounds from {extremes}; {found.verdict}"
 
 
 def _chart(layers: Sequence[Spec], colors: Colors, size: Tuple[Any, Any]) -> Spec:

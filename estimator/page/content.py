@@ -20,13 +20,22 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Row:
-    """A model: its comparison, the recorded or measured runs in ms, and errors in percent of fits without it."""
+    """A model: its comparison, the recorded or measured runs in ms, and errors in percent of fits without it.
+
+    `place` is what the model's name is followed by, where the page has several boards.
+    """
 
     comparison: Comparison
     runs_ms: Tuple[float, ...] = ()
     without_model_pct: Optional[float] = None
     without_family_pct: Optional[float] = None
     measurement: Optional[Measurement] = None
+    place: str = ""
+
+    @property
+    def name(self) -> str:
+        """Returns the model's name, and its board where the page has several."""
+        return self.comparison.model + self.place
 
     @property
     def measured_from_ms(self) -> Optional[float]:
@@ -43,12 +52,12 @@ class Row:
         """Returns what is said of the model in words where its mark has the focus."""
         row = self.comparison
         if row.est_ms is None:
-            return f"{row.model}: {row.rating}"
+            return f"{self.name}: {row.rating}"
         if row.meas_ms is None:
-            return f"{row.model}: estimated {row.est_ms:g} ms, not measured"
+            return f"{self.name}: estimated {row.est_ms:g} ms, not measured"
         error = f", error {row.error_pct:+.1f} %, {row.rating}" if row.error_pct is not None else ""
         spread = f" (runs {self.measured_from_ms:g} to {self.measured_to_ms:g})" if len(self.runs_ms) > 1 else ""
-        return f"{row.model}: estimated {row.est_ms:g} ms, measured {row.meas_ms:g} ms{spread}{error}"
+        return f"{self.name}: estimated {row.est_ms:g} ms, measured {row.meas_ms:g} ms{spread}{error}"
 
     def error_interval_pct(self) -> Optional[Tuple[float, float]]:
         """Returns the errors at both ends of the estimate's interval; None without estimate or measurement."""
@@ -97,7 +106,7 @@ def _values(row: Row) -> Dict[str, Any]:
         for side, ms in (("host", comparison.host_ms), ("device", comparison.device_ms))
     }
     return {
-        "model": comparison.model,
+        "model": row.name,
         "family": comparison.family,
         "est_ms": comparison.est_ms,
         "meas_ms": comparison.meas_ms,

@@ -23,6 +23,10 @@ TITLES = {
     "host_ms": "Host (ms)",
     "device_ms": "Device (ms)",
     "interval_pct": "80 % within (± %)",
+    "hardware": "Hardware",
+    "configuration": "Configuration",
+    "budget_ms": "Budget (ms)",
+    "budget": "Budget kept",
 }
 
 _THEIR_TITLES = {
@@ -32,7 +36,7 @@ _THEIR_TITLES = {
     "nearer": "nearer",
     "problem": "why not",
 }
-_WORDS = ("model", "rating", "bound", "nearer", "problem")
+_WORDS = ("model", "rating", "bound", "nearer", "problem", "hardware", "configuration", "budget")
 
 
 def page_html(page: Page) -> str:
@@ -67,9 +71,18 @@ def _for_script(data: Dict[str, Any]) -> str:
     return json.dumps(data).replace("<", "\\u003c")
 
 
+def _fields(page: Page) -> List[str]:
+    """The columns of the suite that say something: budgets where there are any, the board where there are several."""
+    rows = [row.comparison for row in page.rows]
+    unsaid = {"budget_ms", "budget"} if all(row.budget_ms is None for row in rows) else set()
+    if len({(row.hardware, row.configuration) for row in rows}) < 2:
+        unsaid |= {"hardware", "configuration"}
+    return [field for field in FIELDS if field not in unsaid]
+
+
 def _columns(page: Page) -> List[Dict[str, Any]]:
     """The table's columns: the title of each, and whether it holds numbers."""
-    columns = [(field, TITLES[field]) for field in FIELDS]
+    columns = [(field, TITLES[field]) for field in _fields(page)]
     for beside in page.others:
         columns += [(field, f"{beside.name}: {title}") for field, title in _THEIR_TITLES.items()]
     return [{"title": title, "number": field not in _WORDS} for field, title in columns]
@@ -77,7 +90,7 @@ def _columns(page: Page) -> List[Dict[str, Any]]:
 
 def _cells(row: Row, page: Page) -> Dict[str, Any]:
     """The table's cells: as text, and what they are sorted by."""
-    values = [(field, getattr(row.comparison, field)) for field in FIELDS]
+    values = [(field, getattr(row.comparison, field)) for field in _fields(page)]
     for theirs in (beside.of(row.comparison) for beside in page.others):
         values += [(field, getattr(theirs, field)) for field in _THEIR_TITLES]
     return {

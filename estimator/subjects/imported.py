@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Tuple
+from typing import Any, Callable, Tuple
 
 from ..errors import UsageError
 from ..importing import import_function, one_line
-
-if TYPE_CHECKING:
-    import torch
+from .own import OwnModel
 
 FAMILY = "imported"
 
 
-@dataclass(frozen=True, eq=False)
-class Imported:
-    """A module with example inputs, as `capture` takes them."""
-
-    name: str
-    module: torch.nn.Module
-    inputs: Any
-    family: str = FAMILY
-
-    def build(self) -> torch.nn.Module:
-        """Returns the module."""
-        return self.module
-
-    def example_input(self, batch_size: int = 1) -> Any:
-        """Returns the inputs so many times over, one behind another along the first dimension of each tensor.
-
-        Without data: they are on the meta device where they are more than the module's own.
-        """
-        return self.inputs if batch_size == 1 else _repeated(self.inputs, batch_size)
-
-
-def _repeated(value: Any, times: int) -> Any:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.to("meta").repeat(times, *([1] * (value.dim() - 1))) if value.dim() else value
-    if isinstance(value, dict):
-        return {key: _repeated(part, times) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_repeated(part, times) for part in value]
-    return value
-
-
-def import_subject(name: str) -> Imported:
+def import_subject(name: str) -> OwnModel:
     """Returns what the named function gives; it is looked for from the current folder on.
 
     UsageError where there is no such function, it fails, or it gives no module with example inputs.
     """
     module, inputs = _made(name, import_function(name))
-    return Imported(name, module, inputs)
+    return OwnModel(name, FAMILY, module, inputs)
 
 
 def _made(name: str, function: Callable[[], Any]) -> Tuple[Any, Any]:

@@ -12,7 +12,7 @@ from ..against.comparison import Answer, Beside
 from ..against.estimators import OtherEstimator, find_estimators
 from ..against.known import KNOWN
 from ..against.rendering import FORMATS, beside_lines, held_out_notes
-from ..compare import Comparison
+from ..compare import Comparison, key_of
 from ..errors import UsageError
 from ..importing import FORM
 from ..report import FORMATS as WITHOUT_OTHERS
@@ -55,8 +55,9 @@ def ask_others(
 ) -> None:
     """Attaches what the others say of a subject to the test's report, as plain text, which survives pytest-xdist."""
     if others:
+        key = key_of(subject.name, (target.hardware, target.label))
         answers = {other.name: asdict(other.ask(subject, target)) for other in others}
-        request.node.user_properties.append((AGAINST, json.dumps({"model": subject.name, "answers": answers})))
+        request.node.user_properties.append((AGAINST, json.dumps({"key": key, "answers": answers})))
 
 
 class AnswerCollector:
@@ -71,7 +72,7 @@ class AnswerCollector:
         for text in (value for key, value in report.user_properties if key == AGAINST):
             found = json.loads(str(text))
             for name, answer in found["answers"].items():
-                self._answers[name][found["model"]] = Answer(**answer)
+                self._answers[name][found["key"]] = Answer(**answer)
 
     def others(self) -> List[Beside]:
         """Returns each estimator with its answers, in the order of the command line."""

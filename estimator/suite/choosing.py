@@ -8,7 +8,9 @@ import pytest
 
 from ..errors import UsageError
 from ..measure.plan import Plan
+from ..subjects.tested import CATCHER
 from .calibrate import Calibrate, CalibrateHost
+from .catch import PLAN, Catch
 from .configuration import load_configuration
 from .live import Live
 from .live_options import read_plan
@@ -17,7 +19,7 @@ from .options import read_options
 from .replay import EveryConfiguration, Replay
 from .session import MARKERS, Session
 
-_NOT_RELATED = r"ignore:\s*Can not relate snapshot location:UserWarning"  # goldens stand below their board
+_NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
 
 
 def add_ini_lines(config: pytest.Config) -> None:
@@ -30,6 +32,9 @@ def add_ini_lines(config: pytest.Config) -> None:
 def chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
     """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
     try:
+        if config.pluginmanager.has_plugin(CATCHER):
+            options = read_options(config)
+            return PLAN, Catch(config, options, load_configuration(config.rootpath, options.target))
         plan = read_plan(config)
         return plan, _session(config, plan)
     except UsageError as error:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from ..goldens.files import golden_root, is_measured, load_goldens, load_held_out_means_pct
 from ..hardware.reading import SOURCES
-from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND, Kind
+from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND, Kind, kinds_in, own_kind
 from ..records.record import Record, load_record
 from ..report import MICROBENCHMARK_BARS, MODEL_BARS, Bars
 from ..target import Target
@@ -34,18 +34,32 @@ class Configuration:
         return f"{self.target.hardware} {self.target.label}"
 
     @property
+    def where(self) -> Tuple[str, str]:
+        """Returns board and label."""
+        return self.target.hardware, self.target.label
+
+    @property
     def is_measured(self) -> bool:
-        """Whether it has a folder of its own; else its goldens are rows of the board's table."""
+        """Whether the zoo has a folder of its own here; else its goldens are rows of the board's table."""
         return is_measured(self.folder)
+
+    def keeps_file(self, kind: Kind) -> bool:
+        """Whether each golden of this kind is a file of its own, and not a row of the board's table."""
+        return self.is_measured or kind not in KINDS
 
     @property
     def record(self) -> Record:
-        """Returns the record of its models."""
-        return self.records[MODEL_KIND]
+        """Returns the record of its models: of the zoo, or in another repository of the first tests that have one."""
+        found = [record for kind, record in self.records.items() if kind is not PATTERN_KIND and record.runs_ms]
+        return found[0] if found else self.record_of(MODEL_KIND)
+
+    def record_of(self, kind: Kind) -> Record:
+        """Returns the record of a kind, an empty one where it has none."""
+        return self.records.get(kind) or Record(self.folder / kind.record, {}, {})
 
     def golden(self, subject: Subject) -> Dict[str, Any]:
-        """Returns what the golden of a model or pattern says; empty without one."""
-        return self.goldens[kind_of(subject)].get(subject.name, {})
+        """Returns what the golden of a subject says; empty without one."""
+        return self.goldens.get(kind_of(subject), {}).get(subject.name, {})
 
     @property
     def transferred(self) -> str:
@@ -70,25 +84,39 @@ class Configuration:
 
 
 def kind_of(subject: Subject) -> Kind:
-    """Returns whether a subject is a model or a pattern."""
+    """Returns whether a subject is a model or a pattern of the zoo, or of which tests it is the own model."""
+    from ..subjects.own import OwnModel
     from ..subjects.patterns import Pattern
 
+    if isinstance(subject, OwnModel):
+        return own_kind(subject.family)
     return PATTERN_KIND if isinstance(subject, Pattern) else MODEL_KIND
 
 
 def load_configuration(root: Path, target: Target) -> Configuration:
     """Returns the configuration; RecordError names the file and key where a record or golden is damaged."""
-    from ..subjects.patterns import PATTERNS
-    from ..subjects.zoo import MODELS
-
-    names = {MODEL_KIND: [model.name for model in MODELS], PATTERN_KIND: [pattern.name for pattern in PATTERNS]}
     folder = target.board.folder(golden_root(root)) / target.label
+    names = _known_names(root, folder)
     has_goldens = target.board.has_goldens
     return Configuration(
         target=target,
         root=root,
         folder=folder,
-        records={kind: load_record(folder / kind.record, names[kind]) for kind in KINDS},
-        goldens={kind: load_goldens(root, target, names[kind], kind) if has_goldens else {} for kind in KINDS},
+        records={kind: load_record(folder / kind.record, known or ()) for kind, known in names.items()},
+        goldens={kind: load_goldens(root, target, known, kind) for kind, known in names.items() if has_goldens},
         held_out_means_pct=load_held_out_means_pct(folder),
     )
+
+
+def _known_names(root: Path, folder: Path) -> Dict[Kind, Optional[List[str]]]:
+    """The names of the zoo's models and patterns where it is in this repository; of any others only the tests know."""
+    from ..subjects.all import zoo_is_in
+    from ..subjects.patterns import PATTERNS
+    from ..subjects.zoo import MODELS
+
+    has_zoo = zoo_is_in(root)
+    names: Dict[Kind, Optional[List[str]]] = dict.fromkeys(kinds_in(folder, has_zoo))
+    if has_zoo:
+        names[MODEL_KIND] = [model.name for model in MODELS]
+        names[PATTERN_KIND] = [pattern.name for pattern in PATTERNS]
+    return names

@@ -106,11 +106,12 @@ class BeforeShortSummary:
         self._failures.hide(terminalreporter)
 
 
-def _in_order_of_the_tables(report: pytest.TestReport) -> Tuple[str, int]:
+def _in_order_of_the_tables(report: pytest.TestReport) -> Tuple[str, int, str]:
     """Workers report in another order each time."""
     order = subject_names()
     names = [name for kind in KINDS for name in _properties(report, kind.parameter)]
-    return report.nodeid.split("::")[0], order.index(names[0]) if names and names[0] in order else len(order)
+    place = order.index(names[0]) if names and names[0] in order else len(order)
+    return report.nodeid.split("::")[0], place, report.nodeid
 
 
 def _properties(report: pytest.TestReport, name: str) -> Tuple[str, ...]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
 from ..goldens.difference import Difference
-from ..goldens.files import UPDATE_ALL, boards_with_goldens
+from ..goldens.files import boards_with_goldens, update_command
 from ..goldens.inputs import golden_inputs, inputs_now
-from ..records.kinds import MODEL_KIND
+from ..records.kinds import PATTERN_KIND
 from ..review.changes import Place
 from ..review.compare import review_differences
 from ..review.verdict import verdict_lines
@@ -33,7 +33,7 @@ def golden_verdict_lines(
     found = review_differences(differences, (before, now), measured, len(goldens))
     if not found.is_empty:
         is_new = bool(differences) and not any(difference.before for difference in differences)
-        accept = f"{command} --snapshot-update" if is_new else UPDATE_ALL
+        accept = f"{command} --snapshot-update" if is_new else update_command(root)
         yield from verdict_lines(found, accept, f"{command} -v, or once accepted: python -m estimator review")
 
 
@@ -48,4 +48,4 @@ def goldens_of(configuration: Configuration, judged: Optional[Sequence[str]] = N
 def model_names(configurations: Iterable[Configuration]) -> Iterator[str]:
     """Yields the names of the models that have goldens."""
     for configuration in configurations:
-        yield from configuration.goldens[MODEL_KIND]
+        yield from (name for kind, found in configuration.goldens.items() if kind is not PATTERN_KIND for name in found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..compare import BANDS_PCT
 from ..goldens.content import (
@@ -15,19 +15,22 @@ from ..goldens.content import (
     stream_row,
 )
 from ..goldens.difference import Difference, term_change
-from ..goldens.extensions import JsonGolden, TableGolden, TextGolden
+from ..goldens.extensions import JsonGolden, TableGolden, TextGolden, part_of
 from ..goldens.files import (
     ESTIMATES,
     OP_STREAMS,
     UPDATE_ALL,
+    UPDATE_OWN,
     VALIDATION,
     drop_section,
     estimates_path,
     golden_root,
     labels_of,
+    read_goldens,
 )
-from ..goldens.inputs import golden_inputs, inputs_now
+from ..goldens.inputs import golden_inputs, inputs_now, write_inputs
 from ..goldens.tables import INPUTS, Row, Table, read_document
+from ..records.kinds import Kind, kinds_in
 from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
 
 _MOST_NAMES = 3
+Golden = Tuple[str, str, Kind, str]
+"""The place of a golden: board, configuration, kind and name."""
 
 
 class Goldens:
@@ -65,20 +70,20 @@ class Goldens:
 
     def _is_estimate(self, subject: Subject, result: Result) -> bool:
         target = self._configuration.target
-        name = result.comparison.model
-        if self._configuration.is_measured:
-            place = kind_of(subject).golden_path(Path(target.hardware, target.label), name).with_suffix("")
-            if self._updating:
+        kind, name = kind_of(subject), result.comparison.model
+        if self._configuration.keeps_file(kind):
+            place = kind.golden_path(Path(target.hardware, target.label), name).as_posix()[: -len(".json")]
+            if self._updating and self._configuration.is_measured:
                 drop_section(self._configuration.root, target)
-            return bool(self._snapshot(name=place.as_posix(), extension_class=JsonGolden) == golden_data(result))
-        return self._is_row(f"{target.hardware}/{ESTIMATES} {target.label}", ESTIMATE_TITLES, estimate_row(result))
+            return bool(self._snapshot(name=place, extension_class=JsonGolden) == golden_data(result))
+        return self._is_row(f"{target.hardware}/{ESTIMATES}", target.label, ESTIMATE_TITLES, estimate_row(result))
 
     def _is_stream(self, result: Result) -> bool:
         row = stream_row(result.comparison.model, result.ops, result)
-        return self._is_row(f"{OP_STREAMS} {self._configuration.target.stream_label}", STREAM_TITLES, row)
+        return self._is_row(OP_STREAMS, self._configuration.target.stream_label, STREAM_TITLES, row)
 
-    def _is_row(self, section: str, titles: Row, row: Row) -> bool:
-        snapshot = self._snapshot(name=f"{section} {row[0]}", extension_class=TableGolden)
+    def _is_row(self, place: str, section: str, titles: Row, row: Row) -> bool:
+        snapshot = self._snapshot(name=part_of(place, section, row[0]), extension_class=TableGolden)
         return bool(snapshot == Table(titles, {row[0]: row}))
 
     def _difference(self, subject: Subject, result: Result) -> Difference:
@@ -90,13 +95,13 @@ class Goldens:
             kind_of(subject).parameter,
             name,
             self._configuration.golden(subject),
-            self._data(result),
+            self._data(subject, result),
             self._golden_stream(name),
             stream_row(name, result.ops, result),
         )
 
-    def _data(self, result: Result) -> Dict[str, Any]:
-        if self._configuration.is_measured:
+    def _data(self, subject: Subject, result: Result) -> Dict[str, Any]:
+        if self._configuration.keeps_file(kind_of(subject)):
             return golden_data(result)
         return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
 
@@ -114,10 +119,10 @@ class Goldens:
                 yield f"  {term:<32} {before!s:>12} {now!s:>12} {term_change(term, before, now):>10}"
         configuration = self._configuration
         kind = kind_of(subject)
-        record = configuration.records[kind]
+        record = configuration.record_of(kind)
         runs_ms = ", ".join(map(str, record.runs_ms.get(difference.name, ()))) or "none"
         golden = estimates_path(configuration.root, configuration.target.hardware)
-        if configuration.is_measured:
+        if configuration.keeps_file(kind):
             golden = kind.golden_path(configuration.folder, difference.name)
         yield f"  golden:   {relative(golden, configuration.root)} (compared exactly)"
         yield f"  record:   {relative(record.path, configuration.root)} (median of {runs_ms} ms)"
@@ -195,6 +200,31 @@ def inputs_problem(
     return Problem(f"the goldens were made from other inputs: {_names(changes, _new(before))}", tuple(lines))
 
 
+def inputs_lines(root: Path, rewritten: Sequence[Golden]) -> List[str]:
+    """Writes what the goldens of each board were made from, where all of the board's are rewritten; says where not.
+
+    Inputs that are newer than some golden would hide why that golden is stale.
+    """
+    lines: List[str] = []
+    for hardware in dict.fromkeys(golden[0] for golden in rewritten):
+        left = [golden for golden in _own_goldens(root, hardware) if golden not in rewritten]
+        if not left:
+            write_inputs(root, hardware)
+        elif golden_inputs(root, hardware) != inputs_now(root, hardware):
+            names = ", ".join(sorted({golden[-1] for golden in left}))
+            lines.append(
+                f"  The inputs of {hardware}'s goldens stay as they were, for these were not rewritten: {names}."
+            )
+            lines.append(f"  To rewrite them all: {UPDATE_OWN}; of tests that are gone, delete the goldens.")
+    return lines
+
+
+def _own_goldens(root: Path, hardware: str) -> Iterator[Golden]:
+    for label in labels_of(root, hardware):
+        for kind in kinds_in(golden_root(root) / hardware / label, of_zoo=False):
+            yield from ((hardware, label, kind, name) for _, name, _ in read_goldens(root, hardware, label, kind))
+
+
 def _new(inputs: Mapping[str, Table]) -> List[str]:
     return [hardware for hardware, table in inputs.items() if not table.rows]
 
@@ -206,4 +236,4 @@ def _names(changes: Sequence[InputChange], new_boards: Sequence[str]) -> str:
 
 
 def _is_golden(snapshot: SnapshotAssertion, hardware: str, table: Table) -> bool:
-    return bool(snapshot(name=f"{hardware}/{ESTIMATES} {INPUTS}", extension_class=TableGolden) == table)
+    return bool(snapshot(name=part_of(f"{hardware}/{ESTIMATES}", INPUTS), extension_class=TableGolden) == table)

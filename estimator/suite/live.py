@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import pytest
 
@@ -16,6 +16,10 @@ from ..measure.turns import Outcome, measure_in_turns
 from ..measure.verdict import judge
 from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
+from ..subjects.all import keep_at_hand
+from ..subjects.own import OwnModel
+from ..subjects.tested import Place
+from .budgets import budget_problem, with_budget
 from .configuration import Configuration, kind_of
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens
@@ -33,9 +37,10 @@ from .live_report import (
 from .live_speed import Speed, finding_lines, speed_of
 from .live_verdict import live_verdict_lines
 from .measuring import Measuring
+from .options import command_of
 from .problem import Problem, fail_with
 from .replay import estimated
-from .session import BASELINE, Test
+from .session import BASELINE, Asked, Test
 
 if TYPE_CHECKING:
     from ..goldens.difference import Difference
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from ..records.record import Record
     from ..results import Result
     from ..subjects.all import Subject
+    from ..target import Target
 
 UNCALIBRATED = "-"
 _HOT_PATTERNS_NOTE = (
@@ -53,13 +59,15 @@ _HOT_PATTERNS_NOTE = (
 class Live(Measuring):
     """Measures models, or patterns where no model is asked for."""
 
-    _kind: Kind = MODEL_KIND
+    _only_patterns = False
     _recorded_line: Optional[str] = None
 
     def __init__(self, *about: Any) -> None:
         super().__init__(*about)
+        self._kinds: Dict[str, Kind] = {}
         self._outcomes: Dict[str, Union[LiveResult, GoldenLatencyError]] = {}
         self._subjects: List[str] = []
+        self._own: List[OwnModel] = []
         self._turns: Mapping[str, Outcome] = {}
 
     def header(self) -> Iterator[str]:
@@ -99,6 +107,8 @@ class Live(Measuring):
             return test.subject in self.options.models
         if test.kind is PATTERN_KIND:
             return not has_models and self.options.whole_zoo
+        if test.is_own:
+            return self.options.whole_zoo
         return test.role == BASELINE and self._has_baseline
 
     @property
@@ -109,19 +119,26 @@ class Live(Measuring):
 
     def start(self, tests: Sequence[Test]) -> None:
         """Starts the processes that will measure the subjects of these tests."""
-        subjects = [test for test in tests if test.subject is not None]
         self._subjects = [test.subject.name for test in tests if test.subject is not None]
-        if subjects:
-            self._kind = PATTERN_KIND if subjects[0].kind is PATTERN_KIND else MODEL_KIND
-            self.start_measuring(len(subjects))
+        about = [test for test in tests if test.subject is not None or test.is_own]
+        if about:
+            self._only_patterns = all(test.kind is PATTERN_KIND for test in about)
+            self.start_measuring(len(about))
+
+    def _record_of(self, name: str) -> Record:
+        """The record of the tests that a subject belongs to."""
+        return self.configuration.record_of(self._kinds[name])
 
     @property
     def _record(self) -> Record:
-        return self.configuration.records[self._kind]
+        """The record that all subjects are judged with, together."""
+        kinds = list(dict.fromkeys(self._kinds.values()))
+        return self.configuration.record_of(kinds[0]) if kinds else self.configuration.record
 
     def prepare(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """Measures the subject; a refused measurement is an error of the test, a subject that fails is a failure."""
         __tracebackhide__ = True
+        self._kinds[subject.name] = kind_of(subject)
         outcome = self._outcomes[subject.name] = self._measured(request, subject)
         if isinstance(outcome, MeasurementRefused):
             pytest.fail(f"{subject.name}: not measured, refused: {outcome}", pytrace=False)
@@ -132,7 +149,7 @@ class Live(Measuring):
     def _measured(self, request: pytest.FixtureRequest, subject: Subject) -> Union[LiveResult, GoldenLatencyError]:
         try:
             if self.plan.record and not self.options.whole_zoo:
-                refuse_mixing(self.measuring, self._record)
+                refuse_mixing(self.measuring, self._record_of(subject.name))
             return self._result(subject)
         except GoldenLatencyError as error:
             self.measuring.refused[subject.name] = str(error)
@@ -142,17 +159,19 @@ class Live(Measuring):
         """The estimate first, while the device is idle."""
         recorded = estimated(subject, self.configuration) if self._has_estimates else None
         measured = self._measure(subject)
-        baseline_ms = self._record.runs_ms.get(subject.name, ())
+        baseline_ms = self._record_of(subject.name).runs_ms.get(subject.name, ())
         noise_pct = measured.noise_pct(baseline_ms)
-        row = _row(subject, recorded, measured.median_ms, self.speed)
+        row = _row(subject, recorded, measured.median_ms, self.speed, self.configuration.where)
         return LiveResult(row, recorded, measured, judge(baseline_ms, measured.runs_ms), noise_pct)
 
     def _measure(self, subject: Subject) -> Measured:
         """In turns, all subjects are measured before the first of them has a result; raises as `measure`."""
         if self.plan.protocol.turns == 1:
             return self.measuring.measure(subject.name)
-        if not self._turns:
-            self._turns = measure_in_turns(self.measuring, self._subjects)
+        if subject.name not in self._turns:
+            known = subject.name in self._subjects
+            turns = measure_in_turns(self.measuring, self._subjects if known else [subject.name])
+            self._turns = {**self._turns, **turns}
         outcome = self._turns[subject.name]
         if isinstance(outcome, GoldenLatencyError):
             raise outcome
@@ -165,8 +184,8 @@ class Live(Measuring):
 
     def _hand_to_benchmark(self, request: pytest.FixtureRequest, result: LiveResult) -> None:
         """Gives pytest-benchmark the rounds that were measured: a timer that tells the measured time of each."""
-        if not self.config.pluginmanager.hasplugin("benchmark"):
-            return
+        if not self.config.pluginmanager.hasplugin("benchmark") or "benchmark" in request.node.funcargs:
+            return  # a benchmark has one function; a test may check several subjects
         clock = _MeasuredClock(result.measured.samples_ms)
         request.node.add_marker(pytest.mark.benchmark(timer=clock.now_s, disable_gc=False))
         benchmark = request.getfixturevalue("benchmark")
@@ -174,30 +193,45 @@ class Live(Measuring):
         benchmark.extra_info.update(extra_info(result))
         benchmark.pedantic(clock.next_round, rounds=len(result.measured.samples_ms), iterations=1)
 
-    def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
-        """Fails with what is wrong with the estimate, its band, or the latency since the baseline.
+    def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
+        """Fails with what is wrong with the estimate, its band, the latency since the baseline, or the budget.
 
         While recording, the old baseline and the golden that goes with it are reported, not asserted.
         """
         __tracebackhide__ = True
+        subject = asked.subject
+        if asked.configuration.where != self.configuration.where:
+            pytest.skip(f"{subject.name}: for {asked.configuration.name}; {self.configuration.name} is measured")
         if subject.name not in self._outcomes:
-            self.prepare(request, subject)
+            self._prepare_own(request, subject)
         outcome = self._outcomes[subject.name]
         if not isinstance(outcome, LiveResult):
             what = "not measured" if isinstance(outcome, MeasurementError) else "no estimate"
             pytest.fail(f"{subject.name}: {what}: {outcome}", pytrace=False)
+        row, budget = with_budget(outcome.comparison, asked.budget_ms, outcome.noise_pct)
+        self.keep_row(request, row)
         problems = [
+            budget_problem(budget, asked, request.node.nodeid),
             self._golden_problem(request, subject, outcome.recorded),
             None if self.speed.has_left else band_problem(outcome, self._promised_rating(subject)),
-            verdict_problem(outcome, self._record, self.options.target),
+            verdict_problem(outcome, self._record_of(subject.name), self.options.target),
         ]
         fail_with(request, [] if self.plan.record else [problem for problem in problems if problem is not None])
+
+    def _prepare_own(self, request: pytest.FixtureRequest, subject: Subject) -> None:
+        """The processes that measure get the module of a test by running the test, as far as it goes."""
+        __tracebackhide__ = True
+        if isinstance(subject, OwnModel):
+            keep_at_hand(subject)
+            self._own.append(subject)
+            self.measuring.tests[subject.name] = place_of(request, self.options.target)
+        self.prepare(request, subject)
 
     def _promised_rating(self, subject: Subject) -> Optional[str]:
         """The golden's; without goldens that of the board, which a pattern in a loop of its own does not share."""
         board = self.options.target.board
         if not board.has_goldens:
-            return board.promised_rating if kind_of(subject) is MODEL_KIND else None
+            return board.promised_rating if kind_of(subject) is not PATTERN_KIND else None
         return self.configuration.golden(subject).get("rating")
 
     def _golden_problem(
@@ -222,7 +256,7 @@ class Live(Measuring):
         for result in self._results:
             if together is not None and result.measured.model in together.models:
                 beside = replace(result, verdict=together.models[result.measured.model])
-                found.append(verdict_problem(beside, self._record, self.options.target))
+                found.append(verdict_problem(beside, self._record_of(result.measured.model), self.options.target))
         fail_with(request, [problem for problem in found if problem is not None])
 
     @property
@@ -240,13 +274,21 @@ class Live(Measuring):
         """Ends the processes; writes the record if that was asked for. Returns False where it could not be written."""
         try:
             if ended and self.plan.record:
-                self._recorded_line = record(self.measuring, self._record, self.configuration.root)
+                self._recorded_line = self._recorded()
         except (OSError, GoldenLatencyError) as error:
             self._recorded_line = f"NOT RECORDED: {error}"
             return False
         finally:
             self.measuring.close()
         return True
+
+    def _recorded(self) -> Optional[str]:
+        """Writes the record of each kind of subject; returns what it says of each."""
+        root, lines = self.configuration.root, []
+        for kind in dict.fromkeys(self._kinds.values()):
+            names = [name for name, of in self._kinds.items() if of == kind]
+            lines.append(record(self.measuring, self.configuration.record_of(kind), root, names))
+        return "; ".join(line for line in lines if line is not None) or None
 
     def measurements(self) -> Mapping[str, Measurement]:
         """Returns each subject's rounds and verdict: what is said of it alone, and beside what models share."""
@@ -269,7 +311,7 @@ class Live(Measuring):
         if self.measuring.unchecked:
             yield f"  {self.measuring.unchecked}"
         yield from self._calibration_notes(threads)
-        if self._has_estimates and not self.options.target.board.has_goldens and self._kind is MODEL_KIND:
+        if self._has_estimates and not self.options.target.board.has_goldens and not self._only_patterns:
             yield from finding_lines(self._results, self.speed, self.options.target)
         if self._recorded_line:
             yield f"  {self._recorded_line}"
@@ -281,15 +323,16 @@ class Live(Measuring):
             goldens = goldens_of(configuration, judged)
             models = model_names([configuration])
             yield from golden_verdict_lines(configuration.root, goldens, models, differences, self._command)
-        if self._results:
-            names = [result.measured.model for result in self._results]
-            now = provenance(self.measuring, configuration.root)
-            yield from live_verdict_lines(configuration.root, self.options.target, self._record, now, names)
+        now = provenance(self.measuring, configuration.root) if self._results else {}
+        for kind in dict.fromkeys(self._kinds.values()):
+            names = [r.measured.model for r in self._results if self._kinds[r.measured.model] == kind]
+            recorded = configuration.record_of(kind)
+            if names:
+                yield from live_verdict_lines(configuration.root, self.options.target, recorded, now, names)
 
     @property
     def _command(self) -> str:
-        target = self.options.target
-        return f"{target.command} --device {target.board.device}"
+        return f"{command_of(self.config, self.options)} --device {self.options.target.board.device}"
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
         target = self.options.target
@@ -297,7 +340,7 @@ class Live(Measuring):
             yield f"  {self._uncalibrated_note}"
         yield from (f"  {note}" for note in self._software_notes())
         if self._has_estimates and not target.board.has_goldens:
-            if self._kind is PATTERN_KIND:
+            if self._only_patterns:
                 yield f"  {_HOT_PATTERNS_NOTE}"
             calibrated = target.mode.threads
             if calibrated != threads:
@@ -305,11 +348,23 @@ class Live(Measuring):
                 yield f"  {used}: {target.board.calibrate_command}"
 
 
-def _row(subject: Subject, recorded: Optional[Result], median_ms: float, speed: Speed) -> Comparison:
+def place_of(request: pytest.FixtureRequest, target: Target) -> Place:
+    """Returns where another process finds what a test checks, for the same target."""
+    config, item = request.config, request.node
+    ini = ("-c", str(config.inipath)) if config.inipath is not None else ()
+    of_target = (*("--hardware", target.hardware), *("--power-mode", target.mode.name))
+    of_stream = (*("--precision", target.precision.name), *("--batch-size", str(target.batch_size)))
+    _, colons, test = item.nodeid.partition("::")
+    return Place(f"{item.path}{colons}{test}", (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream))
+
+
+def _row(
+    subject: Subject, recorded: Optional[Result], median_ms: float, speed: Speed, where: Tuple[str, str]
+) -> Comparison:
     if recorded is not None:
-        return compare(subject.name, subject.family, speed.applied_to(recorded.estimate), median_ms)
+        return compare(subject.name, subject.family, speed.applied_to(recorded.estimate), median_ms, where)
     nothing = (None, None, None, None)
-    return Comparison(subject.name, subject.family, None, median_ms, None, UNCALIBRATED, *nothing)
+    return Comparison(subject.name, subject.family, None, median_ms, None, UNCALIBRATED, *nothing, *where)
 
 
 class _MeasuredClock:

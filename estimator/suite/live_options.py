@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Optional
+from typing import Optional, Sequence
 
 import pytest
 
@@ -12,7 +12,7 @@ from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
 from ..measure.plan import Plan
 from ..measure.protocol import make_protocol
-from .options import is_updating
+from .options import hardware_names, is_updating, setting
 
 ALL, HOST = "all", "host"
 """Whose constants `--calibrate` fits."""
@@ -50,9 +50,10 @@ def add_live_options(parser: pytest.Parser) -> None:
 def read_plan(config: pytest.Config) -> Plan:
     """Returns what the options ask for; UsageError for a bad value, or one that cannot go with the others."""
     option = config.getoption
-    board = find_board(option("hardware"))
+    board, *others = map(find_board, hardware_names(config))
     _refuse_parts(option("calibrate"), board)
-    choice = _alone(choose_device(option("device"), board), option("device"), _is_parallel(config))
+    chosen = choose_device(option("device"), board) if not others else _replayed(option("device"), [board, *others])
+    choice = _alone(chosen, option("device"), _is_parallel(config))
     if choice.live and option("device") == "auto" and option("every_configuration"):
         choice = Choice("recorded", "--every-configuration holds the records against their goldens")
     counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
@@ -64,6 +65,14 @@ def read_plan(config: pytest.Config) -> Plan:
     share = _share(option("calibration_share")) if option("calibrate") else 0.0
     runs = counts["runs"] or _RUNS[device]
     return Plan(choice, protocol, runs, option("record"), share, host_alone=option("calibrate") == HOST)
+
+
+def _replayed(wanted: str, boards: Sequence[Board]) -> Choice:
+    """Several boards are estimated, and none is measured."""
+    names = ", ".join(board.name for board in boards)
+    if wanted not in ("auto", "recorded") or not all(board.can_replay for board in boards):
+        raise UsageError(f"--device {wanted} measures one board, and these are several: {names}; add --hardware NAME")
+    return Choice("recorded", "several boards")
 
 
 def _refuse_parts(part: Optional[str], board: Board) -> None:
@@ -141,6 +150,6 @@ def _refuse_with_calibration(config: pytest.Config) -> None:
     if config.getoption("record"):
         raise UsageError("--calibrate cannot be combined with --record: calibrate first, then record")
     for option, default in (("precision", "fp32"), ("batch_size", "1")):
-        if config.getoption(option) != default:
+        if setting(config, option) != default:
             name = option.replace("_", "-")
             raise UsageError(f"--calibrate measures at --{name} {default}: leave --{name} out")

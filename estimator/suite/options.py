@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Collection, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Collection, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
@@ -16,19 +16,41 @@ from ..measure.device.environment import installed_software
 from ..page.html import NEEDED
 from ..report import FORMATS
 from ..target import Target, target_on
+from ..target_options import read_batch_size
 from .against import add_against_option, read_against
 
 if TYPE_CHECKING:
     from ..against.estimators import OtherEstimator
     from ..subjects.zoo import ZooModel
 
+SETTINGS: Mapping[str, str] = {
+    "hardware": "golden_latency_hardware",
+    "thermal_profile": "golden_latency_mode",
+    "precision": "golden_latency_precision",
+    "batch_size": "golden_latency_batch",
+}
+"""Where pytest's settings say what the command line does not, by option."""
+_DEFAULTS = {"precision": "fp32", "batch_size": "1"}
+
+
+def setting(config: pytest.Config, option: str) -> Optional[str]:
+    """Returns what the command line says, else what pytest's settings say, else the default; None for none."""
+    said = config.getoption(option)
+    found = config.getini(SETTINGS[option]) or _DEFAULTS.get(option) if said is None else said
+    return None if found is None else str(found)
+
+
+def hardware_names(config: pytest.Config) -> Tuple[str, ...]:
+    """Returns the names of the boards to estimate for, of the command line, else of pytest's settings."""
+    said = config.getoption("hardware")
+    found = [said] if said is not None else list(config.getini(SETTINGS["hardware"])) or [DEFAULT_HARDWARE]
+    return tuple(dict.fromkeys(name for text in found for name in _names(str(text))))
+
 
 def add_options(parser: pytest.Parser) -> None:
     """Declares the options of the suite."""
     group = parser.getgroup("golden-latency", "golden-latency: what to estimate, and where the table goes")
-    group.addoption(
-        "--hardware", metavar="NAME", default=DEFAULT_HARDWARE, help="device profile (default: %(default)s)"
-    )
+    group.addoption("--hardware", metavar="NAME", help=f"device profile, or several: A,B (default: {DEFAULT_HARDWARE})")
     group.addoption(
         "--thermal-profile",
         "--power-mode",
@@ -36,13 +58,15 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="power mode of the device (default: the profile's own)",
     )
-    group.addoption("--batch-size", metavar="N", default="1", help="inputs per forward pass (default: %(default)s)")
+    group.addoption("--batch-size", metavar="N", help="inputs per forward pass (default: 1)")
     group.addoption(
         "--precision",
         metavar="NAME",
-        default="fp32",
-        help="fp32 (PyTorch's defaults), tf32, fp16 or bf16 (default: %(default)s)",
+        help="fp32 (PyTorch's defaults), tf32, fp16 or bf16 (default: fp32)",
     )
+    for option, name in SETTINGS.items():
+        kind: Any = "linelist" if option == "hardware" else None
+        parser.addini(name, f"default of --{option.replace('_', '-')}", kind)
     group.addoption("--compare", metavar="A,B", help="print one more table: the models in these power modes")
     group.addoption(
         "--every-configuration",
@@ -64,12 +88,12 @@ def add_options(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for, but for measuring: the target, the selected models, and what is written.
+    """What the options ask for, but for measuring: a target for each board, the selected models, and what is written.
 
     `software` is that of the machine that is measured on, by the keys of SOFTWARE; empty in a replay.
     """
 
-    target: Target
+    targets: Tuple[Target, ...]
     models: Tuple[ZooModel, ...]
     outputs: Tuple[Path, ...]
     updating: bool
@@ -79,11 +103,16 @@ class Options:
     software: Mapping[str, str] = field(default_factory=dict)
     against: Tuple[OtherEstimator, ...] = ()
 
+    @property
+    def target(self) -> Target:
+        """Returns the target, the first of several."""
+        return self.targets[0]
+
     def on_this_machine(self) -> Options:
         """Returns the options with the target on this machine, whose software may be another than the constants'."""
         software = installed_software(Path("/"))
         same = is_same(self.target.profile.host_software, software)
-        return replace(self, target=replace(self.target, same_software=same), software=software)
+        return replace(self, targets=(replace(self.target, same_software=same),), software=software)
 
     @property
     def whole_zoo(self) -> bool:
@@ -97,14 +126,14 @@ def read_options(config: pytest.Config) -> Options:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
     _refuse_parallel_update(config)
     _refuse_new_only(config)
-    board = find_board(config.getoption("hardware"))
+    boards = [find_board(name) for name in hardware_names(config)]
     return Options(
-        target=_target(config, board),
-        models=_selected_models(config.getoption("models"), config.getoption("skip")),
+        targets=tuple(_target(config, board) for board in boards),
+        models=_selected_models(config),
         outputs=tuple(_output_path("--output", Path(text), FORMATS) for text in config.getoption("output")),
         updating=is_updating(config),
         every_configuration=config.getoption("every_configuration"),
-        compared_modes=_compared_modes(config, board),
+        compared_modes=_compared_modes(config, boards),
         report=_report_path(config.getoption("report")),
         against=read_against(config),
     )
@@ -114,25 +143,26 @@ def _target(config: pytest.Config, board: Board) -> Target:
     """An uncalibrated board is measured all the same: then its profile is what is believed before a calibration."""
     wants_base = config.getoption("calibrate") or not board.is_calibrated
     profile = board.base_profile() if wants_base else board.profile()
-    mode = config.getoption("thermal_profile")
-    return target_on(board, profile, mode, config.getoption("precision"), _batch_size(config))
+    mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
+    return target_on(board, profile, mode, precision, read_batch_size(setting(config, "batch_size") or ""))
 
 
-def _batch_size(config: pytest.Config) -> int:
-    text = config.getoption("batch_size")
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: must be a whole number from 1")
-    return int(text)
-
-
-def _compared_modes(config: pytest.Config, board: Board) -> Tuple[str, ...]:
+def _compared_modes(config: pytest.Config, boards: Sequence[Board]) -> Tuple[str, ...]:
     names = config.getoption("compare")
-    return () if names is None else tuple(board.profile().mode(name).name for name in _names(names))
+    if names is None:
+        return ()
+    if len(boards) > 1:
+        raise UsageError("--compare names power modes of one board: say which with --hardware")
+    return tuple(boards[0].profile().mode(name).name for name in _names(names))
 
 
-def _selected_models(models: Optional[str], skip: Optional[str]) -> Tuple[ZooModel, ...]:
+def _selected_models(config: pytest.Config) -> Tuple[ZooModel, ...]:
+    from ..subjects.all import zoo_is_in
     from ..subjects.zoo import MODELS, find_models
 
+    models, skip = config.getoption("models"), config.getoption("skip")
+    if not (models is None and skip is None) and not zoo_is_in(config.rootpath):
+        raise UsageError("--models and --skip select models of golden-latency's own tests; here -k NAME selects a test")
     wanted = MODELS if models is None else find_models(_names(models))
     unwanted = () if skip is None else find_models(_names(skip))
     selected = tuple(model for model in wanted if model not in unwanted)
@@ -162,6 +192,19 @@ def _report_path(text: Optional[str]) -> Optional[Path]:
     if missing:
         raise UsageError(f"--report needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     return _output_path("--report", Path(text), (".html",))
+
+
+def command_of(config: pytest.Config, options: Options) -> str:
+    """Returns the command line that runs the session's configurations again.
+
+    In another repository its settings say what the command line did not.
+    """
+    from ..subjects.all import zoo_is_in
+
+    if zoo_is_in(config.rootpath):
+        return options.target.command
+    said = ((f"--{option.replace('_', '-')}", config.getoption(option)) for option in SETTINGS)
+    return " ".join(["pytest", *(f"{name} {value}" for name, value in said if value is not None)])
 
 
 def is_updating(config: pytest.Config) -> bool:

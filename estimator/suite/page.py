@@ -10,6 +10,7 @@ from ..files import write_atomically
 from ..goldens.files import load_held_out_pct
 from ..page.content import Page, Row
 from ..page.html import page_html
+from ..records.kinds import PATTERN_KIND
 from ..report import summarise
 from .against import others_of
 from .configuration import Configuration
@@ -27,7 +28,7 @@ def page_of(session: Session, rows: Sequence[Comparison], header: Sequence[str])
     configuration = session.configuration
     target, record, others = configuration.target, configuration.record, others_of(session.config)
     return Page(
-        title=f"{target.hardware}, {target.label}{configuration.transferred}",
+        title=f"{target.hardware}, {target.label}{configuration.transferred}{_others(rows)}",
         measured="Measured in this session." if session.measurements() else configuration.measured_from(),
         summary=(*_summary(rows, configuration), *_contests(others, rows)),
         rows=_rows(session, rows),
@@ -37,17 +38,30 @@ def page_of(session: Session, rows: Sequence[Comparison], header: Sequence[str])
 
 
 def _rows(session: Session, rows: Sequence[Comparison]) -> List[Row]:
-    measurements, recorded = session.measurements(), session.configuration.record.runs_ms
+    measurements = session.measurements()
     held_out = load_held_out_pct(session.configuration.folder)
     return [
         Row(
             row,
-            runs_ms=measurements[row.model].runs_ms if row.model in measurements else recorded.get(row.model, ()),
+            runs_ms=measurements[row.model].runs_ms if row.model in measurements else _recorded_ms(session, row),
             measurement=measurements.get(row.model),
+            place=f", {row.hardware} {row.configuration}" if _others(rows) else "",
             **held_out.get(row.model, {}),
         )
         for row in rows
     ]
+
+
+def _others(rows: Sequence[Comparison]) -> str:
+    """What the title says of the boards and configurations beside the first."""
+    more = len({(row.hardware, row.configuration) for row in rows}) - 1
+    return f", and {more} more" if more > 0 else ""
+
+
+def _recorded_ms(session: Session, row: Comparison) -> Tuple[float, ...]:
+    records = session.configuration_at((row.hardware, row.configuration)).records
+    found = (records[kind].runs_ms.get(row.model) for kind in records if kind is not PATTERN_KIND)
+    return next((runs_ms for runs_ms in found if runs_ms), ())
 
 
 def _summary(rows: Sequence[Comparison], configuration: Configuration) -> Iterator[Tuple[str, str]]:

@@ -8,11 +8,12 @@ import pytest
 
 from ..measure.plan import Plan
 from .choosing import add_ini_lines, chosen_session
+from .latency import Latency
 from .live_options import add_live_options
 from .options import add_options
 from .printing import finish, header_lines, print_summary, register_collectors
-from .selecting import give_configurations, select, subject_of, tests_of
-from .session import Latency, Session
+from .selecting import give_parameters, select, subject_of, tests_of
+from .session import Session
 
 _SESSION = pytest.StashKey[Session]()
 _PLAN = pytest.StashKey[Plan]()
@@ -38,8 +39,8 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Gives a test of every configuration each one that has goldens."""
-    give_configurations(metafunc.config.stash[_SESSION], metafunc)
+    """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
+    give_parameters(metafunc.config.stash[_SESSION], metafunc)
 
 
 @pytest.hookimpl(trylast=True)
@@ -50,12 +51,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
 
 @pytest.fixture
 def latency(request: pytest.FixtureRequest) -> Latency:
-    """Returns what a test asserts with: `latency.check(model)`. On a device, the test's subject is measured now."""
+    """Returns what a test asserts with: `latency.check(model, example_inputs, budget_ms=25)`.
+
+    On a device, a subject that is known before its test runs is measured now.
+    """
     session = request.config.stash[_SESSION]
     subject = subject_of(request.node)
     if subject is not None:
         session.prepare(request, subject)
-    return Latency(session, request)
+    return Latency(session, request, getattr(request, "param", None))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,16 +10,14 @@ import pytest
 
 from ..files import write_atomically
 from ..measure.device.choice import Choice
-from ..records.kinds import MODEL_KIND, PATTERN_KIND
-from ..subjects.patterns import PATTERNS
-from ..subjects.zoo import MODELS
+from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND
 from .against import others_of, print_others, register_collector, table_text
 from .collector import ResultCollector
 from .failures import BeforeShortSummary, Failures
 from .goldens import relative
 from .page import write_page
 from .session import Session
-from .tables import model_lines, pattern_table
+from .tables import mode_lines, model_lines, pattern_table
 
 _FAILURES = "golden-latency-failures"
 
@@ -30,9 +28,8 @@ def register_collectors(config: pytest.Config, session: Session) -> None:
         failures = Failures(session, config)
         config.pluginmanager.register(failures, _FAILURES)
         config.pluginmanager.register(BeforeShortSummary(failures))
-        for kind, subjects in ((MODEL_KIND, MODELS), (PATTERN_KIND, PATTERNS)):
-            collector = ResultCollector(subjects, kind.parameter)
-            config.pluginmanager.register(collector, _collector_name(kind.parameter))
+        for kind in KINDS:
+            config.pluginmanager.register(ResultCollector(kind.parameter), _collector_name(kind.parameter))
         register_collector(config, session.options.against, session.configuration)
 
 
@@ -57,14 +54,15 @@ def header_lines(session: Session, choice: Choice) -> List[str]:
 
 
 def _target_lines(session: Session) -> Iterator[str]:
-    target, configuration = session.options.target, session.configuration
-    yield (
-        f"hardware: {target.hardware}, mode {target.mode.name}, "
-        f"precision {target.precision.name}, batch {target.batch_size}{configuration.transferred}"
-    )
-    measured = configuration.measured_from()
-    record = configuration.record
-    yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
+    for target in session.options.targets:
+        configuration = session.configuration_of(target)
+        yield (
+            f"hardware: {target.hardware}, mode {target.mode.name}, "
+            f"precision {target.precision.name}, batch {target.batch_size}{configuration.transferred}"
+        )
+        measured = configuration.measured_from()
+        record = configuration.record
+        yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
 
 
 def _version(distribution: str) -> str:
@@ -93,20 +91,26 @@ def print_summary(session: Session, terminalreporter: pytest.TerminalReporter) -
 
 
 def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
-    config, configuration = terminalreporter.config, session.configuration
-    hardware, mode = configuration.target.hardware, configuration.target.mode.name
+    config, in_short = terminalreporter.config, _in_short(terminalreporter.config)
     patterns, models = (_collector(config, kind.parameter) for kind in (PATTERN_KIND, MODEL_KIND))
-    if patterns is not None and patterns.rows():
-        terminalreporter.write_sep("=", f"PATTERNS - {hardware}{configuration.transferred}")
-        yield from pattern_table(patterns.rows(), patterns.failed(), configuration.target, _in_short(config))
-        yield from print_others(terminalreporter, patterns.rows(), f"PATTERNS - {hardware}{configuration.transferred}")
-    if models is not None and models.rows():
-        title = f"{hardware} ({mode}){configuration.transferred}"
+    if patterns is None or models is None:
+        return
+    for where in patterns.wheres():
+        configuration = session.configuration_at(where)
+        title = f"PATTERNS - {where[0]}{configuration.transferred}"
+        terminalreporter.write_sep("=", title)
+        yield from pattern_table(patterns.rows(where), patterns.failed(where), configuration.target, in_short)
+        yield from print_others(terminalreporter, patterns.rows(where), title)
+    for where in models.wheres():
+        configuration = session.configuration_at(where)
+        title = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
         terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
-        yield from model_lines(models.rows(), models.failed(), configuration, _in_short(config))
-        yield from print_others(terminalreporter, models.rows(), title)
+        yield from model_lines(models.rows(where), models.failed(where), configuration, in_short)
+        yield from print_others(terminalreporter, models.rows(where), title)
+    if models.modes_ms():
+        yield from ("", *mode_lines(models.modes_ms(), session.options.target))
     yield from session.summary()
-    if models is not None and models.rows():
+    if models.rows():
         yield from (f"  Table written to {path}" for path in session.options.outputs if path.exists())
         yield from (f"  Page written to {path}" for path in (session.options.report,) if path and path.exists())
 

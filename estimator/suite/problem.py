@@ -12,7 +12,7 @@ from ..goldens.difference import Difference
 
 SUMMARY = "summary"
 """The user property with the one line of a failed test."""
-CONFIGURATION = "configuration"
+CONFIGURATION = "whole_configuration"
 """The user property with the name of the whole configuration that a test judges."""
 DIFFERENCE = "golden_difference"
 """The user property with what differs from a golden, as JSON."""

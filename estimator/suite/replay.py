@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
 
 import pytest
@@ -13,12 +14,17 @@ from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
 from ..results import Result, validate
 from ..review.page import spread_text
+from ..subjects.all import keep_at_hand, zoo_is_in
+from ..subjects.own import OwnModel
+from .budgets import budget_problem, with_budget
+from .collector import MODES
 from .configuration import Configuration, kind_of, load_configuration
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
-from .goldens import Goldens, inputs_problem
+from .goldens import Golden, Goldens, inputs_lines, inputs_problem
+from .options import Options, command_of
 from .problem import CONFIGURATION, Problem, fail_with
-from .session import EVERY, INPUTS, WHOLE_ZOO, Session, Test
-from .tables import mode_lines
+from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test
+from .tables import latencies_ms
 
 if TYPE_CHECKING:
     from ..subjects.all import Subject
@@ -28,6 +34,12 @@ class Replay(Session):
     """Estimates each subject of one configuration and holds it against record and golden."""
 
     _rewrites_all = False
+
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
+        super().__init__(config, options, configuration)
+        self._rewritten_goldens: List[Golden] = []
+        self._at_hand: List[Subject] = []  # own models that differ stay until the verdict
+        self._left: Sequence[str] = ()
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Models as the options say; patterns where some are recorded, and no option selects models."""
@@ -40,7 +52,9 @@ class Replay(Session):
         if test.kind is MODEL_KIND:
             return test.subject in self.options.models
         if test.kind is PATTERN_KIND:
-            return self.options.whole_zoo and bool(self.configuration.records[PATTERN_KIND].runs_ms)
+            return self.options.whole_zoo and bool(self.configuration.record_of(PATTERN_KIND).runs_ms)
+        if test.is_own:
+            return self.options.whole_zoo
         is_judged = test.role == INPUTS or (test.role == WHOLE_ZOO and self.configuration.is_measured)
         return is_judged and self.options.whole_zoo
 
@@ -48,16 +62,28 @@ class Replay(Session):
         """The boards whose inputs are held against their goldens: all, whatever the session's own is."""
         return sorted({*boards_with_goldens(self.configuration.root), self.options.target.hardware})
 
-    def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
-        """Fails unless the estimate equals its golden term by term, and its error stays in the golden rating's band."""
+    def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
+        """Fails unless the estimate equals its golden term by term, and error and budget keep what they promise."""
         __tracebackhide__ = True
+        subject, configuration = asked.subject, asked.configuration
         try:
-            result = estimated(subject, self.configuration)
+            result = estimated(subject, configuration)
         except GoldenLatencyError as error:
             pytest.fail(f"{subject.name}: no estimate: {error}", pytrace=False)
-        self.keep_row(request, result.comparison)
-        problem = _goldens(request, self.configuration, self.options.updating).problem(subject, result)
-        fail_with(request, [problem] if problem is not None else [])
+        row, budget = with_budget(result.comparison, asked.budget_ms)
+        self.keep_row(request, row)
+        self._keep_modes(request, asked)
+        self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
+        golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
+        if golden is not None and isinstance(subject, OwnModel):
+            self._at_hand.append(subject)
+            keep_at_hand(subject)
+        fail_with(request, [p for p in (budget_problem(budget, asked, request.node.nodeid), golden) if p is not None])
+
+    def _keep_modes(self, request: pytest.FixtureRequest, asked: Asked) -> None:
+        if self.options.compared_modes:
+            modes_ms = latencies_ms(asked.subject, asked.configuration.target, self.options.compared_modes)
+            request.node.user_properties.append((MODES, json.dumps(modes_ms)))
 
     def check_all(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""
@@ -86,30 +112,38 @@ class Replay(Session):
         target = self.options.target
         return {target.label: self._rewrites_all} if hardware == target.hardware else {}
 
+    def finish(self, ended: bool) -> bool:
+        """Writes what the goldens of other repositories were made from, once all of a board's are rewritten."""
+        if ended and self.options.updating and not zoo_is_in(self.configuration.root):
+            self._left = inputs_lines(self.configuration.root, self._rewritten_goldens)
+        return True
+
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields which inputs, op streams or records changed, or that the code did, and what that did."""
-        root, goldens = self.configuration.root, goldens_of(self.configuration, judged)
-        command = self.options.target.command
-        return golden_verdict_lines(root, goldens, model_names([self.configuration]), differences, command)
+        root = self.configuration.root
+        found = [self.configuration, *(self.configuration_at(d.place[:2]) for d in differences)]
+        goldens = {place: golden for one in found for place, golden in goldens_of(one, judged).items()}
+        return golden_verdict_lines(
+            root, goldens, model_names(found), differences, command_of(self.config, self.options)
+        )
 
     def summary(self) -> Iterator[str]:
-        """Yields the power modes side by side, where that was asked for."""
-        if self.options.compared_modes:
-            yield from ("", *mode_lines(self.options.models, self.options.target, self.options.compared_modes))
+        """Yields which boards' inputs stay as they were, because some of their goldens do."""
+        yield from self._left
 
 
 class EveryConfiguration(Replay):
     """Holds every configuration that has goldens against them, patterns included."""
 
-    def __init__(self, config: pytest.Config, options: object, configuration: Configuration) -> None:
-        super().__init__(config, options, configuration)  # type: ignore[arg-type]
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
+        super().__init__(config, options, configuration)
         root = configuration.root
         self._all = [load_configuration(root, target) for target in every_target(root)]
         self._kept: Dict[str, List[str]] = {}
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Whole configurations, and the inputs of the boards."""
-        kept = [test for test in tests if not test.is_ours or test.role in (EVERY, INPUTS)]
+        kept = [test for test in tests if not test.is_ours or test.is_own or test.role in (EVERY, INPUTS)]
         for test in kept:
             configuration = _parameter(test, "configuration")
             if isinstance(configuration, Configuration):
@@ -128,7 +162,8 @@ class EveryConfiguration(Replay):
         request.node.user_properties.append((CONFIGURATION, configuration.name))
         goldens = _goldens(request, configuration, self.options.updating)
         try:
-            found = [goldens.problem(s, estimated(s, configuration)) for s in _subjects_of(configuration)]
+            subjects = _subjects_of(configuration)
+            found = [goldens.problem(subject, estimated(subject, configuration)) for subject in subjects]
             if configuration.is_measured:
                 text = validation_text(configuration, _models_estimated(configuration))
                 found.append(goldens.validation_problem(text))
@@ -164,13 +199,13 @@ def _subjects_of(configuration: Configuration) -> List[Subject]:
     from ..subjects.patterns import PATTERNS
     from ..subjects.zoo import MODELS
 
-    recorded = bool(configuration.records[PATTERN_KIND].runs_ms)
+    recorded = bool(configuration.record_of(PATTERN_KIND).runs_ms)
     return [*MODELS, *(PATTERNS if recorded else ())]
 
 
 def estimated(subject: Subject, configuration: Configuration) -> Result:
-    """Returns the subject's estimate, held against the median of its recorded runs."""
-    record = configuration.records[kind_of(subject)]
+    """Returns the subject's estimate, held against the median of its recorded runs; raises as `validate`."""
+    record = configuration.record_of(kind_of(subject))
     return validate(subject, configuration.target, record.median_ms(subject.name))
 
 

@@ -9,7 +9,8 @@ import pytest
 from ..records.kinds import KINDS
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
-from .session import EVERY, MARKERS, Session, Test
+from .configuration import Configuration
+from .session import EVERY, MARKERS, Asked, Session, Test
 
 if TYPE_CHECKING:
     from ..subjects.all import Subject
@@ -41,12 +42,34 @@ def select(session: Session, config: pytest.Config, items: List[pytest.Item]) ->
         config.hook.pytest_deselected(items=left_out)
         items[:] = [test.item for test in kept]
     for test in kept:
-        if test.subject is not None and test.kind is not None:
-            test.item.user_properties.append((test.kind.parameter, test.subject.name))
+        if test.subject is not None:
+            session.announce(test.item, Asked(test.subject, _configuration_of(session, test.item)))
 
 
-def give_configurations(session: Session, metafunc: pytest.Metafunc) -> None:
-    """Gives a test of every configuration each one that has goldens."""
+def _configuration_of(session: Session, item: pytest.Item) -> Configuration:
+    """The session's, or where there are several boards that of the item's."""
+    hardware = getattr(item, "callspec", None) and item.callspec.params.get("latency")  # type: ignore[attr-defined]
+    target = next((target for target in session.options.targets if target.hardware == hardware), session.options.target)
+    return session.configuration_of(target)
+
+
+def give_parameters(session: Session, metafunc: pytest.Metafunc) -> None:
+    """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
+    _give_boards(session, metafunc)
     if metafunc.definition.get_closest_marker(EVERY):
         found = session.configurations()
         metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
+
+
+def _give_boards(session: Session, metafunc: pytest.Metafunc) -> None:
+    """A test that names boards itself, by its parameters, is left alone."""
+    boards = [target.hardware for target in session.options.targets]
+    has_role = any(metafunc.definition.get_closest_marker(name) for name in MARKERS)
+    if len(boards) > 1 and "latency" in metafunc.fixturenames and not has_role and not _names_boards(metafunc):
+        metafunc.parametrize("latency", boards, indirect=True)
+
+
+def _names_boards(metafunc: pytest.Metafunc) -> bool:
+    arguments = (marker.args[0] for marker in metafunc.definition.iter_markers("parametrize") if marker.args)
+    names = {name.strip() for found in arguments for name in (found.split(",") if isinstance(found, str) else found)}
+    return bool(names & {"latency", "hardware"})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
+from ..errors import UsageError
+from ..hardware.boards import find_board
 from ..records.kinds import Kind
-from .against import ask_others
-from .collector import as_properties
-from .configuration import Configuration, kind_of
+from ..target import Target, parse_label
+from .collector import Where, announced, as_properties
+from .configuration import Configuration, kind_of, load_configuration
 from .options import Options
 
 if TYPE_CHECKING:
@@ -50,7 +52,21 @@ class Test:
     @property
     def is_ours(self) -> bool:
         """Whether it is a test of the suite, and not one beside it."""
-        return self.subject is not None or self.role is not None
+        return self.subject is not None or self.role is not None or self.is_own
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it checks a module of its own, which only its run says."""
+        return self.subject is None and self.role is None and "latency" in getattr(self.item, "fixturenames", ())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a test asks for: a subject on a target, and what it may take there at most in ms, if that matters."""
+
+    subject: Subject
+    configuration: Configuration
+    budget_ms: Optional[float] = None
 
 
 class Session:
@@ -60,6 +76,8 @@ class Session:
         self.config = config
         self.options = options
         self.configuration = configuration
+        self._loaded = {configuration.name: configuration}
+        self._checked: Dict[Tuple[str, str], str] = {}
 
     def header(self) -> Iterator[str]:
         """Yields what the header says beside target, record and device."""
@@ -79,7 +97,7 @@ class Session:
     def prepare(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """Called in the set-up of a subject's test: what goes wrong here is an error, not a failure."""
 
-    def check(self, request: pytest.FixtureRequest, subject: Subject) -> None:
+    def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
         """Fails where the subject's estimate or latency is not what it should be."""
         raise NotImplementedError
 
@@ -114,32 +132,39 @@ class Session:
         """Returns what pytest-benchmark should say of the device."""
         return {}
 
+    def configuration_of(self, target: Target) -> Configuration:
+        """Returns the configuration of a target, read once; RecordError for a damaged file."""
+        name = f"{target.hardware} {target.label}"
+        if name not in self._loaded:
+            self._loaded[name] = load_configuration(self.configuration.root, target)
+        return self._loaded[name]
+
+    def configuration_at(self, where: Where) -> Configuration:
+        """Returns the configuration of a board and the label of one, read once."""
+        hardware, label = where
+        known = self._loaded.get(f"{hardware} {label}")
+        if known is not None:
+            return known
+        board = find_board(hardware)
+        return self.configuration_of(parse_label(board, board.profile(), label))
+
+    def refuse_twice(self, name: str, configuration: Configuration, place: str) -> None:
+        """Raises UsageError where another place than this one has checked a subject of that name there."""
+        first = self._checked.setdefault((name, configuration.name), place)
+        if first != place:
+            raise UsageError(
+                f"{name}: {first.split('#')[0]} checks a model of that name on {configuration.name}, too, "
+                "and they would share one golden: give one of them a name of its own, latency.check(..., name=...)"
+            )
+
+    @staticmethod
+    def announce(item: pytest.Item, asked: Asked) -> None:
+        """Names the subject of a test in its reports, unless it is named there."""
+        found = announced(asked.subject, kind_of(asked.subject), asked.configuration.where)
+        if found[0] not in item.user_properties:
+            item.user_properties.extend(found)
+
     @staticmethod
     def keep_row(request: pytest.FixtureRequest, row: Comparison) -> None:
         """Attaches a row of the table to the test's report, which reaches whichever process prints the table."""
         request.node.user_properties.extend(as_properties(row))
-
-
-class Latency:
-    """What a test of the suite asserts with: `latency.check(model)`."""
-
-    def __init__(self, session: Session, request: pytest.FixtureRequest) -> None:
-        self._session = session
-        self._request = request
-
-    def check(self, subject: Subject) -> None:
-        """Fails where the model's (or pattern's) estimate or latency is not what its golden and record promise."""
-        __tracebackhide__ = True
-        options = self._session.options
-        ask_others(self._request, options.against, subject, options.target)
-        self._session.check(self._request, subject)
-
-    def check_all(self) -> None:
-        """Fails where something is wrong with all subjects together."""
-        __tracebackhide__ = True
-        self._session.check_all(self._request)
-
-    def check_inputs(self) -> None:
-        """Fails where a board's goldens were made from other constants and facts than those at hand."""
-        __tracebackhide__ = True
-        self._session.check_inputs(self._request)

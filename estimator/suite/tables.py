@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, Iterator, List, Sequence
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
 
 from ..compare import Comparison
 from ..errors import CaptureError
@@ -11,9 +11,10 @@ from ..lower import lower
 from ..report import bar_lines, pattern_lines, summarise, summary_lines, terminal_table
 from ..results import validate
 from ..subjects.all import find_subject, op_stream
+from .budgets import budget_lines
 
 if TYPE_CHECKING:
-    from ..subjects.zoo import ZooModel
+    from ..subjects.all import Subject
     from ..target import Target
     from .configuration import Configuration
 
@@ -32,9 +33,10 @@ def model_lines(
         return
     summary = summarise(rows, len(failed))
     yield from _table(rows, failed, in_short)
+    yield from budget_lines(rows)
     if not in_short:
         yield from ("", *summary_lines(summary))
-    if len(rows) == len(MODELS) and summary.mean_abs_error_pct is not None:
+    if [row.model for row in rows] == [model.name for model in MODELS] and summary.mean_abs_error_pct is not None:
         yield from ("", *bar_lines(summary, configuration.held_out_means_pct, configuration.bars))
 
 
@@ -85,28 +87,30 @@ def _work_cells(row: Comparison, target: Target) -> str:
     return f"{row.meas_ms:>10.2f} {gflop:>9.3g} {rate:>9.3g} {len(ops):>6} {each_us:>9.1f}"
 
 
-def mode_lines(models: Sequence[ZooModel], target: Target, modes: Sequence[str]) -> Iterator[str]:
-    """Yields the table of models x power modes in ms, the fastest mode marked, and the surprises below.
+def latencies_ms(subject: Subject, target: Target, modes: Sequence[str]) -> Dict[str, float]:
+    """Returns the subject's estimate in ms in each of these power modes of the target's board."""
+    targets = {mode: replace(target, mode=target.profile.mode(mode)) for mode in modes}
+    return {mode: float(validate(subject, at_mode, None).comparison.est_ms or 0.0) for mode, at_mode in targets.items()}
+
+
+def mode_lines(table: Mapping[str, Mapping[str, float]], target: Target) -> Iterator[str]:
+    """Yields the table of latencies in ms by subject and power mode, the fastest marked, and the surprises below.
 
     A surprise is a mode with fewer watts that is faster: host-bound models follow the clock of the CPU.
     """
-    table = {model.name: _latencies_ms(model, target, modes) for model in models}
-    yield f"  {'Est (ms) by power mode':<24}" + "".join(f"{mode:>12}" for mode in modes)
-    yield "  " + "-" * (24 + 12 * len(modes))
-    for name, latencies_ms in table.items():
-        best = min(latencies_ms.values())
-        cells = (f"{ms:.2f}{'*' if ms == best else ' '}" for ms in latencies_ms.values())
-        yield f"    {name:<22}" + "".join(f"{cell:>12}" for cell in cells)
+    modes = list(next(iter(table.values())))
+    width = max(24, *(len(name) + 4 for name in table))
+    yield f"  {'Est (ms) by power mode':<{width}}" + "".join(f"{mode:>12}" for mode in modes)
+    yield "  " + "-" * (width + 12 * len(modes))
+    for name, by_mode_ms in table.items():
+        best = min(by_mode_ms.values())
+        cells = (f"{ms:.2f}{'*' if ms == best else ' '}" for ms in by_mode_ms.values())
+        yield f"    {name:<{width - 2}}" + "".join(f"{cell:>12}" for cell in cells)
     yield "  * fastest"
     yield from _surprises(table, target, modes)
 
 
-def _latencies_ms(model: ZooModel, target: Target, modes: Sequence[str]) -> Dict[str, float]:
-    targets = {mode: replace(target, mode=target.profile.mode(mode)) for mode in modes}
-    return {mode: float(validate(model, at_mode, None).comparison.est_ms or 0.0) for mode, at_mode in targets.items()}
-
-
-def _surprises(table: Dict[str, Dict[str, float]], target: Target, modes: Sequence[str]) -> Iterator[str]:
+def _surprises(table: Mapping[str, Mapping[str, float]], target: Target, modes: Sequence[str]) -> Iterator[str]:
     watts = {mode: target.profile.mode(mode).watts or float("inf") for mode in modes}
     for low, high in ((a, b) for a in modes for b in modes if watts[a] < watts[b]):
         faster: List[str] = [name for name, ms in table.items() if ms[low] < ms[high]]

@@ -1,0 +1,104 @@
+"""The module that somebody's test checks, in any process: the test is run, and what it asks about is caught."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..target import Target
+    from .own import OwnModel
+
+FORM = "FILE::TEST"
+CATCHER = "golden-latency-catcher"
+"""The name of pytest's plugin that catches, by which the suite knows that it is to estimate nothing."""
+_SUITE = "estimator.suite.plugin"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A test by its node id, beginning with an absolute path, and the options that its session had."""
+
+    node: str
+    options: Tuple[str, ...] = ()
+
+
+@dataclass
+class Catcher:
+    """What tests have asked about: subject and target by the subject's name."""
+
+    found: Dict[str, Tuple[Any, Target]] = field(default_factory=dict)
+
+
+def caught(place: Place) -> Dict[str, Tuple[Any, Target]]:
+    """Returns the subjects that a test checks, with their targets; UsageError where it checks none."""
+    import pytest
+
+    catcher, output = Catcher(), io.StringIO()
+    with _output_in(output), _without_options_of_the_environment():
+        pytest.main(_arguments(place), plugins=[_Named(catcher)])
+    if not catcher.found:
+        lines = [line for line in output.getvalue().splitlines() if line.strip()]
+        reasons = [line for line in lines if line.startswith(("E  ", "ERROR", "FAILED"))] or lines[-1:]
+        raise UsageError(f"{place.node}: this test checked no latency: {' '.join(reasons[:1])}")
+    return catcher.found
+
+
+def tested_model(place: Place, name: str) -> OwnModel:
+    """Returns the subject of that name that a test checks; UsageError where it checks none so called."""
+    found = caught(place)
+    if name not in found:
+        raise UsageError(f"{place.node}: this test checks {', '.join(found)}, and no {name!r}")
+    return found[name][0]  # type: ignore[no-any-return]
+
+
+def tested_by(text: str) -> Tuple[Any, Target]:
+    """Returns subject and target of "FILE::TEST", or of several of one test "FILE::TEST#NAME"; raises as `caught`."""
+    node, _, name = text.partition("#")
+    path, colons, rest = node.partition("::")
+    place = Place(f"{os.path.abspath(path)}{colons}{rest}")
+    found = caught(place)
+    if not name and len(found) > 1:
+        raise UsageError(f"{text}: checks {', '.join(found)}: say which, {text}#{next(iter(found))}")
+    if name and name not in found:
+        raise UsageError(f"{text}: checks {', '.join(found)}, and no {name!r}")
+    return found[name or next(iter(found))]
+
+
+class _Named:
+    """Registers the catcher under its name before the suite looks for it."""
+
+    def __init__(self, catcher: Catcher) -> None:
+        self._catcher = catcher
+
+    def pytest_addoption(self, parser: Any, pluginmanager: Any) -> None:
+        if not pluginmanager.has_plugin(CATCHER):
+            pluginmanager.register(self._catcher, CATCHER)
+
+
+def _arguments(place: Place) -> List[str]:
+    alone = ["-n0"] if importlib.util.find_spec("xdist") is not None else []
+    return [place.node, "-q", "-p", "no:cacheprovider", "-p", _SUITE, *alone, *place.options]
+
+
+@contextlib.contextmanager
+def _output_in(output: io.StringIO) -> Iterator[None]:
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        yield
+
+
+@contextlib.contextmanager
+def _without_options_of_the_environment() -> Iterator[None]:
+    """Those are of the session that asks, and may share its work among processes."""
+    said = os.environ.pop("PYTEST_ADDOPTS", None)
+    try:
+        yield
+    finally:
+        if said is not None:
+            os.environ["PYTEST_ADDOPTS"] = said

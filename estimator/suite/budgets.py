@@ -1,0 +1,115 @@
+"""The budget of a test: a warning where it is kept but not surely, a failure with what costs most where it is not."""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
+
+from ..budget import NOT_SURELY, OUTSIDE, Budget, budget_of
+from ..compare import Comparison
+from ..errors import GoldenLatencyError
+from ..report import name_width
+from ..subjects.own import OwnModel
+from .problem import Problem
+
+if TYPE_CHECKING:
+    from ..explain.breakdown import ExpensiveOp
+    from ..explain.explanation import Explanation
+    from ..explain.what_if import WhatIf
+    from .session import Asked
+
+MOST_OPS = 3
+MOST_CHANGES = 3
+_LEAST_SPEED_UP = 1.02
+
+
+class BudgetWarning(UserWarning):
+    """A latency is within its budget, but its interval is not."""
+
+
+def with_budget(
+    row: Comparison, budget_ms: Optional[float], noise_pct: Optional[float] = None
+) -> Tuple[Comparison, Optional[Budget]]:
+    """Returns the row with its budget and the verdict on that; `noise_pct` where it was measured in this session."""
+    row = replace(row, budget_ms=budget_ms)
+    budget = budget_of(row, noise_pct)
+    return replace(row, budget=None if budget is None else budget.verdict), budget
+
+
+def budget_problem(budget: Optional[Budget], asked: Asked, test: str) -> Optional[Problem]:
+    """Returns how far a latency is outside its budget, which ops cost most, and what would help; else None.
+
+    Warns where it is within, but not surely. `test` is the node id of the test.
+    """
+    name = asked.subject.name
+    if budget is not None and budget.verdict == NOT_SURELY:
+        warnings.warn(BudgetWarning(f"{name}: {budget.text}"), stacklevel=4)
+    if budget is None or budget.verdict != OUTSIDE:
+        return None
+    return Problem(f"{name}: {budget.text}", tuple(_why(budget, asked, test)))
+
+
+def _why(budget: Budget, asked: Asked, test: str) -> Iterator[str]:
+    """What is known of an estimate; a machine without one has no more than the measurement."""
+    from ..explain.explanation import explain
+
+    configuration = asked.configuration
+    target = configuration.target
+    if not target.board.estimates(target.precision.name):
+        return
+    try:
+        found = explain(asked.subject, target, configuration.root)
+    except GoldenLatencyError as error:
+        yield f"  what costs most cannot be told: {error}"
+        return
+    yield f"  {target.hardware}, {target.label}: bound by the {found.estimate.bound}; what costs most of the estimate:"
+    yield from map(_op_line, _most_expensive(found), [found.estimate.latency_ms] * MOST_OPS)
+    yield from _help_lines(found, budget)
+    yield f"  all of it: python -m estimator explain {shlex.quote(_explained(asked, test))}"
+
+
+def _most_expensive(found: Explanation) -> Sequence[ExpensiveOp]:
+    return found.breakdown.expensive[:MOST_OPS]
+
+
+def _op_line(op: ExpensiveOp, latency_ms: float) -> str:
+    limit = f", bound by {op.limit}" if op.limit != "-" else ""
+    shape = " x ".join(map(str, op.shape))
+    return f"    {op.share_pct * latency_ms / 100:7.3g} ms ({op.share_pct:.0f} %)  {op.module}: {op.op}, {shape}{limit}"
+
+
+def _help_lines(found: Explanation, budget: Budget) -> Iterator[str]:
+    """The changes that make it fastest; power modes and batches are no change of the model's."""
+    as_is, *others = found.what_if
+    faster = [row for row in others if _is_worth_trying(row, as_is)]
+    best = sorted(faster, key=lambda row: row.latency_ms or 0.0)[:MOST_CHANGES]
+    if best:
+        yield "  what to try, each by itself:"
+    for row in best:
+        within = "within the budget" if (row.latency_ms or 0.0) <= budget.budget_ms else "still over it"
+        yield f"    {row.latency_ms:7.3g} ms, {within}: {row.change}"
+    if not best:
+        yield "  what to try: less work in these ops; no change of precision, layout or dispatch makes it faster"
+
+
+def _explained(asked: Asked, test: str) -> str:
+    return test if isinstance(asked.subject, OwnModel) else asked.subject.name
+
+
+def _is_worth_trying(row: WhatIf, as_is: WhatIf) -> bool:
+    is_change = not row.change.startswith("batch ")
+    faster = row.latency_ms is not None and as_is.latency_ms is not None
+    return is_change and faster and (as_is.latency_ms or 0.0) >= _LEAST_SPEED_UP * (row.latency_ms or 0.0)
+
+
+def budget_lines(rows: Sequence[Comparison]) -> List[str]:
+    """Returns the lines below a table: each model with a budget, and the verdict on that; none without budgets."""
+    found = [row for row in rows if row.budget_ms is not None]
+    if not found:
+        return []
+    width = name_width(found)
+    lines = ["", f"  {'Budget':<{width}} {'(ms)':>9}  verdict", "  " + "-" * (width + 61)]
+    named = ((f"  {row.model}", f"{row.budget_ms:g}", row.budget or row.rating) for row in found)
+    return lines + [f"  {name:<{width}} {budget:>9}  {verdict}" for name, budget, verdict in named]

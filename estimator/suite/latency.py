@@ -1,0 +1,155 @@
+"""What a test asserts with: `latency.check(model, example_inputs, budget_ms=25)`, or `latency.check(subject)`."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Union
+
+import pytest
+
+from ..errors import GoldenLatencyError, UsageError
+from ..hardware.boards import find_board
+from ..subjects.own import OwnModel, safe_name
+from ..subjects.patterns import Pattern
+from ..subjects.zoo import ZooModel
+from ..target import Target, find_precision, target_on
+from ..target_options import read_batch_size
+from .against import ask_others
+from .configuration import Configuration
+from .options import setting
+from .session import Asked, Session
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..subjects.all import Subject
+
+Budget = Union[None, float, Mapping[str, float]]
+"""The most that a latency may be in ms: everywhere, or by the name of the board."""
+
+
+class Latency:
+    """The fixture `latency`. Tests that name no hardware are for the board that the session gives them."""
+
+    def __init__(self, session: Session, request: pytest.FixtureRequest, hardware: Optional[str] = None) -> None:
+        self._session = session
+        self._request = request
+        self._hardware = hardware
+        self._names: List[str] = []
+
+    def check(
+        self,
+        model: Union[torch.nn.Module, Subject],
+        example_inputs: Any = None,
+        budget_ms: Budget = None,
+        name: Optional[str] = None,
+        *,
+        hardware: Optional[str] = None,
+        mode: Optional[str] = None,
+        precision: Optional[str] = None,
+        batch_size: Optional[int] = None,
+    ) -> None:
+        """Fails where the estimate (or the latency on a live device) is not what golden, record and budget promise.
+
+        `model` is any module, and `example_inputs` what it is called with: a tensor, a tuple of arguments, or a dict of
+        keyword arguments; both may be on the meta device. `name` is what tables and golden call it (default: the
+        test's name). What is not given here, the command line or pytest's settings say. Warns where the budget is
+        kept, but not surely.
+        """
+        __tracebackhide__ = True
+        try:
+            configuration = self._configuration(hardware or self._hardware, mode, precision, batch_size)
+            subject = self._subject(model, example_inputs, name, configuration)
+            asked = Asked(subject, configuration, _budget(budget_ms, configuration.target.hardware))
+        except GoldenLatencyError as error:
+            pytest.fail(str(error), pytrace=False)
+        self._session.announce(self._request.node, asked)
+        ask_others(self._request, self._session.options.against, subject, configuration.target)
+        self._session.check(self._request, asked)
+
+    def check_all(self) -> None:
+        """Fails where something is wrong with all subjects together."""
+        __tracebackhide__ = True
+        self._session.check_all(self._request)
+
+    def check_inputs(self) -> None:
+        """Fails where a board's goldens were made from other constants and facts than those at hand."""
+        __tracebackhide__ = True
+        self._session.check_inputs(self._request)
+
+    def _configuration(
+        self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]
+    ) -> Configuration:
+        target = self._target(hardware)
+        if mode is not None:
+            target = replace(target, mode=target.profile.mode(mode))
+        if precision is not None:
+            target = replace(target, precision=find_precision(precision))
+        if batch_size is not None:
+            target = replace(target, batch_size=read_batch_size(str(batch_size)))
+        return self._session.configuration_of(target)
+
+    def _target(self, hardware: Optional[str]) -> Target:
+        """Of the session's boards, or another one at the session's precision and batch in its own power mode."""
+        targets = {target.hardware: target for target in self._session.options.targets}
+        if hardware is None or hardware in targets:
+            return targets[hardware] if hardware is not None else self._session.options.target
+        board, config = find_board(hardware), self._request.config
+        precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
+        return target_on(board, board.profile(), None, precision, read_batch_size(batch_size))
+
+    def _subject(self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration) -> Subject:
+        if isinstance(model, (ZooModel, Pattern)):
+            return model
+        import torch
+
+        if not isinstance(model, torch.nn.Module):
+            raise UsageError(f"latency.check takes a torch.nn.Module and its example inputs, got {_kind_name(model)}")
+        if inputs is None:
+            raise UsageError(
+                "latency.check needs example inputs: a tensor, a tuple of arguments, or a dict of keywords"
+            )
+        item = self._request.node
+        called = safe_name(name or own_name(item, configuration.target.hardware))
+        subject = OwnModel(called, item.path.stem, model, inputs)
+        self._refuse_twice(subject.name, configuration)
+        return subject
+
+    def _refuse_twice(self, name: str, configuration: Configuration) -> None:
+        """A test that is run again may check the same again, but no other, and not twice in one run."""
+        node = self._request.node.nodeid
+        place = f"{node}#2" if f"{configuration.name} {name}" in self._names else node
+        self._names.append(f"{configuration.name} {name}")
+        self._session.refuse_twice(name, configuration, place)
+
+
+def own_name(item: pytest.Item, hardware: str) -> str:
+    """Returns the name of a test without that of the board, which the folder of the golden says."""
+    callspec = getattr(item, "callspec", None)
+    test = getattr(item, "originalname", None) or item.name
+    if callspec is None:
+        test = item.name
+    else:
+        rest = re.sub(rf"(^|-){re.escape(hardware)}(?=-|$)", "", callspec.id).strip("-")
+        test += f"[{rest}]" if rest else ""
+    cls = getattr(item, "cls", None)
+    return f"{cls.__name__}.{test}" if cls is not None else test
+
+
+def _budget(budget_ms: Budget, hardware: str) -> Optional[float]:
+    """The budget on this board; UsageError where it is no time, or there is none for the board."""
+    if isinstance(budget_ms, Mapping):
+        if hardware not in budget_ms:
+            raise UsageError(f"budget_ms has no budget for {hardware}; it has: {', '.join(budget_ms)}")
+        budget_ms = budget_ms[hardware]
+    if budget_ms is None:
+        return None
+    if isinstance(budget_ms, bool) or not isinstance(budget_ms, (int, float)) or not 0 < budget_ms < math.inf:
+        raise UsageError(f"budget_ms must be a finite number of ms above 0, got {budget_ms!r}")
+    return float(budget_ms)
+
+
+def _kind_name(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__
