@@ -182,7 +182,7 @@ def markdown_table(rows: Iterable[Comparison]) -> str:
 def markdown_output(
     rows: Sequence[Comparison], table_of: Callable[[Sequence[Comparison]], str] = markdown_table
 ) -> str:
-    """Returns the tables in Markdown: one for each board and configuration, below it the budgets if there are any."""
+    """Returns the tables in Markdown: one for each board and configuration, and budgets where there are any."""
     tables: Dict[Tuple[str, str], List[Comparison]] = {}
     for row in rows:
         tables.setdefault((row.hardware, row.configuration), []).append(row)

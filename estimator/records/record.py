@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +106,14 @@ def record_text(record: Record) -> str:
         "",
         "[provenance]",
     ]
-    lines += [f"{key} = {_toml_text(value)}" for key, value in record.provenance.items()]
+    lines += [f"{_toml_key(key)} = {_toml_text(value)}" for key, value in record.provenance.items()]
     lines += ["", "[runs_ms]"]
-    lines += [f"{model} = [{', '.join(map(repr, runs))}]" for model, runs in record.runs_ms.items()]
+    lines += [f"{_toml_key(model)} = [{', '.join(map(repr, runs))}]" for model, runs in record.runs_ms.items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_text(name)
 
 
 def _toml_text(value: str) -> str:

@@ -10,12 +10,13 @@ from ..goldens.content import MEASURED_KEYS
 from ..goldens.difference import Difference
 from ..goldens.files import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
 from ..goldens.tables import Row
-from ..records.kinds import KINDS
 from ..records.record import Record
 from .causes import Inputs, changed_inputs, find_causes, of_another_code, priced_differences
 from .changes import Place, RecordChange, Review
 from .sides import Side, changed_files
 
+_READ = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem)
+_GOLDEN_DEPTH = len(("board", "configuration", "test_module", "test.json"))
 _OLD_LAYOUT = "{}: its goldens keep no inputs, as those before the tables; causes cannot be told"
 
 
@@ -122,7 +123,12 @@ def _provenance_changes(before: Side, now: Side) -> Iterator[Tuple[str, str, str
         old, new = (_about(side.records.get(key)) for side in (before, now))
         for name in dict.fromkeys([*old, *new]):
             if old.get(name) != new.get(name):
-                yield f"{key[0]} {key[1]} ({key[2]}s)", name, old.get(name, "none"), new.get(name, "none")
+                yield (
+                    f"{key[0]} {key[1]} ({key[2].replace('test_', '', 1)})",
+                    name,
+                    old.get(name, "none"),
+                    new.get(name, "none"),
+                )
 
 
 def _about(record: Optional[Record]) -> Mapping[str, str]:
@@ -136,5 +142,5 @@ def _notices(before: Side, now: Side) -> Iterator[str]:
 def _is_read(name: str) -> bool:
     """Whether the review reads the file, or the file repeats what another says."""
     path = Path(name)
-    read = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem, *(Path(kind.record).stem for kind in KINDS))
-    return path.parent.name in (kind.folder for kind in KINDS) or path.stem in read
+    is_golden = len(path.parts) == _GOLDEN_DEPTH and path.suffix == ".json"
+    return is_golden or path.stem.startswith("record-") or path.stem in _READ

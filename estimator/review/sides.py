@@ -22,7 +22,7 @@ from ..goldens.files import (
 )
 from ..goldens.inputs import golden_inputs
 from ..goldens.tables import Document, Table, read_document
-from ..records.kinds import KINDS
+from ..records.kinds import KINDS, kinds_in
 from ..records.record import Record, load_record
 from .changes import CrossValidation, Place
 
@@ -42,7 +42,7 @@ class Side:
     """What stands below the folder `golden` of a tree.
 
     `inputs` and `cross_validations` by board (and configuration), goldens by place, records by board, configuration and
-    kind. `content` is every file by name, to see quickly that nothing changed.
+    folder of tests. `content` is every file by name, to see quickly that nothing changed.
     """
 
     name: str
@@ -80,17 +80,17 @@ def _inputs(root: Path, boards: Any) -> Iterator[Tuple[str, Table]]:
 
 
 def _goldens(root: Path, board: str, label: str) -> Iterator[Tuple[Place, Golden]]:
-    for kind in KINDS:
+    for kind in dict.fromkeys([*KINDS, *kinds_in(golden_root(root) / board / label)]):
         for _, name, data in read_goldens(root, board, label, kind):
             yield (board, label, name), Golden(kind.parameter, data)
 
 
 def _records(folder: Path, labels: Any) -> Iterator[Tuple[Tuple[str, str, str], Record]]:
     for board, label in labels:
-        for kind in KINDS:
+        for kind in kinds_in(folder / board / label):
             path = folder / board / label / kind.record
             if path.exists():
-                yield (board, label, kind.parameter), load_record(path, ())
+                yield (board, label, kind.folder), load_record(path, ())
 
 
 def _cross_validations(folder: Path, labels: Any) -> Iterator[Tuple[str, CrossValidation]]:

@@ -19,6 +19,7 @@ from ..target_options import read_batch_size
 from .against import ask_others
 from .configuration import Configuration
 from .options import setting
+from .problem import fail_in_one_line
 from .session import Asked, Session
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Latency:
             subject = self._subject(model, example_inputs, name, configuration)
             asked = Asked(subject, configuration, _budget(budget_ms, configuration.target.hardware))
         except GoldenLatencyError as error:
-            pytest.fail(str(error), pytrace=False)
+            fail_in_one_line(str(error))
         self._session.announce(self._request.node, asked)
         ask_others(self._request, self._session.options.against, subject, configuration.target)
         self._session.check(self._request, asked)

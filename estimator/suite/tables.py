@@ -29,7 +29,7 @@ def model_lines(
     from ..subjects.zoo import MODELS
 
     if not _has_estimates(configuration.target):
-        yield from measured_lines(rows, configuration.target)
+        yield from (*measured_lines(rows, configuration.target), *budget_lines(rows))
         return
     summary = summarise(rows, len(failed))
     yield from _table(rows, failed, in_short)
