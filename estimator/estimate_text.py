@@ -19,7 +19,8 @@ def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[st
     yield f"{ms_text(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
     yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
     if estimate.defaulted:
-        yield f"priced by their bytes alone, for want of a rule: {', '.join(estimate.defaulted)}"
+        shares = (f"{name} ({pct:.1f} %)" for name, pct in estimate.defaulted_share_pct.items())
+        yield f"priced by their bytes alone, for want of a rule (of device time): {', '.join(shares)}"
     else:
         yield "ops without a rule: none"
 
@@ -52,4 +53,5 @@ def estimate_data(name: str, target: Target, estimate: Estimate) -> Dict[str, An
         "host_terms_ms": dict(estimate.host_terms_ms),
         "device_terms_ms": dict(estimate.device_terms_ms),
         "without_a_rule": estimate.defaulted,
+        "without_a_rule_share_pct": dict(estimate.defaulted_share_pct),
     }

@@ -89,7 +89,7 @@ def test_a_module_of_ones_own_is_estimated_as_estimate_does(capsys):
 @pytest.mark.usefixtures("own")
 def test_an_op_without_a_rule_is_named(capsys):
     lines = lines_of(capsys, "own_estimated:bessel")
-    assert lines[-1] == "priced by their bytes alone, for want of a rule: aten.i0"
+    assert lines[-1] == "priced by their bytes alone, for want of a rule (of device time): aten.i0 (100.0 %)"
     assert data_of(capsys, "own_estimated:bessel")["without_a_rule"] == ["aten.i0"]
 
 

@@ -210,6 +210,8 @@ class Live(Measuring):
             fail_in_one_line(f"{subject.name}: {what}: {outcome}")
         row, budget = with_budget(outcome.comparison, asked.budget_ms, outcome.noise_pct)
         self.keep_row(request, row)
+        if outcome.recorded is not None:
+            self.keep_defaulted(request, outcome.recorded.estimate)
         problems = [
             budget_problem(budget, asked, request.node.nodeid),
             self._golden_problem(request, subject, outcome.recorded),

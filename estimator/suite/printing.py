@@ -17,7 +17,7 @@ from .failures import BeforeShortSummary, Failures
 from .goldens import relative
 from .page import write_page
 from .session import Session
-from .tables import mode_lines, model_lines, pattern_table
+from .tables import defaulted_lines, mode_lines, model_lines, pattern_table
 
 _FAILURES = "golden-latency-failures"
 
@@ -102,12 +102,14 @@ def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Ite
         terminalreporter.write_sep("=", title)
         yield from pattern_table(patterns.rows(where), patterns.failed(where), configuration.target, in_short)
         yield from print_others(terminalreporter, patterns.rows(where), title)
+        yield from defaulted_lines(patterns.defaulted_share_pct(where))
     for where in models.wheres():
         configuration = session.configuration_at(where)
         title = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
         terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
         yield from model_lines(models.rows(where), models.failed(where), configuration, in_short)
         yield from print_others(terminalreporter, models.rows(where), title)
+        yield from defaulted_lines(models.defaulted_share_pct(where))
     if models.modes_ms():
         yield from ("", *mode_lines(models.modes_ms(), session.options.target))
     yield from session.summary()

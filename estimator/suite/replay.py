@@ -72,6 +72,7 @@ class Replay(Session):
             fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
         self.keep_row(request, row)
+        self.keep_defaulted(request, result.estimate)
         self._keep_modes(request, asked)
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
