@@ -20,7 +20,7 @@ from ..goldens.files import (
     read_cross_validation,
     read_goldens,
 )
-from ..goldens.inputs import golden_inputs
+from ..goldens.inputs import check_goldens, golden_inputs
 from ..goldens.tables import Document, Table, read_document
 from ..records.kinds import KINDS, kinds_in
 from ..records.record import Record, load_record
@@ -59,6 +59,7 @@ def read_side(name: str, root: Path) -> Side:
     folder = golden_root(root)
     if not folder.is_dir():
         raise UsageError(f"{name}: there is no folder {folder.name} to review")
+    check_goldens(root)
     boards = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
     labels = [(board, label) for board in boards for label in labels_of(root, board)]
     return Side(
