@@ -10,10 +10,10 @@ import pytest
 
 from estimator.errors import UsageError
 from estimator.files import refuse_unwritable, write_atomically
+from estimator.goldens.root import repository_root
 from estimator.suite import printing
 from estimator.suite.arguments import joined_arguments
 from estimator.suite.options import _output_path, _refuse_with_every_configuration
-from estimator.suite.root import repository_root
 from estimator.target import resolve
 
 

@@ -16,8 +16,8 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 
 from ..files import write_atomically
-from ..suite.root import repository_root
 from .files import document_head, golden_root
+from .root import repository_root
 from .tables import Document, Table, document_text, parse_table, read_document, table_text
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import pytest
 
 from ..errors import UsageError
 from ..goldens.inputs import check_goldens
+from ..goldens.root import repository_root
 from ..measure.plan import Plan
 from ..subjects.tested import CATCHER
 from .calibrate import Calibrate, CalibrateHost
@@ -18,7 +19,6 @@ from .live_options import read_plan
 from .measuring import Measuring
 from .options import read_options
 from .replay import EveryConfiguration, Replay
-from .root import repository_root
 from .session import MARKERS, Session
 
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board

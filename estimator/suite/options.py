@@ -11,6 +11,7 @@ import pytest
 from ..errors import UsageError
 from ..files import refuse_unwritable
 from ..goldens.files import golden_root
+from ..goldens.root import repository_root
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
 from ..measure.device.environment import installed_software
@@ -20,7 +21,6 @@ from ..report import FORMATS
 from ..target import Target, target_on
 from ..target_options import read_batch_size
 from .against import add_against_option, read_against
-from .root import repository_root
 
 if TYPE_CHECKING:
     from ..against.estimators import OtherEstimator

@@ -33,7 +33,8 @@ def register_collectors(config: pytest.Config, session: Session) -> None:
         config.pluginmanager.register(BeforeShortSummary(failures))
         for kind in KINDS:
             config.pluginmanager.register(ResultCollector(kind.parameter), _collector_name(kind.parameter))
-        register_collector(config, session.options.against, session.configuration)
+        configurations = [session.configuration_of(target) for target in session.options.targets]
+        register_collector(config, session.options.against, configurations)
 
 
 def _collector_name(parameter: str) -> str:
