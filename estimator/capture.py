@@ -28,6 +28,7 @@ _METADATA_ONLY = (
     "aten.transpose_",
     "aten.unsqueeze_",
 )
+_PLAIN = (bool, int, float, str, type(None))
 _DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
 
 
@@ -290,7 +291,9 @@ def _to_specs(value: Any) -> Any:
         return value.spec
     if _is_typed_scalar(value):
         return value[1]
-    return tuple(_to_specs(v) for v in value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return tuple(_to_specs(v) for v in value)
+    return value if isinstance(value, _PLAIN) else str(value)  # torch.float16, torch.channels_last, cpu
 
 
 def _tensors_of(args: Any, kwargs: Any) -> List[torch.Tensor]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
-from typing import Any, Iterator, Sequence, Tuple
+import json
+from dataclasses import dataclass, fields
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Op:
-    """One call into ATen: its name ("aten.convolution"), arguments with a TensorSpec for each tensor, and outputs."""
+    """One call into ATen: its name ("aten.convolution"), arguments with a TensorSpec for each tensor, and outputs.
+
+    Arguments are tensors, numbers, texts, None and tuples of these; a dtype or a memory format is its name.
+    """
 
     name: str
     args: Tuple[Any, ...]
@@ -69,3 +73,53 @@ def _canonical(value: Any) -> str:
     if isinstance(value, tuple):
         return "(" + ",".join(map(_canonical, value)) + ")"
     return "float" if isinstance(value, float) else str(value)
+
+
+def stream_text(ops: Sequence[Op]) -> str:
+    """Returns the stream as one line of JSON, from which `parse_stream` makes an equal one.
+
+    Models repeat their blocks: each op and each tensor is written once.
+    """
+    tensors: Dict[TensorSpec, int] = {}
+    distinct = {id(op): op for op in ops}  # by identity: as keys, 1, 1.0 and True are equal
+    written = [[_written(getattr(op, f.name), tensors) for f in fields(op)] for op in distinct.values()]
+    places = {key: place for place, key in enumerate(distinct)}
+    found = {
+        **_FIELDS,
+        "tensors": [[getattr(tensor, f.name) for f in fields(tensor)] for tensor in tensors],
+        "ops": written,
+        "stream": [places[id(op)] for op in ops],
+    }
+    return json.dumps(found, separators=(",", ":"))
+
+
+def parse_stream(text: str) -> Tuple[Op, ...]:
+    """Returns the stream that `stream_text` wrote; ValueError where it has other fields than those known here."""
+    found = json.loads(text)
+    if {key: found.get(key) for key in _FIELDS} != _FIELDS:
+        raise ValueError("an op stream of another version")
+    tensors = [TensorSpec(*map(_tuples, values)) for values in found["tensors"]]
+    distinct = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
+    return tuple(distinct[place] for place in found["stream"])
+
+
+_FIELDS: Mapping[str, List[str]] = {
+    "tensor_fields": [f.name for f in fields(TensorSpec)],
+    "op_fields": [f.name for f in fields(Op)],
+}
+
+
+def _written(value: Any, tensors: Dict[TensorSpec, int]) -> Any:
+    if isinstance(value, TensorSpec):
+        return {"tensor": tensors.setdefault(value, len(tensors))}
+    return [_written(part, tensors) for part in value] if isinstance(value, tuple) else value
+
+
+def _read(value: Any, tensors: Sequence[TensorSpec]) -> Any:
+    if isinstance(value, dict):
+        return tensors[value["tensor"]]
+    return tuple([_read(part, tensors) for part in value]) if isinstance(value, list) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -8,6 +8,7 @@ import pytest
 
 from ..errors import UsageError
 from ..measure.plan import Plan
+from ..subjects.op_cache import use_op_cache
 from ..subjects.tested import CATCHER
 from .calibrate import Calibrate, CalibrateHost
 from .catch import PLAN, Catch
@@ -36,6 +37,7 @@ def chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
             options = read_options(config)
             return PLAN, Catch(config, options, load_configuration(config.rootpath, options.target))
         plan = read_plan(config)
+        use_op_cache(not config.getoption("no_op_cache"))
         return plan, _session(config, plan)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
