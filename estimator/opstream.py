@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass, fields
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,22 @@ def _tensors(value: Any) -> Iterator[TensorSpec]:
             yield from _tensors(part)
 
 
+def distinct(ops: Iterable[Op]) -> List[Op]:
+    """Returns each op once, in order: models repeat their blocks, and a captured stream has one op for equal calls.
+
+    By identity: as keys, 1, 1.0 and True would be equal.
+    """
+    return list({id(op): op for op in ops}.values())
+
+
 def digest(ops: Sequence[Op]) -> str:
     """Returns twelve hexadecimal digits that change with any name, shape, dtype or whole number of the stream.
 
     Other numbers (momentum, eps, a probability) do not count: none decides a latency, and releases of torchvision
     differ in them.
     """
-    text = "\n".join(f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in ops)
+    lines = {id(op): f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in distinct(ops)}
+    text = "\n".join([lines[id(op)] for op in ops])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -76,17 +85,14 @@ def _canonical(value: Any) -> str:
 
 
 def stream_text(ops: Sequence[Op]) -> str:
-    """Returns the stream as one line of JSON, from which `parse_stream` makes an equal one.
-
-    Models repeat their blocks: each op and each tensor is written once.
-    """
+    """Returns the stream as one line of JSON, each op and each tensor once; `parse_stream` makes an equal one of it."""
     tensors: Dict[TensorSpec, int] = {}
-    distinct = {id(op): op for op in ops}  # by identity: as keys, 1, 1.0 and True are equal
-    written = [[_written(getattr(op, f.name), tensors) for f in fields(op)] for op in distinct.values()]
-    places = {key: place for place, key in enumerate(distinct)}
+    once = distinct(ops)
+    written = [[_written(getattr(op, name), tensors) for name in _FIELDS["op_fields"]] for op in once]
+    places = {id(op): place for place, op in enumerate(once)}
     found = {
         **_FIELDS,
-        "tensors": [[getattr(tensor, f.name) for f in fields(tensor)] for tensor in tensors],
+        "tensors": [[getattr(tensor, name) for name in _FIELDS["tensor_fields"]] for tensor in tensors],
         "ops": written,
         "stream": [places[id(op)] for op in ops],
     }
@@ -99,8 +105,8 @@ def parse_stream(text: str) -> Tuple[Op, ...]:
     if {key: found.get(key) for key in _FIELDS} != _FIELDS:
         raise ValueError("an op stream of another version")
     tensors = [TensorSpec(*map(_tuples, values)) for values in found["tensors"]]
-    distinct = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
-    return tuple(distinct[place] for place in found["stream"])
+    once = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
+    return tuple(once[place] for place in found["stream"])
 
 
 _FIELDS: Mapping[str, List[str]] = {

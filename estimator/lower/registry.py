@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, Tuple, TypeVar
 
-from ..opstream import Op
+from ..opstream import Op, distinct
 from .kernels import Lowered, stream_kernel
 
 Rule = Callable[..., Lowered]
@@ -45,7 +45,9 @@ def known_ops() -> Tuple[str, ...]:
 
 def lower(ops: Iterable[Op]) -> Tuple[Lowered, ...]:
     """Returns each op with the kernels it launches. Ops without a rule are priced by their bytes (`has_rule` False)."""
-    return tuple(_lower_op(op) for op in ops)
+    stream = tuple(ops)
+    lowered = {id(op): _lower_op(op) for op in distinct(stream)}
+    return tuple([lowered[id(op)] for op in stream])
 
 
 def _lower_op(op: Op) -> Lowered:

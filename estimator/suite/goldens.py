@@ -59,10 +59,11 @@ class Goldens:
 
     def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
         """Returns what differs and where to look; None if all is well, or rewritten."""
-        is_same = [self._is_estimate(subject, result), self._is_stream(result)]
+        stream = stream_row(result.comparison.model, result.ops, result)
+        is_same = [self._is_estimate(subject, result), self._is_stream(stream)]
         if self._updating:
             return None
-        difference = self._difference(subject, result)
+        difference = self._difference(subject, result, stream)
         if all(is_same) and not difference.left_band:
             return None
         summary = difference.summary(textual=not all(is_same))
@@ -78,15 +79,14 @@ class Goldens:
             return bool(self._snapshot(name=place, extension_class=JsonGolden) == golden_data(result))
         return self._is_row(f"{target.hardware}/{ESTIMATES}", target.label, ESTIMATE_TITLES, estimate_row(result))
 
-    def _is_stream(self, result: Result) -> bool:
-        row = stream_row(result.comparison.model, result.ops, result)
+    def _is_stream(self, row: Row) -> bool:
         return self._is_row(OP_STREAMS, self._configuration.target.stream_label, STREAM_TITLES, row)
 
     def _is_row(self, place: str, section: str, titles: Row, row: Row) -> bool:
         snapshot = self._snapshot(name=part_of(place, section, row[0]), extension_class=TableGolden)
         return bool(snapshot == Table(titles, {row[0]: row}))
 
-    def _difference(self, subject: Subject, result: Result) -> Difference:
+    def _difference(self, subject: Subject, result: Result, stream: Row) -> Difference:
         target = self._configuration.target
         name = result.comparison.model
         return Difference(
@@ -97,7 +97,7 @@ class Goldens:
             self._configuration.golden(subject),
             self._data(subject, result),
             self._golden_stream(name),
-            stream_row(name, result.ops, result),
+            stream,
         )
 
     def _data(self, subject: Subject, result: Result) -> Dict[str, Any]:
