@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -10,12 +11,12 @@ from ..goldens.content import MEASURED_KEYS
 from ..goldens.difference import Difference
 from ..goldens.files import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
 from ..goldens.tables import Row
-from ..records.kinds import KINDS
 from ..records.record import Record
 from .causes import Inputs, changed_inputs, find_causes, of_another_code, priced_differences
 from .changes import Place, RecordChange, Review
 from .sides import Side, changed_files
 
+_IS_RECORD = re.compile(r"record-.+\.toml")
 _OLD_LAYOUT = "{}: its goldens keep no inputs, as those before the tables; causes cannot be told"
 
 
@@ -69,9 +70,9 @@ def _differences(before: Side, now: Side) -> Iterator[Difference]:
     for place in dict.fromkeys([*now.goldens, *before.goldens]):
         hardware, label, name = place
         golden = now.goldens.get(place) or before.goldens[place]
-        data = _comparable(*(side.goldens[place].data if place in side.goldens else {} for side in (before, now)))
-        streams = [_stream(side, label, name) for side in (before, now)]
-        difference = Difference(hardware, label, golden.kind, name, data[0], data[1], streams[0], streams[1])
+        old, new = _comparable(*(side.goldens[place].data if place in side.goldens else {} for side in (before, now)))
+        streams = (_stream(before, label, name), _stream(now, label, name))
+        difference = Difference(hardware, label, golden.kind, name, old, new, *streams, golden.own_tests)
         if difference.terms or difference.another_stream:
             yield difference
 
@@ -122,7 +123,7 @@ def _provenance_changes(before: Side, now: Side) -> Iterator[Tuple[str, str, str
         old, new = (_about(side.records.get(key)) for side in (before, now))
         for name in dict.fromkeys([*old, *new]):
             if old.get(name) != new.get(name):
-                yield f"{key[0]} {key[1]} ({key[2]}s)", name, old.get(name, "none"), new.get(name, "none")
+                yield f"{key[0]} {key[1]} ({key[2]})", name, old.get(name, "none"), new.get(name, "none")
 
 
 def _about(record: Optional[Record]) -> Mapping[str, str]:
@@ -136,5 +137,6 @@ def _notices(before: Side, now: Side) -> Iterator[str]:
 def _is_read(name: str) -> bool:
     """Whether the review reads the file, or the file repeats what another says."""
     path = Path(name)
-    read = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem, *(Path(kind.record).stem for kind in KINDS))
-    return path.parent.name in (kind.folder for kind in KINDS) or path.stem in read
+    read = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem)
+    is_golden = len(path.parts) == len(("board", "configuration", "tests", "golden")) and path.suffix == ".json"
+    return is_golden or path.stem in read or _IS_RECORD.fullmatch(path.name) is not None

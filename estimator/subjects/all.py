@@ -6,7 +6,7 @@ import functools
 import gc
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, MutableMapping, Tuple, Union
+from typing import TYPE_CHECKING, Dict, MutableMapping, Optional, Tuple, Union
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..target import find_precision
@@ -42,6 +42,11 @@ def subject_names() -> Tuple[str, ...]:
 def keep_at_hand(subject: OwnModel) -> None:
     """Lets the subject be found by its name, as long as somebody else keeps it."""
     _OWN[subject.name] = subject
+
+
+def own_model(name: str) -> Optional[OwnModel]:
+    """Returns the module of a test's own that was kept at hand; None where there is none of that name."""
+    return _OWN.get(name)
 
 
 def find_subject(name: str) -> Subject:

@@ -34,6 +34,7 @@ from ..records.kinds import Kind, kinds_in
 from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
+from ..subjects.own import OwnModel
 from .configuration import Configuration, kind_of
 from .problem import Problem
 
@@ -98,6 +99,7 @@ class Goldens:
             self._data(subject, result),
             self._golden_stream(name),
             stream,
+            subject.family if isinstance(subject, OwnModel) else "",
         )
 
     def _data(self, subject: Subject, result: Result) -> Dict[str, Any]:
