@@ -12,9 +12,10 @@ from ..files import read_toml
 from ..lower import Lowered, lower
 from ..records.record import Record
 from ..subjects.all import op_stream
+from ..subjects.kernels import convolution_stream, product_stream
 from ..subjects.patterns import PATTERNS
 from ..subjects.zoo import MODELS
-from ..target import tensor_dtype
+from ..target import find_precision
 
 _FOLDER = Path(__file__).parent / "evidence"
 MODEL_SPREAD_FLOOR = 0.04
@@ -89,15 +90,10 @@ def _patterns(record: Record) -> List[Evidence]:
 
 
 def lower_convolution(
-    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, dtype: Any = None
+    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, tensors: str = "float32"
 ) -> Tuple[Lowered, ...]:
     """Returns the lowered ops of one convolution without bias, padded so that stride 1 keeps the pixels."""
-    import torch
-
-    from ..capture import capture
-
-    layer = torch.nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
-    return lower(capture(layer.to(dtype or torch.float32), _meta(batch, inputs, px, px, dtype=dtype)))
+    return lower(convolution_stream(inputs, outputs, px, kernel, stride, groups, batch, tensors))
 
 
 def _convolutions(tables: Dict[str, Any]) -> List[Evidence]:
@@ -110,17 +106,9 @@ def _convolutions(tables: Dict[str, Any]) -> List[Evidence]:
     return found
 
 
-def lower_product(batch: int, m: int, n: int, k: int, dtype: Any = None) -> Tuple[Lowered, ...]:
+def lower_product(batch: int, m: int, n: int, k: int, tensors: str = "float32") -> Tuple[Lowered, ...]:
     """Returns the lowered ops of one batched matrix product."""
-    import torch
-
-    from ..capture import capture
-
-    class BatchedProduct(torch.nn.Module):
-        def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-            return torch.bmm(left, right)
-
-    return lower(capture(BatchedProduct(), (_meta(batch, m, k, dtype=dtype), _meta(batch, k, n, dtype=dtype))))
+    return lower(product_stream(batch, m, n, k, tensors))
 
 
 def _products(tables: Dict[str, Any]) -> List[Evidence]:
@@ -135,11 +123,5 @@ def _products(tables: Dict[str, Any]) -> List[Evidence]:
 def _product(row: Sequence[float], spread: float, precision: str) -> Evidence:
     batch, m, n, k, mean_ms = row
     name = f"product {m}x{n}x{k} b{batch}" + ("" if precision == "fp32" else f" {precision}")
-    ops = lower_product(int(batch), int(m), int(n), int(k), dtype=tensor_dtype(precision))
+    ops = lower_product(int(batch), int(m), int(n), int(k), find_precision(precision).tensors)
     return Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True, precision=precision)
-
-
-def _meta(*shape: int, dtype: Any = None) -> Any:
-    import torch
-
-    return torch.empty(shape, dtype=dtype, device="meta")

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -76,13 +76,13 @@ def _convolution(row: Mapping[str, str]) -> PublishedKernel:
     names = ("in_channels", "out_channels", "input_size", "kernel_size", "stride", "groups", "batch_size")
     inputs, outputs, px, kernel, stride, groups, batch = (int(row[name]) for name in names)
     kind = "depthwise" if groups > 1 else f"{kernel}x{kernel} convolution"
-    lowered = lower_convolution(inputs, outputs, px, kernel, stride, groups, batch, _dtype(row))
+    lowered = lower_convolution(inputs, outputs, px, kernel, stride, groups, batch, _tensors(row))
     return PublishedKernel(kind, row["precision"], _us(row), lowered)
 
 
 def _product(row: Mapping[str, str]) -> PublishedKernel:
     batch, m, n, k = (int(row[name]) for name in ("batch_size", "m", "n", "k"))
-    return PublishedKernel("product", row["precision"], _us(row), lower_product(batch, m, n, k, dtype=_dtype(row)))
+    return PublishedKernel("product", row["precision"], _us(row), lower_product(batch, m, n, k, _tensors(row)))
 
 
 def _us(row: Mapping[str, str]) -> float:
@@ -92,10 +92,8 @@ def _us(row: Mapping[str, str]) -> float:
     return us
 
 
-def _dtype(row: Mapping[str, str]) -> Any:
-    import torch
-
-    return {"fp32": torch.float32, "fp16": torch.float16}[row["precision"]]
+def _tensors(row: Mapping[str, str]) -> str:
+    return {"fp32": "float32", "fp16": "float16"}[row["precision"]]
 
 
 def error_lines(rows: Iterable[PublishedKernel], profile: Profile) -> Iterator[str]:

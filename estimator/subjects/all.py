@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..target import find_precision
 from ._torchvision import declare_missing_operators
-from .op_cache import Entry, keep_own_stream, keep_zoo_stream, zoo_stream
+from .op_cache import Entry, keep_own_stream, kept_or_captured
 from .own import KeptModel, OwnModel
 from .patterns import PATTERNS, Pattern
 from .zoo import MODELS, ZooModel, find_models
@@ -75,11 +75,7 @@ def _known(subject: Streamed, batch_size: int, precision: str) -> Tuple[Op, ...]
         keep_own_stream(ops)
         return ops
     entry = Entry(subject.name, batch_size, find_precision(precision).tensors)
-    kept = zoo_stream(entry)
-    if kept is None:
-        kept = _captured(subject, batch_size, precision)
-        keep_zoo_stream(entry, kept)
-    return kept
+    return kept_or_captured(entry, functools.partial(_captured, subject, batch_size, precision))
 
 
 def _captured(subject: Subject, batch_size: int, precision: str) -> Tuple[Op, ...]:

@@ -14,19 +14,20 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..files import write_atomically
 from ..hardware.boards import cache_folder
 from ..opstream import Op, digest, parse_stream, stream_text
 
-MOST_ENTRIES = 500
+MOST_ENTRIES = 1000
 MOST_BYTES = 200 * 10**6
 """The newest so many entries are kept, of this size together in bytes."""
 _PACKAGE = Path(__file__).parents[1]
 _CAPTURING = ("capture.py", "subjects/zoo.py", "subjects/patterns.py")
 """What makes an op stream, with all that these import of this package."""
-_BUILDING = "subjects/all.py"
+_CALLING = ("subjects/all.py", "subjects/kernels.py")
+"""What builds a module and has it captured."""
 _IMPORT = re.compile(r"^\s*from (\.+)([\w.]*) import ([\w, ]+)", re.MULTILINE)
 _may_be_used = True
 
@@ -43,24 +44,23 @@ def is_used() -> bool:
 
 
 class Entry(NamedTuple):
-    """What an op stream of the zoo is of; `tensors` is the type of weights and activations, "float32"."""
+    """What an op stream is of, a subject of the zoo or a kernel; `tensors` is the type of its tensors, "float32"."""
 
     name: str
     batch_size: int
     tensors: str
 
 
-def zoo_stream(entry: Entry) -> Optional[Tuple[Op, ...]]:
-    """Returns the op stream as it was captured with these sources and releases; None where it is to be captured."""
+def kept_or_captured(entry: Entry, capture: Callable[[], Tuple[Op, ...]]) -> Tuple[Op, ...]:
+    """Returns the op stream as these sources and releases have captured it; else captures it now, and keeps it."""
     name = _name_of(entry) if is_used() else None
-    return None if name is None else _read(name)
-
-
-def keep_zoo_stream(entry: Entry, ops: Sequence[Op]) -> None:
-    """Keeps the op stream for other processes, where the cache is used and can be written."""
-    name = _name_of(entry) if is_used() else None
+    kept = None if name is None else _read(name)
+    if kept is not None:
+        return kept
+    ops = capture()
     if name is not None:
         _write(name, ops)
+    return ops
 
 
 def own_stream(stream_digest: str) -> Optional[Tuple[Op, ...]]:
@@ -110,7 +110,7 @@ def sources_digest(package: Path) -> str:
         if path not in found:
             found[path] = path.read_text(encoding="utf-8")
             waiting += _imported(path, found[path])
-    found[package / _BUILDING] = (package / _BUILDING).read_text(encoding="utf-8")
+    found.update({package / name: (package / name).read_text(encoding="utf-8") for name in _CALLING})
     return _digest("\0".join(found[path] for path in sorted(found)))
 
 
