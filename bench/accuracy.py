@@ -12,7 +12,7 @@ from estimator.calibration.evidence import load_evidence
 from estimator.goldens.files import every_target, golden_root, load_held_out_pct
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.hardware.profile import Constant
-from estimator.interval import PENALTIES, carried
+from estimator.interval import DOUBTS, PENALTIES, carried
 from estimator.measure.verdict import spread_pct
 from estimator.page.content import Row
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
@@ -152,3 +152,12 @@ def facts_table(profile_name: str = DEFAULT_HARDWARE) -> Iterator[str]:
 def labels_of(rows: Sequence[Row]) -> Mapping[str, str]:
     """Returns by model what its mark in the parity plot says."""
     return {row.comparison.model: row.label for row in rows}
+
+
+def doubts_table() -> Iterator[str]:
+    """Yields how far the price of an op may be off that no calibration has seen, and how that is known."""
+    yield "| Op | Host, 1 sd | Device, 1 sd | Evidence |"
+    yield "| --- | ---: | ---: | --- |"
+    for name, doubt in DOUBTS.items():
+        factors = (f"x/÷ {math.exp(sd):.2f}" if sd else "-" for sd in (doubt.host, doubt.device))
+        yield f"| {name} | {' | '.join(factors)} | {doubt.evidence} |"

@@ -1,6 +1,7 @@
 """`python -m bench.documents`: writes what documents and the README's plot say of goldens and estimates.
 
-Only what stands between the markers of a document is written. A test fails where it is not what the goldens say.
+With --coverage also docs/coverage.md, which says what is estimated of other people's models. Only what stands between
+the markers of a document is written. A test fails where it is not what the goldens say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
+from estimator.cost.gpu import LAUNCH
 from estimator.errors import RecordError
 from estimator.estimate_text import estimate_lines
 from estimator.explain.dispatch_free import KERNEL, REPLAY
@@ -20,7 +22,7 @@ from estimator.results import validate
 from estimator.subjects.zoo import find_models
 from estimator.target import calibrated_target, resolve
 
-from . import accuracy
+from . import accuracy, coverage
 from .cost import ROOT
 from .parity import PARITY, parity_svg
 from .worked_example import WorkedExample
@@ -46,6 +48,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
     "docs/method.md": {
         "constants": lambda _: accuracy.constants_table(load_profile(DEFAULT_HARDWARE).constants.values()),
         "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
+        "library": lambda _: accuracy.constants_table((LAUNCH,)),
         "facts": lambda _: accuracy.facts_table(),
         "example": _worked_example,
     },
@@ -54,18 +57,29 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "models": lambda root: accuracy.model_table(accuracy.measured(root)),
         "configurations": accuracy.configuration_table,
         "evidence": accuracy.evidence_table,
+        "doubts": lambda _: accuracy.doubts_table(),
     },
     "docs/options.md": {"estimate": _estimate},
 }
 """By document: what writes each of its blocks, given the root of the repository."""
+COVERAGE: Mapping[str, Mapping[str, Writer]] = {
+    "docs/coverage.md": {
+        "torchvision": lambda _: coverage.torchvision_table(),
+        "timm": lambda _: coverage.timm_table(),
+        "cost": lambda _: coverage.cost_table(),
+    },
+}
+"""What takes a minute, needs timm, and says what one machine took: written with --coverage alone."""
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Writes the documents and the plot; returns 0, or with --check 1 where one of them is not what it should be."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
+    parser.add_argument("--coverage", action="store_true", help="write docs/coverage.md as well, which needs timm")
     options = parser.parse_args(arguments)
-    texts = {**{ROOT / name: document_text(ROOT, name) for name in DOCUMENTS}, ROOT / PARITY: parity_svg(ROOT)}
+    names = [*DOCUMENTS, *(COVERAGE if options.coverage else ())]
+    texts = {**{ROOT / name: document_text(ROOT, name) for name in names}, ROOT / PARITY: parity_svg(ROOT)}
     stale = [path for path, text in texts.items() if not path.exists() or read_text(path) != text]
     for path in stale:
         print(f"{'stale' if options.check else 'written'}: {path.relative_to(ROOT)}")
@@ -76,7 +90,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 def document_text(root: Path, name: str) -> str:
     """Returns the document with its blocks written anew; RecordError where it lacks one of them."""
-    writers = DOCUMENTS[name]
+    writers = {**DOCUMENTS, **COVERAGE}[name]
     found: Dict[str, None] = {}
 
     def written(match: re.Match[str]) -> str:

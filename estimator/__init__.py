@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import CalibrationError, CaptureError, GoldenLatencyError, ProfileError, RecordError, UsageError
+from .errors import (
+    CalibrationError,
+    CaptureError,
+    GoldenLatencyError,
+    LoweringError,
+    ProfileError,
+    RecordError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from .pipeline import Estimate, Span, estimate
@@ -15,6 +23,7 @@ __all__ = [
     "CaptureError",
     "Estimate",
     "GoldenLatencyError",
+    "LoweringError",
     "ProfileError",
     "RecordError",
     "Span",

@@ -6,16 +6,20 @@ owns no memory. Shapes come from PyTorch's own meta kernels, asked once per dist
 
 from __future__ import annotations
 
+import copy
 import functools
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from torch.nn.modules import module as module_hooks
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import CaptureError
+from .on_cuda import ops_of_cuda
 from .opstream import Op, TensorSpec
 
 _SAME_AS_FIRST_INPUT = ("aten._native_multi_head_attention", "aten._transformer_encoder_layer_fwd")
@@ -23,11 +27,25 @@ _ALLOCATIONS = ("aten.empty", "aten.empty_like", "aten.empty_strided", "aten.new
 _METADATA_ONLY = (
     "aten._unsafe_view",
     "aten.as_strided_",
+    "aten.resize_",
     "aten.squeeze_",
     "aten.t_",
     "aten.transpose_",
     "aten.unsqueeze_",
 )
+_NOT_EAGER: Mapping[str, Callable[[torch.nn.Module], bool]] = {
+    "scripted": lambda module: isinstance(module, torch.jit.ScriptModule),
+    "compiled": lambda module: hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None,
+    "spread over devices": lambda module: isinstance(
+        module, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    ),
+}
+_INSTEAD = {
+    "scripted": "the module that it was made from",
+    "compiled": "the module before torch.compile",
+    "spread over devices": "its .module",
+}
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _PLAIN = (bool, int, float, str, type(None))
 _DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
 
@@ -93,10 +111,11 @@ def _calling(model: torch.nn.Module) -> Iterator[Callable[[], str]]:
 def _run_on_shadows(
     model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype], recorder: _Recorder
 ) -> None:
+    _refuse(model)
     args, kwargs = call_arguments(example_inputs)
     shadow = functools.partial(_shadow_of, dtype=dtype)
     try:
-        with _evaluating(model), torch.no_grad(), recorder:
+        with _evaluating(model), ops_of_cuda(_Shadow, _weight_shadow), torch.no_grad(), recorder:
             state = {name: shadow(t) for name, t in _named_tensors(model)}
             inputs = [_map(shadow, a) for a in args], {k: _map(shadow, v) for k, v in kwargs.items()}
             torch.func.functional_call(model, state, tuple(inputs[0]), inputs[1])
@@ -150,14 +169,16 @@ class _Layout:
     @functools.cached_property
     def spec(self) -> TensorSpec:
         meta = self.meta()
-        return TensorSpec(self.shape, str(self.dtype).replace("torch.", ""), meta.element_size(), meta.is_contiguous())
+        dtype = str(self.dtype).replace("torch.", "")
+        return TensorSpec(self.shape, dtype, meta.element_size(), meta.is_contiguous(), _is_channels_last(meta))
 
 
 @dataclass(frozen=True)
 class _Alias:
-    """A result that is one of the call's own inputs (an in-place op)."""
+    """A result that is one of the call's own inputs (an in-place op), and the layout that the call leaves it with."""
 
     index: int
+    layout: _Layout
 
 
 @dataclass(frozen=True)
@@ -171,6 +192,8 @@ def _answer(func: Any, args: Tuple[Any, ...], kwargs: Tuple[Tuple[str, Any], ...
     name = _op_name(func)
     if name in _DATA_DEPENDENT:
         raise CaptureError(f"{name} needs the values of a tensor, so the op stream depends on data")
+    if "nested_tensor" in name:
+        raise CaptureError(f"{name} makes a nested tensor, whose shape is data; enable_nested_tensor=False avoids it")
     metas: List[torch.Tensor] = []
 
     def to_meta(layout: _Layout) -> torch.Tensor:
@@ -180,18 +203,28 @@ def _answer(func: Any, args: Tuple[Any, ...], kwargs: Tuple[Tuple[str, Any], ...
     meta_args = _thaw(args, to_meta)
     result = _infer(func, name, meta_args, {k: _thaw(v, to_meta) for k, v in kwargs})
     frozen = _freeze_result(result, metas)
-    return _Answer(_as_op(func, name, args, kwargs, _layouts(frozen, metas)), frozen)
+    return _Answer(_as_op(func, name, args, kwargs, _layouts(frozen)), frozen)
 
 
 def _infer(func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> Any:
     if name in _SAME_AS_FIRST_INPUT:
         return torch.empty_like(args[0]) if name.endswith("fwd") else (torch.empty_like(args[0]), args[0].new_empty(0))
+    if name == "aten._thnn_fused_gru_cell":  # the hidden state, and what training keeps of five gates
+        return torch.empty_like(args[2]), args[2].new_empty((args[2].shape[0], 5 * args[2].shape[1]))
     if "device" in kwargs:
         kwargs["device"] = torch.device("meta")
     try:
-        return func(*args, **kwargs)
+        found = func(*args, **kwargs)
     except NotImplementedError:
         return _infer_with_fakes(func, args, kwargs)
+    if name == "aten.convolution" and any(map(_is_channels_last, args[:2])):  # as cudnn_conv_suggest_memory_format says
+        return found.contiguous(memory_format=_CHANNELS_LAST[found.dim()])
+    return found
+
+
+def _is_channels_last(t: torch.Tensor) -> bool:
+    layout = _CHANNELS_LAST.get(t.dim())
+    return layout is not None and not t.is_contiguous() and t.is_contiguous(memory_format=layout)
 
 
 def _infer_with_fakes(func: Any, args: Any, kwargs: Dict[str, Any]) -> Any:
@@ -210,15 +243,27 @@ def _fake_cpu(t: torch.Tensor) -> torch.Tensor:
 
 def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[_Layout, ...]) -> Optional[Op]:
     """Allocations launch nothing; a slice that takes all is there in some releases of PyTorch and not in others."""
-    specs = tuple(layout.spec for layout in outputs)
-    spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs)
+    written = _written(func, args)
+    specs = tuple(layout.spec for layout in outputs or written)
+    out = {a.name for a in func._schema.arguments if a.kwarg_only and _is_written(a)}
+    spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs if k not in out)
     everything = name == "aten.alias" or (name == "aten.slice" and specs[0].shape == spec_args[0].shape)
     not_an_op = not specs and not name.startswith("aten.")
     if name in _ALLOCATIONS or not_an_op or everything:
         return None
     aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
     is_view = name in _METADATA_ONLY or any(not alias.is_write for alias in aliases)
-    return Op(name, spec_args, spec_kwargs, specs, is_view, bool(func._schema.is_mutable))
+    return Op(name, spec_args, spec_kwargs, specs, is_view, bool(func._schema.is_mutable) and not out)
+
+
+def _is_written(argument: Any) -> bool:
+    return argument.alias_info is not None and bool(argument.alias_info.is_write)
+
+
+def _written(func: Any, args: Any) -> Tuple[_Layout, ...]:
+    """The tensors that an op writes into in place: the results of one that gives back nothing."""
+    places = [i for i, argument in enumerate(func._schema.arguments) if _is_written(argument)]
+    return tuple(layout for i in places if i < len(args) for layout in _layouts(args[i]))
 
 
 def _op_name(func: Any) -> str:
@@ -230,7 +275,9 @@ def _map(function: Callable[[torch.Tensor], Any], value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return function(value)
     if isinstance(value, dict):
-        return {k: _map(function, v) for k, v in value.items()}
+        mapped_dict = copy.copy(value)  # of its own class, which a model may ask for attributes
+        mapped_dict.update({k: _map(function, v) for k, v in value.items()})
+        return mapped_dict
     if isinstance(value, (list, tuple)):
         mapped = [_map(function, v) for v in value]
         return type(value)(*mapped) if hasattr(value, "_fields") else type(value)(mapped)
@@ -262,7 +309,7 @@ def _is_typed_scalar(value: Any) -> bool:
 def _freeze_result(result: Any, metas: List[torch.Tensor]) -> Any:
     if isinstance(result, torch.Tensor):
         index = next((i for i, meta in enumerate(metas) if meta is result), None)
-        return _layout_of(result) if index is None else _Alias(index)
+        return _layout_of(result) if index is None else _Alias(index, _layout_of(result))
     if isinstance(result, (list, tuple)):
         return tuple(_freeze_result(r, metas) for r in result)
     return result
@@ -274,15 +321,25 @@ def _map_leaves(result: Any, function: Callable[[Any], Any]) -> Any:
 
 def _materialise(leaf: Any, inputs: List[torch.Tensor]) -> Any:
     if isinstance(leaf, _Alias):
-        return inputs[leaf.index]
+        return _laid_out(inputs[leaf.index], leaf.layout)
     return _shadow(leaf) if isinstance(leaf, _Layout) else leaf
 
 
-def _layouts(frozen: Any, metas: List[torch.Tensor]) -> Tuple[_Layout, ...]:
+def _laid_out(shadow: torch.Tensor, layout: _Layout) -> torch.Tensor:
+    """The shadow that the caller holds, in the shape that an op (t_, or one with an empty `out`) has given it."""
+    if _layout_of(shadow) != layout:
+        if shadow.numel() not in (0, math.prod(layout.shape)):
+            raise CaptureError(f"an op resizes a tensor of shape {tuple(shadow.shape)} to {layout.shape}")
+        with no_dispatch():
+            shadow.resize_(layout.shape).as_strided_(layout.shape, layout.stride)
+    return shadow
+
+
+def _layouts(frozen: Any) -> Tuple[_Layout, ...]:
     if isinstance(frozen, _Alias):
-        return (_layout_of(metas[frozen.index]),)
+        return (frozen.layout,)
     if isinstance(frozen, tuple):
-        return tuple(layout for part in frozen for layout in _layouts(part, metas))
+        return tuple(layout for part in frozen for layout in _layouts(part))
     return (frozen,) if isinstance(frozen, _Layout) else ()
 
 
@@ -319,6 +376,10 @@ def _shadow_of(t: torch.Tensor, dtype: Optional[torch.dtype]) -> torch.Tensor:
     return _shadow(_Layout(layout.shape, layout.stride, wanted))
 
 
+def _weight_shadow(weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return weight if isinstance(weight, _Shadow) else _shadow_of(weight, dtype)
+
+
 def _named_tensors(model: torch.nn.Module) -> Iterator[Tuple[str, torch.Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
@@ -326,22 +387,50 @@ def _named_tensors(model: torch.nn.Module) -> Iterator[Tuple[str, torch.Tensor]]
 
 def call_arguments(example_inputs: Any) -> Tuple[Tuple[Any, ...], Mapping[str, Any]]:
     """Returns the positional and the keyword arguments that example inputs stand for."""
-    if isinstance(example_inputs, dict):
+    if isinstance(example_inputs, Mapping):
         return (), example_inputs
     return (tuple(example_inputs) if isinstance(example_inputs, (list, tuple)) else (example_inputs,)), {}
 
 
+def _refuse(model: torch.nn.Module) -> None:
+    """One line for what does not run as eager PyTorch runs a module."""
+    if not isinstance(model, torch.nn.Module):
+        raise CaptureError(f"a {type(model).__name__} is no torch.nn.Module: estimates are made of modules")
+    for path, module in model.named_modules():
+        kind = next((kind for kind, is_one in _NOT_EAGER.items() if is_one(module)), None)
+        if kind is not None:
+            where = f"{path}, a {type(module).__name__}," if path else f"this {type(module).__name__}"
+            raise CaptureError(f"{where} is {kind}: estimates are of eager mode; pass {_INSTEAD[kind]}")
+
+
 @contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
+    """Puts the model into `eval()`, and everything that its modules keep back as it was."""
+    kept = [(module, dict(vars(module)), _tables(module)) for module in model.modules()]
     try:
         model.eval()
         yield
     finally:
-        for module in training:
-            module.training = True
+        for module, attributes, tables in kept:
+            vars(module).clear()
+            vars(module).update(attributes)
+            for table, entries in zip(_tables_of(module), tables):
+                table.clear()
+                table.update(entries)
+
+
+def _tables_of(module: torch.nn.Module) -> Tuple[Dict[str, Any], ...]:
+    return module._parameters, module._buffers, module._modules
+
+
+def _tables(module: torch.nn.Module) -> Tuple[Dict[str, Any], ...]:
+    return tuple(dict(table) for table in _tables_of(module))
 
 
 def _explain(model: torch.nn.Module, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if type(error).__name__ == "DynamicOutputShapeException":
+        return (
+            f"{str(error).rpartition('.')[0]} gives as many elements as the data have, so the op stream depends on data"
+        )
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". This could be because")[0]
     return f"cannot capture the op stream of {type(model).__name__} without data: {type(error).__name__}: {reason}"

@@ -23,6 +23,10 @@ class CaptureError(GoldenLatencyError):
     """A model's op stream cannot be captured without running it on real data."""
 
 
+class LoweringError(GoldenLatencyError):
+    """An op computes in a type whose rate no profile knows; the text names both."""
+
+
 class CalibrationError(GoldenLatencyError):
     """A fit did not converge, or its evidence is insufficient."""
 

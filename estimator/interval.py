@@ -50,11 +50,44 @@ PENALTIES: Mapping[str, Penalty] = {
 """What has been measured where nothing was calibrated, on GPUs. What is carried and not named here has no evidence."""
 
 
-def interval_pct(latency_of: Callable[[Mapping[str, float]], float], target: Target) -> Optional[float]:
+@dataclass(frozen=True)
+class Doubt:
+    """Standard deviations of the logarithm of an op's host time and of its device time, and where they are from."""
+
+    host: float
+    device: float
+    evidence: str
+
+
+DOUBTS: Mapping[str, Doubt] = {
+    "no rule": Doubt(
+        0.39,
+        0.67,
+        "each of the 26 op names of the 22 models priced by its bytes instead of by its rule: root mean square of the "
+        "logarithm of one over the other",
+    ),
+    "recurrent": Doubt(
+        0.7,
+        0.7,
+        "nothing measured: a factor of two, by judgement; cuDNN may run layers side by side, or launch twice as slowly",
+    ),
+    "fused attention": Doubt(
+        0.0,
+        0.5,
+        "nothing measured: priced as a product of its size, at about nine tenths of the peak in FP16; published "
+        "kernels reach 25 to 73 % of it on an A100 (Dao: arXiv 2307.08691); in FP32 some compute on TF32 cores",
+    ),
+}
+"""How far the price of an op may be off that no calibration has seen; of all ops of a name in common."""
+
+
+def interval_pct(
+    latency_of: Callable[[Mapping[str, float]], float], target: Target, doubt_variance: float = 0.0
+) -> Optional[float]:
     """Returns the half-width of the prediction interval, +- percent of the estimate, that covers 80 % of models.
 
-    `latency_of` gives the latency for other constants; its gradient carries the covariance of the fit. None where
-    nothing measured says how far the estimate may be off.
+    `latency_of` gives the latency for other constants; its gradient carries the covariance of the fit. `doubt_variance`
+    is the relative variance from ops in DOUBTS. None where nothing measured says how far the estimate may be off.
     """
     if without_evidence(target):
         return None
@@ -68,7 +101,8 @@ def interval_pct(latency_of: Callable[[Mapping[str, float]], float], target: Tar
         return latency_of({**values, **{name: factor * values[name] for name in of_host}}) / latency
 
     unexplained = (profile.held_out_spread_pct / 100) ** 2
-    return 100 * QUANTILE * math.sqrt(fit_variance + unexplained + transfer_variance(carried(target), with_host))
+    transferred = transfer_variance(carried(target), with_host)
+    return 100 * QUANTILE * math.sqrt(fit_variance + unexplained + transferred + doubt_variance)
 
 
 def transfer_variance(what: Iterable[str], with_host: Callable[[float], float]) -> float:

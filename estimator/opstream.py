@@ -11,12 +11,16 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Shape (elements per dimension), dtype name ("float32") and contiguity of one tensor."""
+    """Shape (elements per dimension), dtype name ("float32") and layout of one tensor.
+
+    `contiguous` says whether it lies in the order of its elements, `channels_last` whether it lies as NHWC (NDHWC).
+    """
 
     shape: Tuple[int, ...]
     dtype: str
     item_bytes: int
     contiguous: bool = True
+    channels_last: bool = False
 
     @functools.cached_property
     def numel(self) -> int:

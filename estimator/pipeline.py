@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns, kernel_columns, op_columns
 from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
-from .interval import interval_pct, without_evidence
+from .interval import DOUBTS, interval_pct, without_evidence
 from .lower import Lowered, lower
 from .schedule import Timeline, schedule
-from .target import Target, resolve, tensor_dtype
+from .target import PRECISIONS, Target, resolve, tensor_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,9 @@ class Estimate:
     one was not calibrated itself.
     `host_ms` and `device_ms` are what each would take alone; `bound` names the longer. `flops` counts two per
     multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
-    bytes alone. The terms split host_ms and device_ms by kind of op and of kernel.
+    bytes alone, `defaulted_share_pct` what each of them takes of device_ms in percent. The terms split host_ms and
+    device_ms by kind of op and of kernel. `computes_in` names the precision of products and convolutions: the target's,
+    or at FP32 that of weights and inputs in half precision.
     """
 
     latency_ms: float
@@ -57,8 +60,10 @@ class Estimate:
     host_terms_ms: Mapping[str, float]
     device_terms_ms: Mapping[str, float]
     defaulted: Tuple[str, ...]
+    defaulted_share_pct: Mapping[str, float]
     transferred_from: str
     without_evidence: Tuple[str, ...]
+    computes_in: str
     spans: Tuple[Span, ...]
 
 
@@ -72,7 +77,9 @@ def estimate(
     """Returns the estimated latency of one eager forward pass of any module, which is left as it was.
 
     `example_inputs` as in `capture`; weights and inputs may be real or on the meta device. Raises UsageError for an
-    unknown hardware, thermal profile or precision, CaptureError for a model whose ops depend on data.
+    unknown hardware, thermal profile or precision, CaptureError for a model whose ops depend on data, LoweringError
+    for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and
+    inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
     """
     from .capture import capture
 
@@ -110,6 +117,15 @@ class ForwardPass:
         """Returns what the device would take alone."""
         return float(self.costs.device_us.sum()) / 1e3
 
+    def with_factors(self, ops: Column, host: float, device: float) -> float:
+        """Returns the latency in ms if these ops (True where one is meant) took so many times as long."""
+        costs, kernel_op = self.costs, self.kernels.op
+        host_us = np.where(ops, host, 1.0) * costs.host_us
+        device_us = np.where(ops[kernel_op], device, 1.0) * costs.device_us
+        early_us = None if costs.early_us is None else np.where(ops[kernel_op], host, 1.0) * costs.early_us
+        timeline = schedule(host_us, device_us, kernel_op, costs.one_clock, early_us)
+        return (timeline.end_us + costs.overhead_us) / 1e3
+
     def with_constants(self, target: Target, constants: Mapping[str, float]) -> ForwardPass:
         """Returns the same ops on the target with other constants."""
         return _scheduled(self.lowered, self.ops, self.kernels, price(self.ops, self.kernels, target, constants))
@@ -122,13 +138,42 @@ def forward_pass(lowered: Sequence[Lowered], target: Target) -> ForwardPass:
 
 
 def _scheduled(lowered: Tuple[Lowered, ...], ops: OpColumns, kernels: KernelColumns, costs: Costs) -> ForwardPass:
-    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock)
+    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock, costs.early_us)
     return ForwardPass(lowered, ops, kernels, costs, timeline)
 
 
 def interval_of(found: ForwardPass, target: Target) -> Optional[float]:
     """Returns the half-width of the prediction interval of a forward pass in percent, as `interval_pct` does."""
-    return interval_pct(lambda constants: found.with_constants(target, constants).latency_ms, target)
+    own = _computed_as(found, target)
+    return interval_pct(lambda constants: found.with_constants(target, constants).latency_ms, own, _doubt(found))
+
+
+def _computed_as(found: ForwardPass, target: Target) -> Target:
+    """The target at the precision that a model's own weights compute in, where they are halves and it says FP32."""
+    halves = {k.dtype for op in found.lowered for k in op.kernels if k.kind != "stream"} & {"float16", "bfloat16"}
+    if not halves or target.precision.tensors != "float32":
+        return target
+    return replace(target, precision=PRECISIONS["bf16" if "bfloat16" in halves else "fp16"])
+
+
+def _doubt(found: ForwardPass) -> float:
+    """The relative variance from ops whose like no calibration has seen: those of a name are off alike."""
+    groups = sorted({(op.doubt, op.op.name) for op in found.lowered if op.doubt})
+    return sum(
+        math.log(found.with_factors(names, host, device) / found.latency_ms) ** 2
+        for doubt, name in groups
+        for names in (np.array([op.op.name == name for op in found.lowered]),)
+        for host, device in ((math.exp(DOUBTS[doubt].host), 1.0), (1.0, math.exp(DOUBTS[doubt].device)))
+    )
+
+
+def _defaulted_share_pct(found: ForwardPass) -> Dict[str, float]:
+    spent_us: Dict[str, float] = {}
+    for op, us in zip(found.kernels.op.tolist(), found.costs.device_us.tolist()):
+        if not found.lowered[op].has_rule:
+            name = found.lowered[op].op.name
+            spent_us[name] = spent_us.get(name, 0.0) + us
+    return {name: us / (10 * found.device_ms) for name, us in sorted(spent_us.items())}
 
 
 def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
@@ -138,7 +183,7 @@ def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
 
 def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
     """Returns the estimate that a forward pass on the target is."""
-    costs, lowered = found.costs, found.lowered
+    costs, lowered, own = found.costs, found.lowered, _computed_as(found, target)
     return Estimate(
         latency_ms=found.latency_ms,
         interval_pct=interval_of(found, target),
@@ -152,8 +197,10 @@ def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
         host_terms_ms=_terms(costs.host_us, found.ops.kind, HOST_KINDS),
         device_terms_ms=_terms(costs.device_us, found.kernels.kind, DEVICE_KINDS),
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
+        defaulted_share_pct=_defaulted_share_pct(found),
         transferred_from=target.profile.transferred_from,
-        without_evidence=without_evidence(target),
+        without_evidence=without_evidence(own),
+        computes_in=own.precision.name,
         spans=_spans(lowered, costs.host_us, found.timeline),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 
@@ -12,34 +12,41 @@ from .cost.columns import Column
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each op is issued and each kernel runs, in microseconds from the start of the forward pass."""
+    """When each op is issued and each kernel launched and run, in microseconds from the start of the forward pass."""
 
     issue_end_us: Column
+    launched_us: Column
     kernel_start_us: Column
     kernel_end_us: Column
     end_us: float
 
 
-def schedule(host_us: Column, device_us: Column, kernel_op: Column, one_clock: bool = False) -> Timeline:
-    """Returns the timeline: a kernel starts once the host has issued its op and the previous kernel has ended.
+def schedule(
+    host_us: Column, device_us: Column, kernel_op: Column, one_clock: bool = False, early_us: Optional[Column] = None
+) -> Timeline:
+    """Returns the timeline: a kernel starts once the host has launched it and the previous kernel has ended.
 
-    `host_us` per op, `device_us` per kernel, `kernel_op` the op of each kernel. With `one_clock` the host also waits
-    until an op's kernels have ended, because it runs them itself.
+    `host_us` per op, `device_us` per kernel, `kernel_op` the op of each kernel. A kernel is launched `early_us` before
+    the issue of its op ends, without that at its end. With `one_clock` the host also waits until an op's kernels have
+    ended, because it runs them itself.
     """
-    return _one_clock(host_us, device_us, kernel_op) if one_clock else _two_clocks(host_us, device_us, kernel_op)
+    if one_clock:
+        return _one_clock(host_us, device_us, kernel_op)
+    return _two_clocks(host_us, device_us, kernel_op, early_us)
 
 
-def _two_clocks(host_us: Column, device_us: Column, kernel_op: Column) -> Timeline:
-    """With D the running sum of device_us, end[k] = D[k] + max over j <= k of (issued[j] - D[j-1]).
+def _two_clocks(host_us: Column, device_us: Column, kernel_op: Column, early_us: Optional[Column]) -> Timeline:
+    """With D the running sum of device_us, end[k] = D[k] + max over j <= k of (launched[j] - D[j-1]).
 
-    That is the recursion end[k] = max(issued[k], end[k-1]) + d[k], solved without a loop.
+    That is the recursion end[k] = max(launched[k], end[k-1]) + d[k], solved without a loop.
     """
     issue_end = np.cumsum(host_us)
     work = np.cumsum(device_us)
     before = work - device_us
-    end = work + np.maximum.accumulate(issue_end[kernel_op] - before) if len(work) else work
+    launched = issue_end[kernel_op] if early_us is None else issue_end[kernel_op] - early_us
+    end = work + np.maximum.accumulate(launched - before) if len(work) else work
     last = float(max(issue_end[-1] if len(issue_end) else 0.0, end[-1] if len(end) else 0.0))
-    return Timeline(issue_end, end - device_us, end, last)
+    return Timeline(issue_end, launched, end - device_us, end, last)
 
 
 def _one_clock(host_us: Column, device_us: Column, kernel_op: Column) -> Timeline:
@@ -47,14 +54,14 @@ def _one_clock(host_us: Column, device_us: Column, kernel_op: Column) -> Timelin
     before = np.cumsum(kernels_us) - kernels_us
     issue_end = np.cumsum(host_us) + before
     end = np.cumsum(host_us)[kernel_op] + np.cumsum(device_us)
-    return Timeline(issue_end, end - device_us, end, float(host_us.sum() + device_us.sum()))
+    return Timeline(issue_end, issue_end[kernel_op], end - device_us, end, float(host_us.sum() + device_us.sum()))
 
 
 class Passes:
     """Many forward passes in one column, each with two clocks of its own; for a fit, which asks only when they end.
 
     Pass i has the ops from `op_bounds[i]` up to `op_bounds[i + 1]`, and its kernels likewise. `kernel_op` is the op of
-    each kernel, counted over all passes.
+    each kernel, counted over all passes; no library launches kernels of its own in what a fit is made from.
     """
 
     def __init__(self, op_bounds: Column, kernel_bounds: Column, kernel_op: Column) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import List, Mapping, Sequence
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
@@ -24,6 +25,14 @@ def pytest_configure():
     company.MOST_CPUS = 1e9
 """
 _COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
+
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("any machine")
 
 
 def pytest_sessionstart() -> None:

@@ -77,3 +77,11 @@ def test_views_cost_the_host_alone():
 def test_nothing_takes_no_time():
     host, device = columns([], [])
     assert schedule(host, device, np.array([], dtype=int)).end_us == 0
+
+
+def test_a_kernel_that_is_launched_early_starts_early():
+    host, device, op = np.array([10.0, 100.0]), np.array([5.0, 20.0, 20.0]), np.array([0, 1, 1])
+    late, early = (schedule(host, device, op, early_us=np.array([0.0, us, 0.0])) for us in (0.0, 60.0))
+    assert late.kernel_start_us.tolist() == [10, 110, 130]
+    assert early.kernel_start_us.tolist() == [10, 50, 110]
+    assert (late.end_us, early.end_us) == (150, 130)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..lower import Kernel, Lowered, Product, Window
 
 Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python 3.8 may have
 
-HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other")
+HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other", "recurrent")
 DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
 LIMITS = ("arithmetic", "memory", "waves of tiles", "latency")
 _NO_PRODUCT = Product(0, 0, 0, 0)
@@ -40,7 +40,7 @@ class KernelColumns:
 
     `kind` is an index into DEVICE_KINDS, `function` one into `functions`. Traffic in bytes, `item_bytes` of the
     output's type. `batch` to `k` are of its product, `window_side` (the longest) to `rows_inside` of its window, the
-    largest stride and dilation of all dimensions; 0 where it has none.
+    largest stride and dilation of all dimensions; 0 where it has none. `channels_last` is of a convolution's tensors.
     """
 
     functions: Tuple[str, ...]
@@ -66,6 +66,7 @@ class KernelColumns:
     images: Column
     input_elements: Column
     rows_inside: Column
+    channels_last: Column
 
     @functools.cached_property
     def by_kind(self) -> Tuple[Tuple[str, Column, KernelColumns], ...]:
@@ -96,12 +97,14 @@ class Costs:
     """Microseconds per op on the host and per kernel on the device, and what the measuring itself adds.
 
     `one_clock` is True where host and device are the same processor, so that no kernel runs while an op is issued.
+    `early_us` is how long before the end of its op's issue each kernel is launched; None where all are at its end.
     """
 
     host_us: Column
     device_us: Column
     overhead_us: float
     one_clock: bool
+    early_us: Optional[Column] = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
         item_bytes=_column(_item_bytes(kernel) for kernel in kernels),
         **_product_columns([kernel.product or _NO_PRODUCT for kernel in kernels]),
         **_window_columns([kernel.window or _NO_WINDOW for kernel in kernels]),
+        channels_last=np.array([kernel.channels_last for kernel in kernels], dtype=bool),
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Mapping, Sequence, Tuple
+from typing import Callable, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ..target import Target
+from ..hardware.profile import Constant
+from ..target import PRECISIONS, Target
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
@@ -23,6 +24,20 @@ _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one 
 _BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
 _WINOGRAD_SIDE, _WINOGRAD_PRODUCTS = 3, 16
 _ALIGNED_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
+
+LAUNCH = Constant(
+    "library_launch_kcycles",
+    12.0,
+    "kcycle of the CPU per kernel",
+    "a launch without PyTorch around it: 3.8 us a kernel at some 3 GHz (NVIDIA, Getting Started with CUDA Graphs, "
+    "2019), 4.9 us at some 3.5 GHz (JuliaGPU/CUDAdrv.jl#15); nothing measured on a Jetson",
+    2,
+    60,
+    12.0,
+    0.7,
+    100.0,
+)
+"""What it costs the host to launch each kernel of an op whose library launches many."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +93,55 @@ def costs(
 ) -> Costs:
     """Returns what each op costs the host and each kernel the device, which work side by side."""
     rates = rates_of(target, constants)
-    return Costs(host_us(ops, rates), device_us(kernels, rates), rates.event_pair_us, one_clock=False)
+    device = _by_type(kernels, target, lambda own, at: device_us(own, rates_of(at, constants)))
+    early = _early_us(ops, kernels, rates)
+    return Costs(host_us(ops, rates), device, rates.event_pair_us, one_clock=False, early_us=early)
+
+
+def _by_type(kernels: KernelColumns, target: Target, formula: Callable[[KernelColumns, Target], Column]) -> Column:
+    """The formula's times, each kernel at the arithmetic of its own tensors, which may be of another type.
+
+    What is in half precision multiplies in FP16, and in FP32 as PyTorch does by default.
+    """
+    times = np.zeros(len(kernels.op))
+    for own, rows in _types(kernels, target):
+        times[rows] = formula(kernels.select(rows), own)
+    return times
+
+
+def _types(kernels: KernelColumns, target: Target) -> Iterator[Tuple[Target, Column]]:
+    targets_half = target.precision.tensors != "float32"
+    other = (kernels.kind != DEVICE_KINDS.index("stream")) & ((kernels.item_bytes == 2) != targets_half)
+    yield target, ~other
+    if other.any():
+        yield replace(target, precision=PRECISIONS["fp32" if targets_half else "fp16"]), other
+
+
+def _early_us(ops: OpColumns, kernels: KernelColumns, rates: Rates) -> Column:
+    """A library launches one kernel after another while the device runs those before."""
+    last = np.cumsum(ops.kernels) - 1
+    after = last[kernels.op] - np.arange(len(kernels.op))
+    launches = np.where(_launches_itself(ops)[kernels.op], after, 0)
+    return launches * LAUNCH.value / rates.cpu_kcycles_per_us
+
+
+def _launches_itself(ops: OpColumns) -> Column:
+    return ops.kind == HOST_KINDS.index("recurrent")
 
 
 def host_us(ops: OpColumns, rates: Rates) -> Column:
-    """Returns what each op costs the host, in microseconds: its dispatch, and that of the ATen calls inside it."""
+    """Returns what each op costs the host, in microseconds: its dispatch, and that of the ATen calls inside it.
+
+    An op whose library launches kernels of its own takes as long as that.
+    """
     c = rates.constants
-    extra = {"product": c["product_extra_kcycles"], "norm": c["norm_extra_kcycles"]}
+    extra = dict.fromkeys(("product", "recurrent"), c["product_extra_kcycles"])
+    extra["norm"] = c["norm_extra_kcycles"]
     kcycles = np.array(
         [c["view_kcycles"] if kind == "view" else c["dispatch_kcycles"] + extra.get(kind, 0.0) for kind in HOST_KINDS]
     )
-    return (kcycles[ops.kind] + ops.calls * c["nested_dispatch_kcycles"]) / rates.cpu_kcycles_per_us
+    launches = np.where(_launches_itself(ops), ops.kernels * LAUNCH.value, 0.0)
+    return (kcycles[ops.kind] + ops.calls * c["nested_dispatch_kcycles"] + launches) / rates.cpu_kcycles_per_us
 
 
 def device_us(kernels: KernelColumns, rates: Rates) -> Column:
@@ -105,7 +158,15 @@ def limits(kernels: KernelColumns, target: Target, constants: Mapping[str, float
 
     Arithmetic that takes more than twice what its rate alone would is bound by waves: blocks that do not fill all SMs.
     """
-    rates = rates_of(target, constants)
+    limit, least_us = np.zeros(len(kernels.op), dtype=int), np.zeros(len(kernels.op))
+    for own, rows in _types(kernels, target):
+        found = _limits(kernels.select(rows), rates_of(own, constants))
+        limit[rows], least_us[rows] = found.limit, found.least_us
+    return Limits(limit, least_us)
+
+
+def _limits(kernels: KernelColumns, rates: Rates) -> Limits:
+    constants = rates.constants
     latency_us = np.full(len(kernels.op), constants["kernel_kcycles"] / rates.gpu_kcycles_per_us)
     layout_us = np.where(_is_converted(kernels, rates), _layout_us(kernels, rates), 0.0)
     memory_us, arithmetic_us = _memory_us(kernels, rates) + layout_us, _arithmetic_us(kernels, rates) - layout_us
@@ -256,13 +317,14 @@ def _convolution_on_tensor_cores(kernels: KernelColumns, rate: float, rates: Rat
 
 
 def _layout_us(kernels: KernelColumns, rates: Rates) -> Column:
-    """What conversion to NHWC and back takes of a tensor-core convolution, none where it is 1x1.
+    """What conversion to NHWC and back takes of a tensor-core convolution, none where it is 1x1 or in NHWC already.
 
     A conversion reads and writes each element once, one at a time as a batch norm does: few SMs limit it alike.
     """
     passes, moves = rates.constants["layout_passes"], kernels.warm_bytes / (2 * kernels.item_bytes)
     memory_us = passes * kernels.warm_bytes / (rates.bytes_per_us * rates.constants["stream_efficiency"])
-    return np.where(_is_pointwise(kernels), 0.0, np.maximum(memory_us, passes * moves / _elements_per_us(rates)))
+    needs_none = _is_pointwise(kernels) | kernels.channels_last
+    return np.where(needs_none, 0.0, np.maximum(memory_us, passes * moves / _elements_per_us(rates)))
 
 
 def _overlapped_us(memory_us: Column, arithmetic_us: Column, rates: Rates) -> Column:

@@ -43,16 +43,18 @@ def critical_path(found: ForwardPass) -> CriticalPath:
     first = _first_kernel_on_path(found)
     on_device = np.arange(len(costs.device_us)) >= first
     last_op = found.kernels.op[first] if on_device.any() else len(costs.host_us) - 1
-    on_host = np.arange(len(costs.host_us)) <= last_op
-    return CriticalPath(costs.host_us * on_host, costs.device_us * on_device, costs.overhead_us)
+    host_us = costs.host_us * (np.arange(len(costs.host_us)) <= last_op)
+    if on_device.any():
+        later_us = found.timeline.issue_end_us[last_op] - found.timeline.launched_us[first]
+        host_us[last_op] -= later_us  # what that op launches later is beside the path
+    return CriticalPath(host_us, costs.device_us * on_device, costs.overhead_us)
 
 
 def _first_kernel_on_path(found: ForwardPass) -> int:
     """The kernel that the device last waited for; the number of kernels where the host ends last."""
-    timeline, kernel_op = found.timeline, found.kernels.op
-    kernels = len(kernel_op)
+    timeline = found.timeline
+    kernels = len(timeline.launched_us)
     if not kernels or timeline.issue_end_us[-1] > timeline.kernel_end_us[-1]:
         return kernels
-    issued_us = timeline.issue_end_us[kernel_op]
-    waited = np.flatnonzero(issued_us[1:] >= timeline.kernel_end_us[:-1])
+    waited = np.flatnonzero(timeline.launched_us[1:] >= timeline.kernel_end_us[:-1])
     return int(waited[-1]) + 1 if len(waited) else 0

@@ -81,7 +81,7 @@ def _device_events(found: Explanation) -> Iterator[Event]:
         about = {"module": found.modules[op], "op": found.forward.lowered[op].op.name}
         work = {"flops": kernel.flops, "bytes": kernel.bytes}
         yield _slice(_DEVICE, "kernel", kernel.function, start_us, end_us, **about, **work)
-        middle_us = float(timeline.issue_end_us[op] - found.forward.costs.host_us[op] / 2)
+        middle_us = min(float(timeline.issue_end_us[op] - found.forward.costs.host_us[op] / 2), start_us)
         yield _arrow("s", i, _HOST, middle_us)
         yield {**_arrow("f", i, _DEVICE, start_us), "bp": "e"}
 

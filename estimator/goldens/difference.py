@@ -192,7 +192,7 @@ def term_change(term: str, before: Any, now: Any) -> str:
 
 
 def _counts(row: Row) -> Dict[str, int]:
-    return {op: int(count) for op, count in re.findall(r"(\S+) (\d+)", row[_COUNTS])} if row else {}
+    return {op: int(count) for op, count in re.findall(r"(\S+) (\d{1,9})\b", row[_COUNTS])} if row else {}
 
 
 def _ms(value: float) -> str:

@@ -5,7 +5,14 @@ bias is such a call, and so are the products and the softmax inside the multi-he
 kernels; a view launches none.
 """
 
-from . import attention, convolution, pooling, product, stream  # noqa: F401  (importing them registers their rules)
+from . import (  # noqa: F401  (importing them registers their rules)
+    attention,
+    convolution,
+    pooling,
+    product,
+    recurrent,
+    stream,
+)
 from .kernels import Kernel, Lowered, Product, Window
 from .registry import known_ops, lower, rule
 

@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+import math
+from typing import Any, Optional, Tuple
 
 from ..opstream import Op, TensorSpec
-from .kernels import Kernel, Lowered
+from .kernels import FUSED_ATTENTION, Kernel, Lowered, Product
 from .product import activations_kernel, weights_kernel
 from .registry import rule
 
 _SOFTMAX_FLOPS = 5  # an element: maximum, difference, exponential, sum, quotient
 
 
-@rule(
-    "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_efficient_attention",
-    "_scaled_dot_product_attention_math",
-)
-def scaled_dot_product_attention(op: Op, query: TensorSpec, key: TensorSpec, *_: Any, **__: Any) -> Lowered:
-    """Returns three kernels: Q x K, softmax, P x V; all dimensions before the last two are heads."""
-    queries, width = query.shape[-2:]
-    heads = query.numel // (width * queries)
-    return _composed(op, _head_kernels(query, heads, queries, key.shape[-2], width))
+@rule("_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu")
+def flash_attention(
+    op: Op,
+    query: TensorSpec,
+    key: TensorSpec,
+    value: TensorSpec,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *_: Any,
+    attn_mask: Optional[TensorSpec] = None,
+    **__: Any,
+) -> Lowered:
+    """Returns one kernel, which keeps the scores on the chip; all dimensions before the last two are heads."""
+    return Lowered(op, "product", 0, (_fused_kernel(query, key, value, attn_mask, is_causal),))
+
+
+@rule("_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention")
+def efficient_attention(
+    op: Op,
+    query: TensorSpec,
+    key: TensorSpec,
+    value: TensorSpec,
+    attn_bias: Optional[TensorSpec],
+    compute_log_sumexp: bool,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *_: Any,
+    **__: Any,
+) -> Lowered:
+    """Returns one kernel, as `flash_attention` does; it reads the mask as well."""
+    return Lowered(op, "product", 0, (_fused_kernel(query, key, value, attn_bias, is_causal),))
+
+
+def _fused_kernel(
+    query: TensorSpec, key: TensorSpec, value: TensorSpec, bias: Optional[TensorSpec], causal: bool
+) -> Kernel:
+    """Each block owns some queries and walks over the keys: two products in one loop (Dao et al.: arXiv 2205.14135).
+
+    As a product it is (queries, pairs) x (pairs, width) with twice the pairs that a query has on average; a causal one
+    skips the keys behind each query. FLOP are 2 x 2 x heads x pairs x width.
+    """
+    queries, keys, width = query.shape[-2], key.shape[-2], query.shape[-1]
+    heads = math.prod(query.shape[:-2])
+    pairs = sum(min(row + 1, keys) for row in range(queries)) if causal else queries * keys
+    product = Product(heads, queries, value.shape[-1], max(1, 2 * pairs // max(1, queries)))
+    written = heads * queries * value.shape[-1]
+    return Kernel(
+        kind="product",
+        function=FUSED_ATTENTION,
+        dtype=query.dtype,
+        elements=written,
+        flops=2 * heads * pairs * (width + value.shape[-1]),
+        read_bytes=query.nbytes + key.nbytes + value.nbytes + (0 if bias is None else bias.nbytes),
+        write_bytes=written * query.item_bytes,
+        contiguous=query.contiguous and key.contiguous and value.contiguous,
+        product=product,
+    )
 
 
 @rule("_native_multi_head_attention")

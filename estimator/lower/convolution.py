@@ -51,6 +51,7 @@ def _product_kernel(op: Op, source: TensorSpec, weight: TensorSpec, window: Wind
         contiguous=reads_contiguous(op),
         product=product,
         window=window,
+        channels_last=source.channels_last and (weight.channels_last or window.taps == 1),
     )
 
 

@@ -71,7 +71,8 @@ class Kernel:
 
     `function` is ATen's name of what it computes, without "aten." and the "_" of an in-place op ("gelu"), or a plain
     word where it is a part of an op ("bias"). `elements` are those of its output. `cold_bytes` are weights, which no
-    earlier kernel has left in a cache. `contiguous` says whether all that it reads lies in the order of its elements.
+    earlier kernel has left in a cache. `contiguous` says whether all that it reads lies in the order of its elements,
+    `channels_last` whether a convolution's input and weights lie as NHWC.
     """
 
     kind: str
@@ -85,11 +86,16 @@ class Kernel:
     contiguous: bool = True
     product: Optional[Product] = None
     window: Optional[Window] = None
+    channels_last: bool = False
 
     @property
     def bytes(self) -> int:
         """All traffic, in bytes."""
         return self.read_bytes + self.cold_bytes + self.write_bytes
+
+
+FUSED_ATTENTION = "attention"
+"""The function of a kernel that is all of an attention, its softmax between its products."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +108,25 @@ class Lowered:
     kernels: Tuple[Kernel, ...]
     has_rule: bool = True
 
+    @property
+    def doubt(self) -> str:
+        """Returns which of `interval.DOUBTS` its price is in, "" where the calibration has seen its like."""
+        if not self.has_rule:
+            return "no rule"
+        fused = any(kernel.function == FUSED_ATTENTION for kernel in self.kernels)
+        return "recurrent" if self.host_kind == "recurrent" else "fused attention" if fused else ""
+
 
 def stream_kernel(op: Op, window: Optional[Window] = None) -> Kernel:
-    """Returns the kernel that reads each input of the op once, writes each output once, and does a FLOP an element."""
+    """Returns the kernel that reads each input of the op once, writes each output once, and does a FLOP an element.
+
+    Of an op without a result, it is of the type of its first input.
+    """
     return Kernel(
         kind="stream",
         function=function_name(op),
-        dtype=op.outputs[0].dtype,
-        elements=op.outputs[0].numel,
+        dtype=next((t.dtype for t in op.outputs + op.inputs), "uint8"),
+        elements=next((t.numel for t in op.outputs), 0),
         flops=max((t.numel for t in op.outputs + op.inputs), default=0),
         read_bytes=sum(t.nbytes for t in op.inputs),
         write_bytes=sum(t.nbytes for t in op.outputs),

@@ -28,6 +28,18 @@ def bmm(op: Op, self: TensorSpec, mat2: TensorSpec, *_: Any, **__: Any) -> Lower
     return Lowered(op, "product", 0, (activations_kernel("bmm", self, mat2),))
 
 
+@rule("mv")
+def mv(op: Op, self: TensorSpec, vec: TensorSpec, *_: Any, **__: Any) -> Lowered:
+    """Returns one kernel: weights times one activation."""
+    return Lowered(op, "product", 0, (weights_kernel("mv", _row(vec), _transposed(self)),))
+
+
+@rule("addmv")
+def addmv(op: Op, self: TensorSpec, mat: TensorSpec, vec: TensorSpec, *_: Any, **__: Any) -> Lowered:
+    """Returns one kernel: weights times one activation, plus a bias."""
+    return Lowered(op, "product", 0, (weights_kernel("addmv", _row(vec), _transposed(mat), self.nbytes),))
+
+
 @rule("baddbmm")
 def baddbmm(op: Op, self: TensorSpec, batch1: TensorSpec, batch2: TensorSpec, *_: Any, **__: Any) -> Lowered:
     """Returns one kernel: an activation times another, plus a bias."""
@@ -42,6 +54,14 @@ def weights_kernel(function: str, left: TensorSpec, right: TensorSpec, bias_byte
 def activations_kernel(function: str, left: TensorSpec, right: TensorSpec, bias_bytes: int = 0) -> Kernel:
     """Returns the product of two activations; only a bias comes from memory."""
     return _kernel(function, left, right, left.nbytes + right.nbytes, bias_bytes)
+
+
+def _row(t: TensorSpec) -> TensorSpec:
+    return TensorSpec((1, t.numel), t.dtype, t.item_bytes, t.contiguous)
+
+
+def _transposed(t: TensorSpec) -> TensorSpec:
+    return TensorSpec((t.shape[1], t.shape[0]), t.dtype, t.item_bytes, contiguous=False)
 
 
 def _kernel(function: str, left: TensorSpec, right: TensorSpec, read_bytes: int, cold_bytes: int) -> Kernel:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, Tuple, TypeVar
 
+from ..errors import LoweringError
 from ..opstream import Op, distinct
 from .kernels import Lowered, stream_kernel
 
 Rule = Callable[..., Lowered]
+MULTIPLIED = ("float32", "float16", "bfloat16")
+"""The types whose products and convolutions have a rate."""
 _RULES: Dict[str, Rule] = {}
 _Decorated = TypeVar("_Decorated", bound=Rule)
 
@@ -44,10 +47,22 @@ def known_ops() -> Tuple[str, ...]:
 
 
 def lower(ops: Iterable[Op]) -> Tuple[Lowered, ...]:
-    """Returns each op with the kernels it launches. Ops without a rule are priced by their bytes (`has_rule` False)."""
+    """Returns each op with the kernels it launches. Ops without a rule are priced by their bytes (`has_rule` False).
+
+    Raises LoweringError for a product or convolution of a type whose rate no profile knows.
+    """
     stream = tuple(ops)
-    lowered = {id(op): _lower_op(op) for op in distinct(stream)}
+    lowered = {id(op): _with_known_types(_lower_op(op)) for op in distinct(stream)}
     return tuple([lowered[id(op)] for op in stream])
+
+
+def _with_known_types(lowered: Lowered) -> Lowered:
+    """Double precision runs at a 64th of FP32's rate on these boards, or at half: no fact of any profile says which."""
+    for kernel in lowered.kernels:
+        if kernel.kind != "stream" and kernel.dtype not in MULTIPLIED:
+            cause = f"{lowered.op.name} multiplies {kernel.dtype}, whose rate no profile knows"
+            raise LoweringError(f"{cause}; known: {', '.join(MULTIPLIED)}")
+    return lowered
 
 
 def _lower_op(op: Op) -> Lowered:

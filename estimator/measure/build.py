@@ -44,10 +44,10 @@ def build_seeded(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.M
 
 
 def make_input(model: Subject, batch_size: int, device: str, dtype: Any = None) -> Any:
-    """Returns example inputs with data on the device.
+    """Returns example inputs with data on the device: seeded normal numbers in place of all that is no whole number.
 
-    What has no data is filled with seeded normal numbers, never constant ones: kernels may be quicker on those; whole
-    numbers with 0, which is an index everywhere, and masks with True.
+    Never constant ones: kernels may be quicker on those; and what `torch.empty` left may not be finite. Whole numbers
+    and masks stay as they are; where they have no data they are 0, which is an index everywhere, and True.
     """
     import torch
 
@@ -55,7 +55,7 @@ def make_input(model: Subject, batch_size: int, device: str, dtype: Any = None) 
 
     def made(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            real = _drawn(value, generator) if value.is_meta else value
+            real = _drawn(value, generator) if value.is_meta or value.is_floating_point() else value
             return real.to(device=device, dtype=dtype if real.is_floating_point() else None)
         if isinstance(value, dict):
             return {key: made(part) for key, part in value.items()}
@@ -68,7 +68,7 @@ def _drawn(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     import torch
 
     if like.is_floating_point():
-        return torch.randn(like.shape, generator=generator)
+        return torch.randn(like.shape, generator=generator).to(like.dtype)
     make = torch.ones if like.dtype is torch.bool else torch.zeros
     return make(like.shape, dtype=like.dtype)
 

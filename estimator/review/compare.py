@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -16,7 +15,8 @@ from .causes import Inputs, changed_inputs, find_causes, of_another_code, priced
 from .changes import Place, RecordChange, Review
 from .sides import Side, changed_files
 
-_IS_RECORD = re.compile(r"record-.+\.toml")
+_READ = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem)
+_GOLDEN_DEPTH = len(("board", "configuration", "test_module", "test.json"))
 _OLD_LAYOUT = "{}: its goldens keep no inputs, as those before the tables; causes cannot be told"
 
 
@@ -123,7 +123,12 @@ def _provenance_changes(before: Side, now: Side) -> Iterator[Tuple[str, str, str
         old, new = (_about(side.records.get(key)) for side in (before, now))
         for name in dict.fromkeys([*old, *new]):
             if old.get(name) != new.get(name):
-                yield f"{key[0]} {key[1]} ({key[2]})", name, old.get(name, "none"), new.get(name, "none")
+                yield (
+                    f"{key[0]} {key[1]} ({key[2].replace('test_', '', 1)})",
+                    name,
+                    old.get(name, "none"),
+                    new.get(name, "none"),
+                )
 
 
 def _about(record: Optional[Record]) -> Mapping[str, str]:
@@ -137,6 +142,5 @@ def _notices(before: Side, now: Side) -> Iterator[str]:
 def _is_read(name: str) -> bool:
     """Whether the review reads the file, or the file repeats what another says."""
     path = Path(name)
-    read = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem)
-    is_golden = len(path.parts) == len(("board", "configuration", "tests", "golden")) and path.suffix == ".json"
-    return is_golden or path.stem in read or _IS_RECORD.fullmatch(path.name) is not None
+    is_golden = len(path.parts) == _GOLDEN_DEPTH and path.suffix == ".json"
+    return is_golden or path.stem.startswith("record-") or path.stem in _READ

@@ -20,7 +20,7 @@ from ..goldens.files import (
     read_cross_validation,
     read_goldens,
 )
-from ..goldens.inputs import golden_inputs
+from ..goldens.inputs import check_goldens, golden_inputs
 from ..goldens.tables import Document, Table, read_document
 from ..records.kinds import KINDS, Kind, kinds_in
 from ..records.record import Record, load_record
@@ -44,8 +44,7 @@ class Side:
     """What stands below the folder `golden` of a tree.
 
     `inputs` and `cross_validations` by board (and configuration), goldens by place, records by board, configuration and
-    what they are of: "models", "patterns", or a module of tests. `content` is every file by name, to see quickly that
-    nothing changed.
+    folder of tests. `content` is every file by name, to see quickly that nothing changed.
     """
 
     name: str
@@ -65,6 +64,7 @@ def read_side(name: str, root: Path, of_zoo: bool = True) -> Side:
     folder = golden_root(root)
     if not folder.is_dir():
         raise UsageError(f"{name}: there is no folder {folder.name} to review")
+    check_goldens(root)
     boards = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
     labels = [(board, label) for board in boards for label in labels_of(root, board)]
     return Side(
@@ -102,7 +102,7 @@ def _records(folder: Path, labels: Any, of_zoo: bool) -> Iterator[Tuple[Tuple[st
         for kind in _kinds(folder / board / label, of_zoo):
             path = folder / board / label / kind.record
             if path.exists():
-                yield (board, label, f"{kind.parameter}s" if kind in KINDS else kind.folder), load_record(path, ())
+                yield (board, label, kind.folder), load_record(path, ())
 
 
 def _cross_validations(folder: Path, labels: Any) -> Iterator[Tuple[str, CrossValidation]]:

@@ -21,6 +21,8 @@ UNFINISHED = "unfinished"
 """The outcome of a test whose process died in it."""
 MODES = "modes_ms"
 """The user property with a subject's latency by power mode, as JSON."""
+DEFAULTED = "defaulted_share_pct"
+"""The user property with what each op without a rule takes of a subject's device time in percent, as JSON."""
 _ROW_FIELDS = tuple(name for name in Comparison.__dataclass_fields__ if name != "model")
 
 
@@ -78,6 +80,11 @@ class ResultCollector:
         texts = ((entry.name, entry.properties.get(MODES)) for entry in self._sorted())
         return {name: json.loads(text) for name, text in texts if text is not None}
 
+    def defaulted_share_pct(self, where: Where) -> Dict[str, Mapping[str, float]]:
+        """Returns by subject what each of its ops without a rule takes of its device time in percent."""
+        texts = ((e.name, e.properties.get(DEFAULTED)) for e in self._sorted() if e.where == where)
+        return {name: json.loads(text) for name, text in texts if text is not None}
+
     def _sorted(self) -> List[_Entry]:
         """Workers report in another order each time."""
         order = {name: place for place, name in enumerate(subject_names())}
@@ -96,7 +103,7 @@ def _entries(properties: Sequence[Tuple[str, Any]], parameter: str) -> Iterator[
             if entry is not None:
                 yield entry
             entry = _Entry(str(value)) if name == parameter else None
-        elif entry is not None and (name in _ROW_FIELDS or name == MODES):
+        elif entry is not None and (name in _ROW_FIELDS or name in (MODES, DEFAULTED)):
             entry.properties[name] = value
     if entry is not None:
         yield entry

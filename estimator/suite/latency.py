@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Union
 
 import pytest
 
+from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..hardware.boards import find_board
 from ..subjects.own import OwnModel, safe_name
@@ -19,6 +19,7 @@ from ..target_options import read_batch_size
 from .against import ask_others
 from .configuration import Configuration
 from .options import setting
+from .problem import fail_in_one_line
 from .session import Asked, Session
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Latency:
             subject = self._subject(model, example_inputs, name, configuration)
             asked = Asked(subject, configuration, _budget(budget_ms, configuration.target.hardware))
         except GoldenLatencyError as error:
-            pytest.fail(str(error), pytrace=False)
+            fail_in_one_line(str(error))
         self._session.announce(self._request.node, asked)
         ask_others(self._request, self._session.options.against, subject, configuration.target)
         self._session.check(self._request, asked)
@@ -144,11 +145,7 @@ def _budget(budget_ms: Budget, hardware: str) -> Optional[float]:
         if hardware not in budget_ms:
             raise UsageError(f"budget_ms has no budget for {hardware}; it has: {', '.join(budget_ms)}")
         budget_ms = budget_ms[hardware]
-    if budget_ms is None:
-        return None
-    if isinstance(budget_ms, bool) or not isinstance(budget_ms, (int, float)) or not 0 < budget_ms < math.inf:
-        raise UsageError(f"budget_ms must be a finite number of ms above 0, got {budget_ms!r}")
-    return float(budget_ms)
+    return None if budget_ms is None else checked_option("budget_ms", lambda: number(budget_ms, LATENCY_MS))
 
 
 def _kind_name(value: Any) -> str:

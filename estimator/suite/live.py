@@ -38,7 +38,7 @@ from .live_speed import Speed, finding_lines, speed_of
 from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .options import command_of
-from .problem import Problem, fail_with
+from .problem import Problem, fail_in_one_line, fail_with
 from .replay import estimated
 from .session import BASELINE, Asked, Test
 
@@ -141,7 +141,7 @@ class Live(Measuring):
         self._kinds[subject.name] = kind_of(subject)
         outcome = self._outcomes[subject.name] = self._measured(request, subject)
         if isinstance(outcome, MeasurementRefused):
-            pytest.fail(f"{subject.name}: not measured, refused: {outcome}", pytrace=False)
+            fail_in_one_line(f"{subject.name}: not measured, refused: {outcome}")
         if isinstance(outcome, LiveResult):
             self._hand_to_benchmark(request, outcome)
             self.keep_row(request, outcome.comparison)
@@ -207,9 +207,11 @@ class Live(Measuring):
         outcome = self._outcomes[subject.name]
         if not isinstance(outcome, LiveResult):
             what = "not measured" if isinstance(outcome, MeasurementError) else "no estimate"
-            pytest.fail(f"{subject.name}: {what}: {outcome}", pytrace=False)
+            fail_in_one_line(f"{subject.name}: {what}: {outcome}")
         row, budget = with_budget(outcome.comparison, asked.budget_ms, outcome.noise_pct)
         self.keep_row(request, row)
+        if outcome.recorded is not None:
+            self.keep_defaulted(request, outcome.recorded.estimate)
         problems = [
             budget_problem(budget, asked, request.node.nodeid),
             self._golden_problem(request, subject, outcome.recorded),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, NoReturn, Optional, Sequence, Tuple
 
 import pytest
 
@@ -38,6 +38,12 @@ def fail_with(request: pytest.FixtureRequest, problems: Sequence[Problem]) -> No
     found = (problem.difference for problem in problems if problem.difference is not None)
     properties.extend((DIFFERENCE, json.dumps(difference.data())) for difference in found)
     pytest.fail("\n".join(message(problems, request.config.option.verbose > 0)), pytrace=False)
+
+
+def fail_in_one_line(text: str) -> NoReturn:
+    """Fails the test with this line and nothing else, also while an exception is handled."""
+    __tracebackhide__ = True
+    raise pytest.fail.Exception(text, pytrace=False) from None
 
 
 def message(problems: Sequence[Problem], verbose: bool) -> List[str]:

@@ -22,7 +22,7 @@ from .configuration import Configuration, kind_of, load_configuration
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
-from .problem import CONFIGURATION, Problem, fail_with
+from .problem import CONFIGURATION, Problem, fail_in_one_line, fail_with
 from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test
 from .tables import latencies_ms
 
@@ -69,9 +69,10 @@ class Replay(Session):
         try:
             result = estimated(subject, configuration)
         except GoldenLatencyError as error:
-            pytest.fail(f"{subject.name}: no estimate: {error}", pytrace=False)
+            fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
         self.keep_row(request, row)
+        self.keep_defaulted(request, result.estimate)
         self._keep_modes(request, asked)
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
@@ -92,7 +93,7 @@ class Replay(Session):
         try:
             text = validation_text(self.configuration, _models_estimated(self.configuration))
         except GoldenLatencyError as error:
-            pytest.fail(f"no table: {error}", pytrace=False)
+            fail_in_one_line(f"no table: {error}")
         problem = goldens.validation_problem(text)
         fail_with(request, [problem] if problem is not None else [])
 
@@ -104,7 +105,7 @@ class Replay(Session):
         try:
             problem = inputs_problem(self.configuration.root, boards, snapshot, self.options.updating)
         except GoldenLatencyError as error:
-            pytest.fail(str(error), pytrace=False)
+            fail_in_one_line(str(error))
         fail_with(request, [problem] if problem is not None else [])
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -11,7 +12,7 @@ from ..errors import UsageError
 from ..hardware.boards import find_board
 from ..records.kinds import Kind
 from ..target import Target, parse_label
-from .collector import Where, announced, as_properties
+from .collector import DEFAULTED, Where, announced, as_properties
 from .configuration import Configuration, kind_of, load_configuration
 from .options import Options
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..compare import Comparison
     from ..goldens.difference import Difference
     from ..page.content import Measurement
+    from ..pipeline import Estimate
     from ..subjects.all import Subject
 
 WHOLE_ZOO = "whole_zoo"
@@ -168,3 +170,9 @@ class Session:
     def keep_row(request: pytest.FixtureRequest, row: Comparison) -> None:
         """Attaches a row of the table to the test's report, which reaches whichever process prints the table."""
         request.node.user_properties.extend(as_properties(row))
+
+    @staticmethod
+    def keep_defaulted(request: pytest.FixtureRequest, estimate: Estimate) -> None:
+        """Attaches what the ops without a rule take of the row that was kept before, where there are such ops."""
+        if estimate.defaulted:
+            request.node.user_properties.append((DEFAULTED, json.dumps(dict(estimate.defaulted_share_pct))))

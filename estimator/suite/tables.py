@@ -13,6 +13,8 @@ from ..results import validate
 from ..subjects.all import find_subject, op_stream
 from .budgets import budget_lines
 
+MOST_UNSAID_PCT = 1.0
+
 if TYPE_CHECKING:
     from ..subjects.all import Subject
     from ..target import Target
@@ -29,7 +31,7 @@ def model_lines(
     from ..subjects.zoo import MODELS
 
     if not _has_estimates(configuration.target):
-        yield from measured_lines(rows, configuration.target)
+        yield from (*measured_lines(rows, configuration.target), *budget_lines(rows))
         return
     summary = summarise(rows, len(failed))
     yield from _table(rows, failed, in_short)
@@ -54,6 +56,17 @@ def _table(rows: Sequence[Comparison], failed: Sequence[str], in_short: bool) ->
         yield from terminal_table(shown)
     if len(shown) < len(rows):
         yield f"  {len(rows) - len(shown)} of {len(rows)} failed: each has its line below, -v shows their rows"
+
+
+def defaulted_lines(shares_pct: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yields which ops without a rule take more than 1 % of a subject's device time; nothing where none does."""
+    found = {name: {op: pct for op, pct in ops.items() if pct > MOST_UNSAID_PCT} for name, ops in shares_pct.items()}
+    if any(found.values()):
+        yield ""
+        yield f"  Priced by their bytes alone, for want of a rule, more than {MOST_UNSAID_PCT:.0f} % of device time:"
+    for name, ops in found.items():
+        if ops:
+            yield f"    {name}: {', '.join(f'{op} {pct:.1f} %' for op, pct in ops.items())}"
 
 
 def _has_estimates(target: Target) -> bool:

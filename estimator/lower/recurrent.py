@@ -1,0 +1,83 @@
+"""Recurrent layers as cuDNN runs them, and the fused cells that PyTorch runs on CUDA.
+
+cuDNN's standard algorithm (Appleyard, Kocisky, Blunsom: arXiv 1604.01946): one product for the inputs of all steps,
+then step after step a product of the hidden state, which reads all recurrent weights again, and a kernel for the gates.
+What that paper runs at the same time on several streams (layers, directions) is taken to run one after another, and no
+weights to stay in registers: PyTorch picks persistent kernels only in FP16, of one layer, at batches of 8 and more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+from ..opstream import Op, TensorSpec
+from .kernels import Kernel, Lowered
+from .product import activations_kernel, weights_kernel
+from .registry import rule
+
+
+@rule("_cudnn_rnn")
+def cudnn_rnn(
+    op: Op,
+    input: TensorSpec,
+    weight: Tuple[TensorSpec, ...],
+    weight_stride0: int,
+    weight_buf: Optional[TensorSpec],
+    hx: TensorSpec,
+    cx: Optional[TensorSpec],
+    mode: int,
+    hidden_size: int,
+    proj_size: int,
+    num_layers: int,
+    batch_first: bool,
+    *_: Any,
+    **__: Any,
+) -> Lowered:
+    """Returns the kernels of each layer and direction in turn; an input with the batch first is copied before them."""
+    batch, steps = input.shape[:2] if batch_first else (input.shape[1], input.shape[0])
+    layers = [weight[at : at + weight_stride0] for at in range(0, len(weight), weight_stride0)]
+    state = _like(input, batch, hidden_size)
+    kernels = [kernel for layer in layers for kernel in _layer(input, steps, batch, layer, state, cx is not None)]
+    copies = [_pass("transpose", input)] if batch_first and batch > 1 and steps > 1 else []
+    return Lowered(op, "recurrent", len(copies), (*copies, *kernels))
+
+
+def _layer(
+    like: TensorSpec, steps: int, batch: int, weights: Tuple[TensorSpec, ...], state: TensorSpec, has_cell: bool
+) -> Tuple[Kernel, ...]:
+    """The inputs' product, and for each step those of the hidden state and of its projection, and the gates."""
+    w_ih, w_hh = weights[:2]
+    inputs = weights_kernel("rnn_inputs", _like(like, steps * batch, w_ih.shape[1]), _transposed(w_ih))
+    hidden, gates = _like(like, batch, w_hh.shape[1]), _like(like, batch, w_hh.shape[0])
+    states = (2 if has_cell else 1) * state.nbytes
+    step = _gates("rnn_gates", gates, 2 * gates.nbytes + states, states)
+    projections = _transposed(weights[-1]) if len(weights) % 2 else None
+    first, again = (
+        (kernel("rnn_step", hidden, _transposed(w_hh)), step)
+        + (() if projections is None else (kernel("rnn_projection", state, projections),))
+        for kernel in (weights_kernel, activations_kernel)
+    )
+    return (inputs, *first, *(again * (steps - 1)))
+
+
+@rule("_thnn_fused_lstm_cell", "_thnn_fused_gru_cell")
+def fused_cell(op: Op, input_gates: TensorSpec, *_: Any, **__: Any) -> Lowered:
+    """Returns one kernel, which reads both products' gates, state and biases, and writes all of the op's results."""
+    read_bytes, write_bytes = (sum(t.nbytes for t in tensors) for tensors in (op.inputs, op.outputs))
+    return Lowered(op, "pointwise", 0, (_gates("rnn_gates", input_gates, read_bytes, write_bytes),))
+
+
+def _gates(function: str, gates: TensorSpec, read_bytes: int, write_bytes: int) -> Kernel:
+    return Kernel("stream", function, gates.dtype, gates.numel, gates.numel, read_bytes, write_bytes)
+
+
+def _pass(function: str, t: TensorSpec) -> Kernel:
+    return Kernel("stream", function, t.dtype, t.numel, 0, t.nbytes, t.nbytes)
+
+
+def _like(t: TensorSpec, *shape: int) -> TensorSpec:
+    return TensorSpec(shape, t.dtype, t.item_bytes)
+
+
+def _transposed(t: TensorSpec) -> TensorSpec:
+    return TensorSpec((t.shape[1], t.shape[0]), t.dtype, t.item_bytes, contiguous=False)

@@ -1,0 +1,87 @@
+"""docs/coverage.md for a spread of torchvision's kinds; `tox run -e timm` holds all of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.coverage import (
+    MOST_DEFAULTED_PCT,
+    SIZES,
+    TIMM,
+    Coverage,
+    coverage_table,
+    decoder,
+    torchvision_coverage,
+    torchvision_names,
+)
+from bench.documents import COVERAGE, ROOT
+
+DOCUMENT = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
+SPREAD = (
+    "alexnet",
+    "googlenet",
+    "inception_v3",
+    "mnasnet0_5",
+    "quantized_shufflenet_v2_x0_5",
+    "r3d_18",
+    "raft_small",
+    "regnet_x_400mf",
+    "lraspp_mobilenet_v3_large",
+    "ssdlite320_mobilenet_v3_large",
+    "swin_v2_t",
+)
+
+
+@pytest.mark.parametrize("name", SPREAD)
+def test_a_model_of_each_kind_is_estimated_or_refused_as_the_document_says(name):
+    assert torchvision_coverage(name).row in DOCUMENT.splitlines()
+
+
+def test_the_document_has_a_row_for_each_of_torchvisions_models():
+    missing = [name for name in torchvision_names() if f"\n| {name} | " not in DOCUMENT]
+    assert missing == []
+
+
+def test_nothing_is_left_unsaid_of_the_architectures_that_are_estimated():
+    rows = [line.split(" | ") for line in DOCUMENT.splitlines() if " | estimated | " in line]
+    shares = [sum(float(word) for word in row[-1].split() if word.replace(".", "").isdigit()) for row in rows]
+    assert len(rows) > 140
+    assert max(shares) <= MOST_DEFAULTED_PCT
+
+
+def test_the_document_has_its_blocks_and_a_row_for_each_of_timms_models():
+    assert [f"<!-- begin {name}: " in DOCUMENT for name in COVERAGE["docs/coverage.md"]] == [True] * 3
+    rows = [line for line in DOCUMENT.splitlines() if line.startswith(tuple(f"| {name} | " for name in TIMM))]
+    assert len(rows) >= len(TIMM) == 40
+    assert sum(" | estimated | " in row for row in rows if row.count("x") > 2) >= 38
+
+
+def test_a_table_counts_what_was_estimated_refused_and_within_the_bar():
+    found = (
+        Coverage("one", "1 x 3", "", {}),
+        Coverage("two", "1 x 3", "", {"aten.new": 0.6, "aten.newer": 0.6}),
+        Coverage("three", "1 x 3", "depends on data", {}),
+    )
+    _, _, *rows, _, total = coverage_table(found)
+    assert rows == [
+        "| one | 1 x 3 | estimated | - |",
+        "| two | 1 x 3 | estimated | `aten.new` 0.6 %, `aten.newer` 0.6 % |",
+        "| three | 1 x 3 | refused: depends on data | - |",
+    ]
+    assert total.startswith("2 of 3 estimated, 1 refused in one line")
+    assert total.endswith("in 1 of 2.")
+
+
+@pytest.mark.parametrize(("name", "billions"), [("0.1 billion parameters", 0.1), ("7 billion parameters", 7)])
+def test_the_decoders_are_as_large_as_they_are_called(name, billions):
+    parameters = sum(p.numel() for p in decoder(**SIZES[name]).parameters())
+    assert parameters == pytest.approx(1e9 * billions, rel=0.1)
+
+
+def test_a_decoder_of_seven_billion_parameters_is_estimated_without_memory_for_them():
+    from estimator import estimate
+
+    found = estimate(decoder(**SIZES["7 billion parameters"]), torch.zeros(1, 16, dtype=torch.long))
+    assert found.bytes > 4 * 6.6e9  # all weights but the rows of the embedding that are not looked up
+    assert found.defaulted == ()

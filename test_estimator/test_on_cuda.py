@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from estimator import estimate
+from estimator.capture import capture
+from estimator.cost.columns import kernel_columns, op_columns
+from estimator.cost.gpu import LAUNCH, host_us, rates_of
+from estimator.errors import CaptureError
+from estimator.lower import lower
+from estimator.target import resolve
+
+TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
+
+def names(ops):
+    return [op.name.replace("aten.", "") for op in ops if not op.is_view]
+
+
+def kernels(model, inputs, dtype=None):
+    return [kernel for op in lower(capture(model, inputs, dtype)) for kernel in op.kernels]
+
+
+def of(function, found):
+    return [kernel for kernel in found if kernel.function == function]
+
+
+def module(forward, **parts):
+    class Module(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, part in parts.items():
+                setattr(self, name, part)
+
+        def forward(self, *args, **kwargs):
+            return forward(self, *args, **kwargs)
+
+    return Module()
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize(("layer", "states"), [(nn.LSTM, 2), (nn.GRU, 1), (nn.RNN, 1)], ids=["lstm", "gru", "rnn"])
+def test_a_recurrent_layer_is_one_op_in_every_precision(layer, states, dtype):
+    ops = capture(layer(12, 8, 2), torch.rand(7, 3, 12), dtype)
+    assert names(ops) == ["zeros"] * states + ["_cudnn_rnn"]
+    assert ops[-1].outputs[0].shape == (7, 3, 8)
+    assert {t.dtype for t in ops[-1].inputs} == {"float32" if dtype is None else str(dtype)[6:]}
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "copies", "runs", "kernels_a_step"),
+    [
+        (nn.LSTM(12, 8), (7, 3, 12), 0, 1, 2),
+        (nn.LSTM(12, 8, num_layers=3), (7, 3, 12), 0, 3, 2),
+        (nn.LSTM(12, 8, num_layers=3, bidirectional=True), (7, 3, 12), 0, 6, 2),
+        (nn.LSTM(12, 8, batch_first=True), (3, 7, 12), 1, 1, 2),
+        (nn.LSTM(12, 8, batch_first=True), (1, 7, 12), 0, 1, 2),
+        (nn.LSTM(12, 8, 2, proj_size=4), (7, 3, 12), 0, 2, 3),
+        (nn.GRU(12, 8, bias=False), (7, 12), 0, 1, 2),
+    ],
+    ids=["plain", "layers", "bidirectional", "batch first", "batch first of one", "projections", "unbatched"],
+)
+def test_a_recurrent_layer_runs_a_product_of_its_inputs_and_kernels_for_each_step(
+    layer, shape, copies, runs, kernels_a_step
+):
+    found = kernels(layer, torch.rand(shape))
+    assert len(of("transpose", found)) == copies
+    assert len(of("rnn_inputs", found)) == runs
+    steps = of("rnn_step", found) + of("rnn_gates", found) + of("rnn_projection", found)
+    assert len(steps) == runs * 7 * kernels_a_step
+
+
+@pytest.mark.parametrize(("layer", "gates", "states"), [(nn.LSTM, 4, 2), (nn.GRU, 3, 1), (nn.RNN, 1, 1)])
+def test_the_work_of_a_recurrent_layer_by_hand(layer, gates, states):
+    steps, batch, inputs, hidden = 7, 3, 12, 8
+    found = kernels(layer(inputs, hidden), torch.rand(steps, batch, inputs))
+    (product,) = of("rnn_inputs", found)
+    rows, width = steps * batch, gates * hidden
+    assert product.flops == 2 * rows * inputs * width
+    assert product.cold_bytes == 4 * inputs * width
+    assert product.bytes == 4 * (rows * inputs + inputs * width + rows * width)
+    for place, step in enumerate(of("rnn_step", found)):
+        assert step.flops == 2 * batch * hidden * width
+        assert step.bytes == 4 * (batch * hidden + hidden * width + batch * width)
+        assert step.cold_bytes == (4 * hidden * width if place == 0 else 0)
+    for step in of("rnn_gates", found):
+        assert step.bytes == 4 * (2 * batch * width + 2 * states * batch * hidden)
+
+
+def test_each_step_reads_all_recurrent_weights_again():
+    short, long = (sum(k.bytes for k in kernels(nn.LSTM(4, 64), torch.rand(steps, 1, 4))) for steps in (10, 110))
+    assert long - short > 100 * 4 * (64 * 256)
+
+
+def test_an_estimate_of_a_recurrent_layer_hangs_little_on_its_precision():
+    model, source = nn.LSTM(128, 256, 2), torch.rand(100, 1, 128)
+    single, half = estimate(model, source), estimate(model, source, precision="fp16")
+    assert half.latency_ms <= single.latency_ms < 2 * half.latency_ms
+    assert single.kernels == half.kernels == 2 + 2 * (1 + 100 * 2)
+    assert estimate(model, torch.rand(200, 1, 128)).latency_ms == pytest.approx(2 * single.latency_ms, rel=0.1)
+
+
+def test_no_dispatch_stands_between_the_kernels_of_a_library():
+    target = resolve()
+    (op,) = [op for op in lower(capture(nn.RNN(4, 4), torch.rand(50, 1, 4))) if op.host_kind == "recurrent"]
+    rates = rates_of(target, target.profile.values())
+    c = rates.constants
+    kcycles = c["dispatch_kcycles"] + c["product_extra_kcycles"] + (1 + 50 * 2) * LAUNCH.value
+    assert host_us(op_columns([op]), rates)[0] == pytest.approx(kcycles / rates.cpu_kcycles_per_us)
+    assert len(kernel_columns([op]).op) == 1 + 50 * 2
+
+
+def test_host_and_device_work_side_by_side_in_a_recurrent_layer():
+    found = estimate(nn.LSTM(512, 512), torch.rand(200, 1, 512))
+    assert min(found.host_ms, found.device_ms) > 1
+    assert found.latency_ms < 0.8 * (found.host_ms + found.device_ms)
+
+
+@pytest.mark.parametrize(
+    ("cell", "ops"),
+    [
+        (nn.LSTMCell(12, 8), ["mm", "mm", "_thnn_fused_lstm_cell"]),
+        (nn.GRUCell(12, 8), ["mm", "mm", "_thnn_fused_gru_cell"]),
+        (nn.RNNCell(12, 8), ["addmm", "addmm", "add_", "tanh"]),
+    ],
+    ids=["lstm", "gru", "rnn"],
+)
+def test_cells_are_two_products_and_what_cuda_fuses(cell, ops):
+    assert names(capture(cell, torch.rand(3, 12)))[1:] == ops
+    assert kernels(cell, torch.rand(3, 12))[-1].elements == {"tanh": 24}.get(ops[-1], 3 * cell.weight_ih.shape[0])
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(4, 4), nn.GRU(4, 4)], ids=["lstm", "gru"])
+def test_a_packed_sequence_is_one_line(layer):
+    packed = nn.utils.rnn.pack_sequence([torch.rand(5, 4), torch.rand(3, 4)])
+    with pytest.raises(CaptureError, match="data") as error:
+        capture(layer, (packed,))
+    assert "\n" not in str(error.value)
+
+
+def test_a_packed_sequence_that_reaches_the_layer_is_one_line():
+    def forward(self, data, batch_sizes, hidden):
+        weights, has_bias, *flags = list(self.gru._flat_weights), True, 1, 0.0, False, False
+        return torch._VF.gru(data, batch_sizes, hidden, weights, has_bias, *flags)
+
+    inputs = torch.rand(8, 4), torch.tensor([2, 2, 2, 1, 1]), torch.zeros(1, 2, 4)
+    with pytest.raises(CaptureError, match="a PackedSequence goes into gru: how long its sequences are is data"):
+        capture(module(forward, gru=nn.GRU(4, 4)), inputs)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_torchs_own_functions_are_back_afterwards(fails):
+    before = torch._VF.lstm, torch._VF.gru_cell, nn.RNNBase.flatten_parameters, functional.scaled_dot_product_attention
+    try:
+        capture(nn.LSTM(4, 4), torch.rand(3, 1, 5 if fails else 4))
+    except CaptureError:
+        assert fails
+    after = torch._VF.lstm, torch._VF.gru_cell, nn.RNNBase.flatten_parameters, functional.scaled_dot_product_attention
+    assert after == before
+
+
+def test_a_recurrent_layer_is_left_as_it_was():
+    layer, source = nn.LSTM(4, 4), torch.rand(3, 1, 4)
+    before, weights = layer(source)[0], list(layer._flat_weights)
+    capture(layer, source)
+    assert all(now is then for now, then in zip(layer._flat_weights, weights))
+    assert torch.equal(copy.deepcopy(layer)(source)[0], before)
+
+
+HEADS, QUERIES, KEYS, WIDTH = 4, 10, 12, 16
+QUERY, KEY = torch.rand(2, HEADS, QUERIES, WIDTH), torch.rand(2, HEADS, KEYS, WIDTH)
+QKVO_BYTES = 4 * 2 * HEADS * WIDTH * (QUERIES + KEYS + KEYS + QUERIES)
+
+
+def attending(**options):
+    return module(lambda self, q, k, mask=None: functional.scaled_dot_product_attention(q, k, k, mask, **options))
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "before", "pairs", "mask_bytes"),
+    [
+        (None, {}, [], QUERIES * KEYS, 0),
+        (None, {"is_causal": True}, [], QUERIES * (QUERIES + 1) // 2, 0),
+        (torch.rand(QUERIES, KEYS), {}, [], QUERIES * KEYS, 4 * QUERIES * KEYS),
+        (torch.rand(2, 1, QUERIES, KEYS), {}, [], QUERIES * KEYS, 4 * 2 * QUERIES * KEYS),
+        (torch.rand(QUERIES, KEYS) > 0.5, {}, ["scalar_tensor", "scalar_tensor", "where"], QUERIES * KEYS, 480),
+    ],
+    ids=["none", "causal", "float", "float of each sequence", "bool"],
+)
+def test_attention_is_one_kernel_that_keeps_its_scores(mask, options, before, pairs, mask_bytes):
+    ops = capture(attending(**options), (QUERY, KEY, mask))
+    assert names(ops) == [*before, "_scaled_dot_product_efficient_attention"]
+    kernel = lower(ops)[-1].kernels[0]
+    assert kernel.flops == 4 * 2 * HEADS * pairs * WIDTH
+    assert kernel.bytes == QKVO_BYTES + mask_bytes
+
+
+def test_attention_in_half_precision_is_flash_attention():
+    ops = capture(attending(), (QUERY, KEY), torch.float16)
+    assert names(ops) == ["_scaled_dot_product_flash_attention"]
+    assert lower(ops)[0].kernels[0].bytes == QKVO_BYTES // 2
+
+
+@pytest.mark.skipif(TORCH < (2, 5), reason="this torch knows no grouped queries")
+@pytest.mark.parametrize(
+    ("dtype", "last"), [(torch.float16, "_scaled_dot_product_flash_attention"), (None, "bmm")], ids=["fp16", "fp32"]
+)
+def test_grouped_queries_share_keys_where_the_kernel_can(dtype, last):
+    ops = capture(attending(enable_gqa=True), (QUERY, KEY[:, :2]), dtype)
+    assert names(ops)[-1] == last
+    if dtype is not None:
+        assert sum(k.bytes for k in lower(ops)[-1].kernels) == (QKVO_BYTES - 4 * 2 * 2 * WIDTH * 2 * KEYS) // 2
+
+
+@pytest.mark.parametrize(
+    "shaped",
+    [lambda t: t[0], lambda t: t[None], lambda t: t[..., :10]],
+    ids=["three dimensions", "five dimensions", "unaligned heads"],
+)
+def test_attention_that_no_fused_kernel_takes_is_product_by_product(shaped):
+    assert names(capture(attending(), (shaped(QUERY), shaped(KEY)))).count("bmm") == 2
+
+
+def test_heads_of_keys_may_be_broadcast():
+    assert names(capture(attending(), (QUERY, KEY[:, :1]))).count("bmm") == 2
+
+
+def encoder(heads=4, **options):
+    layer = nn.TransformerEncoderLayer(48, heads, 96, batch_first=True, **options)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+
+def product_flops(model, *inputs):
+    return sum(kernel.flops for kernel in kernels(model, inputs) if kernel.kind == "product")
+
+
+def encoder_flops(batch, tokens, width, hidden, layers):
+    projections = 2 * batch * tokens * (4 * width * width + 2 * width * hidden)
+    return layers * (projections + 4 * batch * tokens * tokens * width)
+
+
+def test_an_encoder_takes_the_fast_path_and_multiplies_as_much_as_the_slow_one():
+    source = torch.rand(2, 10, 48)
+    fast, slow = encoder(), encoder(heads=3)  # PyTorch's fast path wants an even number of heads
+    assert names(capture(fast, source)) == ["_transformer_encoder_layer_fwd"] * 2
+    assert names(capture(slow, source)).count("_scaled_dot_product_efficient_attention") == 2
+    assert product_flops(fast, source) == product_flops(slow, source) == encoder_flops(2, 10, 48, 96, layers=2)
+
+
+def test_a_padding_mask_on_the_fast_path_is_one_line():
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(48, 4, 96, batch_first=True), 2)
+    inputs = {"src": torch.rand(2, 10, 48), "src_key_padding_mask": torch.zeros(2, 10, dtype=torch.bool)}
+    with pytest.raises(CaptureError, match="nested tensor, whose shape is data; enable_nested_tensor=False"):
+        capture(model, inputs)
+
+
+@pytest.mark.parametrize("rows", [100, 100_000])
+@pytest.mark.parametrize(
+    ("table", "moved_rows"), [(nn.Embedding, 5 + 5), (nn.EmbeddingBag, 5 + 1)], ids=["embedding", "bag"]
+)
+def test_a_look_up_moves_rows_and_not_the_table(table, moved_rows, rows):
+    with torch.device("meta"):
+        model = table(rows, 64)
+    found = kernels(model, torch.zeros(1, 5, dtype=torch.long))
+    assert 0 <= sum(kernel.bytes for kernel in found) - 4 * 64 * moved_rows <= 8 * 16  # and indices
+
+
+class Gpt2Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.c_attn, self.c_proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.c_fc, self.c_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        batch, tokens, width = x.shape
+        parts = self.c_attn(self.ln_1(x)).split(width, 2)
+        query, key, value = (t.view(batch, tokens, self.heads, -1).transpose(1, 2) for t in parts)
+        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + self.c_proj(seen.transpose(1, 2).reshape(batch, tokens, width))
+        return x + self.c_out(functional.gelu(self.c_fc(self.ln_2(x)), approximate="tanh"))
+
+
+def test_a_gpt_2_block_by_hand():
+    tokens, width, heads = 32, 64, 4
+    ops = capture(Gpt2Block(width, heads), torch.rand(1, tokens, width))
+    before = ["native_layer_norm", "addmm", "_scaled_dot_product_efficient_attention"]
+    after = ["addmm", "add", "native_layer_norm", "addmm", "gelu", "addmm", "add"]
+    assert [name for name in names(ops) if name != "clone"] == before + after  # reshape may copy, by release
+    found = [kernel for op in lower(ops) for kernel in op.kernels if op.op.name != "aten.clone"]
+    linear = 2 * tokens * (3 + 1 + 4 + 4) * width * width
+    attention = 4 * (tokens * (tokens + 1) // 2) * width
+    assert sum(kernel.flops for kernel in found if kernel.kind == "product") == linear + attention
+    activations, hidden = tokens * width, tokens * 4 * width
+    norms, biases = 2 * (2 * activations + 2 * width), (3 + 1 + 4 + 1) * width
+    weights = 12 * width * width
+    products = (1 + 3) * activations + (1 + 1) * activations + 2 * (activations + hidden)
+    moved = norms + biases + weights + products + 4 * activations + 2 * 3 * activations + 2 * hidden
+    assert sum(kernel.bytes for kernel in found) == 4 * moved
