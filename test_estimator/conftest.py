@@ -24,8 +24,6 @@ def pytest_configure():
     session.MOST_NOISE_PCT = {**session.MOST_NOISE_PCT, "cpu": 1e9}
     company.MOST_CPUS = 1e9
 """
-_QUICK = ("-p", "no:hypothesispytest")
-"""Hypothesis takes a second or two of each run that knows its plugin."""
 _COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
 
 settings.register_profile(
@@ -131,7 +129,7 @@ class Suite:
     def run(self, *options: str, models: str = ",".join(SMALL_MODELS)) -> pytest.RunResult:
         """Runs the small models, or those named; all of them for an empty text."""
         selection = ["--models", models] if models else []
-        return self._pytester.runpytest_subprocess(*_QUICK, *self._plugins, *selection, *options)
+        return self._pytester.runpytest_subprocess(*self._plugins, *selection, *options)
 
     def golden(self, model: str) -> Path:
         return self.folder / "test_models" / f"test_model[{model}].json"
