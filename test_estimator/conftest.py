@@ -42,9 +42,17 @@ def pytest_sessionstart() -> None:
 
 
 @pytest.fixture
-def suite(request: pytest.FixtureRequest, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+def as_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs of pytest begin as on a developer's machine; for the sake of time they share the op streams of the zoo."""
     for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("CI", raising=False)
+    own = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if own.name.startswith("popen-gw") else own) / "cache"))
+
+
+@pytest.fixture
+def suite(request: pytest.FixtureRequest, as_alone: None, pytester: pytest.Pytester) -> Suite:
     _copy_repository(request.config.rootpath, pytester.path)
     return Suite(pytester)
 

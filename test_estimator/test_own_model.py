@@ -73,10 +73,8 @@ class Repository:
 
 
 @pytest.fixture
-def repository(pytester, monkeypatch):
+def repository(pytester, monkeypatch, as_alone):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER_COUNT", "CI"):
-        monkeypatch.delenv(name, raising=False)
     return Repository(pytester)
 
 
