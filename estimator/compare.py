@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 BANDS_PCT: Mapping[str, float] = {"EXCELLENT": 10.0, "GOOD": 25.0, "FAIR": 50.0, "POOR": math.inf}
 """Each rating and the |error| in percent that it stays below, best first."""
+BOUNDS = ("host", "device")
+"""Which of the two is the longer one, and bounds the latency."""
 UNMEASURED = "UNMEASURED"
 """The rating of an estimate that no measurement can be held against."""
 

@@ -18,6 +18,8 @@ def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[st
     alone = f"host alone {ms_text(estimate.host_ms)} ms, device alone {ms_text(estimate.device_ms)} ms"
     yield f"{ms_text(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
     yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
+    if estimate.computes_in != target.precision.name:
+        yield f"weights or inputs in half precision: computed as at precision {estimate.computes_in}"
     if estimate.defaulted:
         shares = (f"{name} ({pct:.1f} %)" for name, pct in estimate.defaulted_share_pct.items())
         yield f"priced by their bytes alone, for want of a rule (of device time): {', '.join(shares)}"
@@ -38,6 +40,7 @@ def estimate_data(name: str, target: Target, estimate: Estimate) -> Dict[str, An
         "hardware": target.hardware,
         "power_mode": target.mode.name,
         "precision": target.precision.name,
+        "computes_in": estimate.computes_in,
         "batch_size": target.batch_size,
         "transferred_from": estimate.transferred_from,
         "latency_ms": estimate.latency_ms,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict, List
 
-from .errors import RecordError
+from .errors import RecordError, UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,7 +19,11 @@ else:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one, never a part."""
+    """Writes UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one, never a part.
+
+    Through a symbolic link it writes the file that the link leads to.
+    """
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8", newline="\n") as out:
@@ -29,17 +36,56 @@ def write_atomically(path: Path, text: str) -> None:
             temporary.unlink()
 
 
+def refuse_unwritable(option: str, path: Path) -> None:
+    """Raises UsageError, which names the option, where no file can be written; tries it, and leaves nothing."""
+    place = Path(os.path.realpath(path))
+    if not place.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+    if place.is_dir():
+        raise UsageError(f"{option} {path}: is a folder")
+    if place.exists() and not place.is_file():
+        raise UsageError(f"{option} {path}: is a device or a pipe; name a file")
+    try:
+        with tempfile.TemporaryFile(dir=place.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be written: {error.strerror}") from error
+
+
 def read_text(path: Path) -> str:
     """Returns the file's text; RecordError when it cannot be read or is no UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read: {_line(error)}") from error
 
 
 def read_toml(path: Path) -> Dict[str, Any]:
     """Returns the file's tables; RecordError when it is no TOML."""
+    return _parsed(path, tomllib.loads, "TOML")  # type: ignore[no-any-return]
+
+
+def read_json(path: Path, repair: str = "") -> Any:
+    """Returns what the file holds; RecordError when it is no JSON, which ends with what repairs it."""
+    return _parsed(path, json.loads, "JSON", repair)
+
+
+def read_csv(path: Path) -> List[Dict[str, Any]]:
+    """Returns the file's rows by the columns of its header; RecordError when it is no CSV."""
     try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise RecordError(f"{path}: no valid TOML: {error}") from error
+        return list(csv.DictReader(read_text(path).splitlines()))
+    except csv.Error as error:  # before Python 3.11 a NUL, in all releases a cell of 128 KiB
+        raise RecordError(f"{path}: no valid CSV: {_line(error)}") from error
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], language: str, repair: str = "") -> Any:
+    """Numbers of thousands of digits are a ValueError, hundreds of brackets a RecursionError."""
+    try:
+        return parse(read_text(path))
+    except (ValueError, RecursionError) as error:
+        after = f"; {repair}" if repair else ""
+        raise RecordError(f"{path}: no valid {language}: {_line(error)}{after}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

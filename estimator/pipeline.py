@@ -44,7 +44,8 @@ class Estimate:
     `host_ms` and `device_ms` are what each would take alone; `bound` names the longer. `flops` counts two per
     multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
     bytes alone, `defaulted_share_pct` what each of them takes of device_ms in percent. The terms split host_ms and
-    device_ms by kind of op and of kernel.
+    device_ms by kind of op and of kernel. `computes_in` names the precision of products and convolutions: the target's,
+    or at FP32 that of weights and inputs in half precision.
     """
 
     latency_ms: float
@@ -62,6 +63,7 @@ class Estimate:
     defaulted_share_pct: Mapping[str, float]
     transferred_from: str
     without_evidence: Tuple[str, ...]
+    computes_in: str
     spans: Tuple[Span, ...]
 
 
@@ -181,7 +183,7 @@ def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
 
 def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
     """Returns the estimate that a forward pass on the target is."""
-    costs, lowered = found.costs, found.lowered
+    costs, lowered, own = found.costs, found.lowered, _computed_as(found, target)
     return Estimate(
         latency_ms=found.latency_ms,
         interval_pct=interval_of(found, target),
@@ -197,7 +199,8 @@ def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
         defaulted_share_pct=_defaulted_share_pct(found),
         transferred_from=target.profile.transferred_from,
-        without_evidence=without_evidence(_computed_as(found, target)),
+        without_evidence=without_evidence(own),
+        computes_in=own.precision.name,
         spans=_spans(lowered, costs.host_us, found.timeline),
     )
 
@@ -215,12 +218,13 @@ def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, f
 
 
 def _spans(lowered: Sequence[Lowered], host: Column, timeline: Timeline) -> Tuple[Span, ...]:
-    counts = np.array([len(op.kernels) for op in lowered], dtype=int)
-    last = np.cumsum(counts)
-    spans = []
-    for i, op in enumerate(lowered):
-        issued, count = float(timeline.issue_end_us[i]), int(counts[i])
-        start = float(timeline.kernel_start_us[last[i] - count]) if count else issued
-        end = float(timeline.kernel_end_us[last[i] - 1]) if count else issued
-        spans.append(Span(op.op.name, count, issued - float(host[i]), issued, start, end))
+    issue_us, starts_us, ends_us = timeline.issue_end_us, timeline.kernel_start_us.tolist(), timeline.kernel_end_us
+    host_starts_us, host_ends_us, kernel_ends_us = (issue_us - host).tolist(), issue_us.tolist(), ends_us.tolist()
+    spans, first = [], 0
+    for op, host_start, host_end in zip(lowered, host_starts_us, host_ends_us):
+        count = len(op.kernels)
+        start = starts_us[first] if count else host_end
+        end = kernel_ends_us[first + count - 1] if count else host_end
+        spans.append(Span(op.op.name, count, host_start, host_end, start, end))
+        first += count
     return tuple(spans)

@@ -179,14 +179,16 @@ def markdown_table(rows: Iterable[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown_output(rows: Sequence[Comparison]) -> str:
+def markdown_output(
+    rows: Sequence[Comparison], table_of: Callable[[Sequence[Comparison]], str] = markdown_table
+) -> str:
     """Returns the tables in Markdown: one for each board and configuration, and budgets where there are any."""
     tables: Dict[Tuple[str, str], List[Comparison]] = {}
     for row in rows:
         tables.setdefault((row.hardware, row.configuration), []).append(row)
     if len(tables) < 2:
-        return markdown_table(rows) + _markdown_budgets(rows)
-    parts = (f"## {' '.join(where)}\n\n{markdown_table(of)}{_markdown_budgets(of)}" for where, of in tables.items())
+        return table_of(rows) + _markdown_budgets(rows)
+    parts = (f"## {' '.join(where)}\n\n{table_of(of)}{_markdown_budgets(of)}" for where, of in tables.items())
     return "\n".join(parts)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Mapping, Optional
 
+from .checked import BATCH, checked_option, whole
 from .errors import RecordError, UsageError
 from .hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from .hardware.profile import PowerMode, Profile
@@ -110,6 +112,7 @@ def target_on(
     batch_size: int = 1,
 ) -> Target:
     """Returns the target on a board with this profile; UsageError names what is not known."""
+    checked_option("batch size", lambda: whole(batch_size, BATCH))
     return Target(board, profile, profile.mode(thermal_profile), find_precision(precision), batch_size)
 
 
@@ -118,9 +121,12 @@ def calibrated_target(profile: Profile, precision: str = "fp32") -> Target:
     return target_on(Board(profile.name), profile, profile.calibrated_mode, precision)
 
 
-def parse_label(board: Board, profile: Profile, label: str) -> Target:
-    """Returns the target of a configuration's name, "50W-fp32-b1"; RecordError if it is none."""
-    mode, precision, batch = ([*label.rsplit("-", 2), "", ""])[:3]
-    if precision not in PRECISIONS or batch[:1] != "b" or not batch[1:].isdecimal():
-        raise RecordError(f"golden/{board.name}: {label!r} is no name of a configuration; one is 50W-fp32-b1")
-    return target_on(board, profile, mode, precision, int(batch[1:]))
+def parse_label(board: Board, profile: Profile, label: str, where: object = "golden") -> Target:
+    """Returns the target of a configuration's name, "50W-fp32-b1"; RecordError, which says where, if it is none."""
+    found = re.fullmatch(rf"(.+)-({'|'.join(PRECISIONS)})-b([1-9][0-9]{{0,6}})", label)
+    if found is None or found[1] not in profile.modes:
+        modes = ", ".join(profile.modes)
+        raise RecordError(
+            f"{where}: {label!r} is no name of a configuration of {board.name}; one is 50W-fp32-b1; modes: {modes}"
+        )
+    return target_on(board, profile, found[1], found[2], int(found[3]))

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any, Dict, Tuple
 
+from .checked import BATCH, checked_option, parsed_whole
 from .errors import UsageError
 from .hardware.boards import DEFAULT_HARDWARE, find_board
 from .importing import FORM
@@ -67,7 +68,5 @@ def _checked(target: Target) -> Target:
 
 
 def read_batch_size(text: str) -> int:
-    """Returns the number; UsageError where it is no whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: must be a whole number from 1")
-    return int(text)
+    """Returns the number; UsageError where it is no whole number that a batch can be."""
+    return checked_option("--batch-size", lambda: parsed_whole(text, BATCH))

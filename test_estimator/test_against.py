@@ -26,6 +26,8 @@ from estimator.records.record import load_record
 from estimator.report import FIELDS
 from estimator.report import FORMATS as WITHOUT_OTHERS
 from estimator.subjects.all import find_subject
+from estimator.subjects.own import OwnModel
+from estimator.subjects.tested import CATCHER
 from estimator.subjects.zoo import MODELS
 from estimator.suite.against import AnswerCollector, ask_others, read_against, table_text
 from estimator.target import PRECISIONS, resolve
@@ -174,6 +176,28 @@ def test_another_estimator_is_given_the_module_and_inputs_on_the_meta_device_and
     assert not given["model"].training
 
 
+def test_a_module_of_ones_own_is_handed_out_as_a_copy_without_data():
+    module = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.BatchNorm1d(8)).train()
+    module.append(module[0])
+    given = {}
+
+    def halving(model, example_inputs, **_):
+        given.update(model=model, inputs=example_inputs)
+        model.half()
+        return 1.0
+
+    own = OwnModel("own", "test_own", module, {"input": torch.rand(2, 8), "scale": 3})
+    assert answer_of(halving, own, batch_size=2) == Answer(1.0)
+    tensors = [given["inputs"]["input"], *given["model"].parameters(), *given["model"].buffers()]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert given["inputs"]["input"].shape == (4, 8)
+    assert given["inputs"]["scale"] == 3
+    assert given["model"][0] is given["model"][2]
+    assert not given["model"].training
+    assert module.training
+    assert {(parameter.device.type, parameter.dtype) for parameter in module.parameters()} == {("cpu", torch.float32)}
+
+
 def test_what_another_estimator_does_to_its_module_nobody_else_sees():
     seen = []
 
@@ -243,11 +267,15 @@ def test_a_name_that_is_no_estimator_is_one_line(name, words):
 @pytest.mark.parametrize("option", ["every_configuration", "calibrate"])
 def test_nobody_is_asked_where_no_configuration_is_compared(option):
     options = {"against": ["roofline"], option: True}
-    config = SimpleNamespace(getoption=options.get, rootpath=ROOT)
+    catching = []
+    plugins = SimpleNamespace(has_plugin=catching.__contains__)
+    config = SimpleNamespace(getoption=options.get, rootpath=ROOT, pluginmanager=plugins)
     with pytest.raises(UsageError, match=f"leave --{option.replace('_', '-')} out"):
         read_against(config)
     options[option] = False
     assert [other.name for other in read_against(config)] == ["roofline"]
+    catching.append(CATCHER)
+    assert read_against(config) == ()
 
 
 def test_the_nearer_estimate_is_the_one_with_the_smaller_error_on_either_side():
@@ -349,6 +377,17 @@ def test_markdown_has_four_columns_for_each_estimator_and_the_figures_below():
     assert lines[-1].startswith("roofline: no model that it estimates was measured")
 
 
+def test_markdown_has_a_table_and_figures_for_each_board():
+    boards = [replace(row, hardware=board, configuration="50W-fp32-b1") for board in ("A", "B") for row in ROWS[:2]]
+    beside = Beside("lab:guess", {row.key: Answer(7.0 if row.hardware == "A" else 70.0) for row in boards})
+    lines = FORMATS[".md"](boards, [beside]).splitlines()
+    assert [line for line in lines if line.startswith("#")] == ["## A 50W-fp32-b1", "## B 50W-fp32-b1"]
+    tiny, figures = ([line for line in lines if line.startswith(f"| {name} ")] for name in ("tiny", "lab:guess"))
+    assert ["| 7.00 | +0.0% |" in line for line in tiny] == [True, False]
+    assert ["| 70.00 | +900.0% |" in line for line in tiny] == [False, True]
+    assert len(set(figures)) == 2
+
+
 def test_answers_travel_as_text_with_the_reports_of_the_tests():
     request = SimpleNamespace(node=SimpleNamespace(user_properties=[("model", "resnet18")]))
     others = [OtherEstimator("lab:guess", lambda **_: 5.0), OtherEstimator("lab:none", lambda **_: None)]
@@ -405,8 +444,7 @@ LAB = """
 def halved(model, example_inputs, hardware, mode, precision):
     if type(model).__name__ == "VGG":
         raise ValueError("no VGG here")
-    return 0.5 * example_inputs.shape[-1] / 224 * {"50W": 14}[mode]
-
+    return 0.5 * example_inputs.shape[-1] / 224 * {"50W": 14, "15W": 40}[mode]
 
 def constant(**keywords):
     return 5.0
@@ -420,27 +458,35 @@ def calibrated_here(cache):
     shutil.copy(TEMPLATES / "local-cpu.toml", profile)
 
 
-def test_another_estimator_stands_below_the_table_whichever_process_asked_it(suite):
+def test_another_estimator_stands_below_the_table_of_each_board_whichever_process_asked_it(suite):
     (suite.path / "lab.py").write_text(LAB, encoding="utf-8")
-    options = ("--against", "lab:halved", "--against", "roofline")
-    run = suite.run(*options, "-n", "2", "--output", "table.json", "--output", "table.csv")
+    boards = ("--hardware", "Jetson-Orin-Nano-8GB,Jetson-Orin-AGX")
+    run = suite.run(*boards, "--against", "lab:halved", "--against", "roofline", "-n", "2", "--output", "table.json")
     assert run.ret == 0
+    run.stdout.fnmatch_lines(["against: lab:halved", "against: roofline"])
     run.stdout.fnmatch_lines(
         [
-            "against: lab:halved",
-            "against: roofline",
             "*= AGAINST lab:halved - Jetson-Orin-AGX (50W) =*",
             "    resnet18 * 6.76 * 7.00 * +3.5% EXCELLENT * ours",
             "    vgg11 * ValueError: no VGG here",
             "  Models that both estimate and that were measured: 2",
+            "  ours was fitted to the record; *",
             "  1 of 3 without an estimate of lab:halved: their lines say why",
             "*= AGAINST roofline - Jetson-Orin-AGX (50W) =*",
         ]
     )
-    rows = {row["model"]: row["against"] for row in json.loads((suite.path / "table.json").read_text())}
-    assert rows["resnet18"]["lab:halved"]["est_ms"] == 7.0
-    assert rows["vgg11"]["lab:halved"]["problem"] == "ValueError: no VGG here"
-    assert {answers["roofline"]["rating"] for answers in rows.values()} == {"POOR", "FAIR"}
+    run.stdout.fnmatch_lines(
+        [
+            "*= AGAINST lab:halved - Jetson-Orin-Nano-8GB (15W), transferred from Jetson-Orin-AGX =*",
+            "    resnet18 * - * 20.00 * - UNMEASURED *",
+            "  lab:halved: no model that it estimates was measured: nothing says who is nearer",
+        ]
+    )
+    rows = json.loads((suite.path / "table.json").read_text())
+    answers = {(row["hardware"], row["model"]): row["against"] for row in rows}
+    assert answers["Jetson-Orin-AGX", "resnet18"]["lab:halved"]["est_ms"] == 7.0
+    assert answers["Jetson-Orin-Nano-8GB", "resnet18"]["lab:halved"]["est_ms"] == 20.0
+    assert answers["Jetson-Orin-AGX", "vgg11"]["lab:halved"]["problem"] == "ValueError: no VGG here"
 
 
 def test_on_the_device_both_are_held_against_what_was_measured_now(live):

@@ -243,11 +243,13 @@ def test_a_review_that_breaks_is_seen(workflow: str, job: str, tmp_path: Path) -
     assert run_step(step_named(job_of(workflow, job), "Review"), tmp_path) == 3
 
 
-def test_both_supported_pairs_are_replayed_on_hosted_runners() -> None:
+def test_every_supported_pair_is_replayed_on_hosted_runners_and_one_on_arm() -> None:
     workflow = ROOT / ".github" / "workflows" / "golden.yml"
     assert triggers(workflow) == {"push": None, "pull_request": None}
     pairs = load(workflow)["jobs"]["replay"]["strategy"]["matrix"]["include"]
-    assert [tuple(pair.values()) for pair in pairs] == [("3.8", "py38-torch21"), ("3.11", "py311-torch213")]
+    x86, arm = ([tuple(p.values())[:2] for p in pairs if p["machine"].endswith(end)] for end in ("24.04", "arm"))
+    named = [("3.8", "py38-torch21"), ("3.10", "py310-torch25"), ("3.11", "py311-torch213"), ("3.13", "py313-torch213")]
+    assert (x86, arm) == (named, [named[2]])
 
 
 def test_the_shell_of_the_workflows_is_one_line_a_step() -> None:

@@ -103,7 +103,7 @@ def test_an_op_without_a_rule_is_named(capsys):
         (["own_estimated:no_module"], ["must return a module and its example inputs, got int"]),
         (["own_estimated:leaving"], ["own_estimated:leaving() failed: SystemExit: no weights here"]),
         (["resnet18", "--hardware", "Jetson"], ["unknown hardware 'Jetson'", "Jetson-Orin-AGX"]),
-        (["resnet18", "--batch-size", "0"], ["--batch-size 0: must be a whole number from 1"]),
+        (["resnet18", "--batch-size", "0"], ["--batch-size: must be a whole number from 1 to 1048576, got '0'"]),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_4(arguments, words, capsys):

@@ -370,7 +370,7 @@ def test_a_batch_that_a_module_does_not_take_is_a_row_that_says_so(capsys):
         (["resnet18", "--hardware", "Jetson"], ["unknown hardware 'Jetson'", "Jetson-Orin-AGX"]),
         (["resnet18", "--power-mode", "60W"], ["unknown thermal profile '60W'", "MAXN"]),
         (["resnet18", "--precision", "int8"], ["unknown precision 'int8'", "fp16"]),
-        (["resnet18", "--batch-size", "none"], ["--batch-size none: must be a whole number from 1"]),
+        (["resnet18", "--batch-size", "none"], ["--batch-size: must be a whole number from 1 to 1048576, got 'none'"]),
         (["resnet18", "--trace", "nowhere/trace.json"], ["--trace nowhere/trace.json", "no folder nowhere"]),
     ],
 )

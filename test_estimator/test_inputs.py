@@ -11,6 +11,7 @@ from torch import nn
 
 from estimator import CaptureError, LoweringError, estimate
 from estimator.capture import capture, capture_in_modules
+from estimator.estimate_text import estimate_lines
 from estimator.lower import lower
 from estimator.pipeline import forward_pass
 from estimator.target import resolve
@@ -71,6 +72,10 @@ IMAGE = torch.rand(1, 16, 8, 8)
 def test_weights_in_half_precision_compute_as_at_that_precision(dtype, precision):
     own, at_precision = estimate(network().to(dtype), IMAGE.to(dtype)), estimate(network(), IMAGE, precision=precision)
     assert own == at_precision
+    assert own.computes_in == precision
+    lines = list(estimate_lines("own", resolve(), own))
+    assert f"weights or inputs in half precision: computed as at precision {precision}" in lines
+    assert not any("half" in line for line in estimate_lines("own", resolve(precision=precision), at_precision))
     assert own.latency_ms < estimate(network(), IMAGE).latency_ms
     assert own.without_evidence == (("bf16",) if precision == "bf16" else ())
 

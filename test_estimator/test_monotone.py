@@ -16,7 +16,7 @@ from estimator.pipeline import estimate_lowered
 from estimator.target import calibrated_target
 
 CHANNELS = st.sampled_from([3, 8, 16, 48, 64, 256, 1024])
-reproducible = settings(max_examples=60, deadline=None, derandomize=True)
+reproducible = settings(max_examples=60)
 
 
 @st.composite

@@ -49,7 +49,7 @@ def test_the_guide_shows_the_template(request):
     ("old", "new", "message"),
     [
         ('"8.9"', '"1.0"', r"board\.compute_capability: unknown '1\.0'; known: 7\.0, "),
-        ("l2_mib = 72", "l2_mib = 0", r"facts\.l2_mib\.value: must be above 0"),
+        ("l2_mib = 72", "l2_mib = 0", r"facts\.l2_mib: must be a finite number from 0\.25 to 256 MiB, got 0"),
         ("l2_mib = 72", 'l2_mib = "72"', r"facts\.l2_mib: must be a finite number"),
         ("l2_mib = 72\n", "", r"facts\.l2_mib: is missing"),
         ("900.0", "1900.0", r"bandwidth_gb_s: is above the memory's peak of 1008 GB/s"),
@@ -88,6 +88,16 @@ def test_what_a_device_does_not_tell_is_marked_as_a_guess():
     assert "dram_peak_gb_s = 3352.3" in command.profile_of(newer, None, 3800.0)
     with pytest.raises(UsageError, match=r"compute capability 3\.0 is not known"):
         command.profile_of(SimpleNamespace(name="old", major=3, minor=0, multi_processor_count=1), None, 2000.0)
+
+
+def test_a_device_that_tells_nonsense_of_itself_leaves_no_profile(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_properties", lambda: SimpleNamespace(**{**vars(H100), "multi_processor_count": 0}))
+    monkeypatch.setattr(command, "_memory_gb_s", lambda: 3352.0)
+    with pytest.raises(
+        ProfileError, match=r"not written to .*X\.toml: power_mode\.default\.sms: .* from 1 to 1024 SMs"
+    ):
+        command.write_profile("X", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_hosts_clock_is_the_one_the_kernel_states(tmp_path):

@@ -8,11 +8,13 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from estimator.against.comparison import Answer, Beside
 from estimator.compare import Comparison, without_estimate
 from estimator.page.charts import chart_specs
 from estimator.page.content import Measurement, Page, Row
@@ -87,6 +89,17 @@ def test_every_row_figure_verdict_and_source_is_in_the_page(html):
 
 
 @needs_extra
+def test_what_other_estimators_say_stands_in_columns_of_their_own(html):
+    beside = Beside("lab:guess", {"tiny": Answer(3.5), "huge": Answer(None, "ValueError: <no> such kernel")})
+    words, without = Reading(page_html(replace(PAGE, others=(beside,)))).words, Reading(html).words
+    titles = [f"lab:guess: {title}" for title in ("estimate (ms)", "error (%)", "rating", "nearer", "why not")]
+    assert [word for word in words if word.startswith("lab:guess")] == titles
+    for word in ("3.5", "-50.0", "ours", "ValueError: <no> such kernel"):
+        assert word in words
+        assert word not in without
+
+
+@needs_extra
 def test_nothing_that_a_name_holds_ends_a_script(html):
     assert html.count("</script>") == 2
     assert html.count("<script>") == 2
@@ -136,12 +149,13 @@ def test_the_interval_of_an_error_is_that_of_the_estimate():
 @needs_extra
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_session_writes_its_page(suite, workers):
-    run = suite.run("--report", "page.html", "-n", workers)
+    run = suite.run("--report", "page.html", "-n", workers, "--against", "roofline")
     assert run.ret == pytest.ExitCode.OK
     run.stdout.fnmatch_lines(["*Page written to *page.html"])
     words = Reading((suite.path / "page.html").read_text(encoding="utf-8")).words
     est_ms = json.loads(suite.golden("resnet18").read_text(encoding="utf-8"))["est_ms"]
     assert {"resnet18", "mobilenet_v2", "vgg11", f"{est_ms:g}", "6.76", "not locked"} <= set(words)
+    assert {"roofline", "roofline: estimate (ms)", "roofline, nearer", "0 of 3"} <= set(words)
 
 
 @needs_extra

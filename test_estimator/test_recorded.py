@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from estimator.checked import LATENCY_MS
 from estimator.errors import RecordError
 from estimator.files import read_toml, write_atomically
-from estimator.records.kinds import MODEL_KIND
+from estimator.records.kinds import KINDS, MODEL_KIND
 from estimator.records.record import (
     PROVENANCE_KEYS,
     Record,
@@ -14,6 +15,7 @@ from estimator.records.record import (
     record_text,
     write_record,
 )
+from estimator.subjects.all import subject_names
 from estimator.subjects.zoo import MODELS
 
 PROVENANCE = {key: f"the {key}" for key in PROVENANCE_KEYS}
@@ -50,19 +52,19 @@ def test_a_configuration_without_a_file_has_no_measurements(path):
 
 DAMAGES = {
     "no TOML": ("tiny = [", "", "no valid TOML"),
-    "unknown model": ("huge", "hug", "'hug'; known: tiny, huge"),
-    "no runs": ("[7.0, 6.76, 6.71]", "[]", "runs_ms.tiny must be a list"),
-    "no list": ("[7.0, 6.76, 6.71]", "7.0", "runs_ms.tiny must be a list"),
-    "text": ("6.76", "'6.76'", "runs_ms.tiny must hold finite numbers above 0, got '6.76'"),
-    "true": ("6.76", "true", "runs_ms.tiny must hold finite numbers above 0, got True"),
-    "negative": ("6.76", "-6.76", "runs_ms.tiny must hold finite numbers above 0, got -6.76"),
-    "zero": ("6.76", "0", "runs_ms.tiny must hold finite numbers above 0, got 0"),
-    "nan": ("6.76", "nan", "runs_ms.tiny must hold finite numbers above 0, got nan"),
-    "infinite": ("6.76", "inf", "runs_ms.tiny must hold finite numbers above 0, got inf"),
-    "missing key": ('board = "the board"', "", "missing key in [provenance] 'board'; required: board, mode"),
-    "empty text": ('"the board"', '" "', "provenance.board must be a text"),
-    "missing table": ("[runs_ms]", "[runs]", "missing table 'runs_ms'; required: provenance, runs_ms"),
-    "unknown table": ("[runs_ms]", "[more]\n[runs_ms]", "unknown table 'more'; known: provenance, runs_ms"),
+    "unknown model": ("huge", "hug", "runs_ms.hug: is not known; known keys: tiny, huge"),
+    "no runs": ("[7.0, 6.76, 6.71]", "[]", "runs_ms.tiny: must be a list of some numbers, got []"),
+    "no list": ("[7.0, 6.76, 6.71]", "7.0", "runs_ms.tiny: must be a list, got 7.0"),
+    "text": ("6.76", "'6.76'", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got '6.76'"),
+    "true": ("6.76", "true", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got True"),
+    "negative": ("6.76", "-6.76", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got -6.76"),
+    "zero": ("6.76", "0", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got 0"),
+    "nan": ("6.76", "nan", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got nan"),
+    "infinite": ("6.76", "inf", "runs_ms.tiny[1]: must be a finite number from 1e-05 to 1e+08 ms, got inf"),
+    "missing key": ('board = "the board"', "", "provenance.board: is missing; required: board, mode"),
+    "empty text": ('"the board"', '" "', "provenance.board: must be a text"),
+    "missing table": ("[runs_ms]", "[runs]", "runs_ms: is missing; keys here: provenance, runs"),
+    "unknown table": ("[runs_ms]", "[more]\n[runs_ms]", "more: is not known; known keys: provenance, runs_ms"),
 }
 
 
@@ -84,20 +86,21 @@ def test_a_record_that_is_no_text_is_refused(path):
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
-latencies_ms = st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_infinity=False)
+latencies_ms = st.floats(LATENCY_MS.lower, LATENCY_MS.upper)
 
 
-@given(board=texts, runs_ms=st.lists(latencies_ms, min_size=1))
-def test_any_text_and_any_latency_survive_the_file(tmp_path_factory, board, runs_ms):
+@given(board=texts, note=texts, runs_ms=st.lists(latencies_ms, min_size=1))
+def test_any_text_any_key_and_any_latency_survive_the_file(tmp_path_factory, board, note, runs_ms):
     path = tmp_path_factory.getbasetemp() / MODEL_KIND.record
-    written = record(path, {"tiny": tuple(runs_ms)}, {**PROVENANCE, "board": board})
+    written = record(path, {"tiny": tuple(runs_ms)}, {**PROVENANCE, "board": board, note: "a note"})
     write_record(written)
     assert load_record(path, KNOWN) == written
 
 
-def test_the_recorded_file_is_as_the_writer_would_write_it(recorded_path):
-    names = [model.name for model in MODELS]
-    assert record_text(load_record(recorded_path, names)) == recorded_path.read_text(encoding="utf-8")
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.parameter for kind in KINDS])
+def test_the_recorded_file_is_as_the_writer_would_write_it(recorded_path, kind):
+    path = recorded_path.with_name(kind.record)
+    assert record_text(load_record(path, subject_names())) == path.read_text(encoding="utf-8")
 
 
 def test_the_record_of_the_jetson_has_three_runs_of_every_model(recorded_path):

@@ -160,16 +160,22 @@ def test_every_environment_of_tox_is_in_the_docs(root, tox):
 def test_the_readme_s_environments_are_tox_s(tox):
     assert {"tests", "lint", "types", "workflows"} <= set(tox["tox"]["env_list"].split(", "))
     assert tox["testenv:suite"]["commands"] == "pytest {posargs}"
-    tests = tox["testenv:{tests,py38-torch21,py311-torch213}"]["commands"]
+    tests = tox["testenv:{tests,py38-torch21,py310-torch25,py311-torch213,py313-torch213}"]["commands"]
     assert tests.split("\n")[1].startswith("pytest test_models test_patterns test_estimator")
     assert tests.split("\n")[2].startswith("pytest --every-configuration")
     assert {"testenv:lint", "testenv:types", "testenv:bench"} < set(tox.sections())
 
 
-def test_both_supported_pairs_are_pinned_in_tox(tox):
+def test_every_supported_pair_is_pinned_in_tox(tox):
     pins = tox["testenv"]["deps"].split("\n")
-    for pin in ("torch==2.1.2", "torchvision==0.16.2", "torch==2.13.0", "torchvision==0.28.0"):
-        assert any(line.startswith(pin + ";") for line in pins)
+    for pin in (
+        "torch==2.1.2; ",
+        "torchvision==0.16.2; ",
+        "!torch25: torch==2.13.0; ",
+        "!torch25: torchvision==0.28.0; ",
+    ):
+        assert any(line.startswith(pin) for line in pins)
+    assert {"torch25: torch==2.5.1", "torch25: torchvision==0.20.1"} <= set(pins)
 
 
 def test_torch_is_never_pinned_by_the_package(root):

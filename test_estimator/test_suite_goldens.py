@@ -134,3 +134,27 @@ def test_an_update_keeps_the_golden_of_a_model_that_cannot_be_estimated(suite):
         conftest.write("import estimator.pipeline\nestimator.pipeline.estimate_stream = None\n")
     suite.run("--snapshot-update", models="resnet18").assert_outcomes(failed=1)
     assert suite.files() == before
+
+
+FULL_DISK = """
+import os
+
+def pytest_sessionstart():
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    os.fsync = full
+"""
+
+
+def test_a_golden_that_cannot_be_written_fails_its_test_and_stays(suite):
+    before = suite.files()
+    move_constant(suite, "dispatch_kcycles")
+    suite.plug_in(FULL_DISK)
+    run = suite.run("--snapshot-update", models="resnet18,vgg11")
+    run.assert_outcomes(failed=2)
+    run.stdout.fnmatch_lines(
+        [f"{name}: its golden could not be written: *No space left*" for name in ("resnet18", "vgg11")]
+    )
+    assert not any("INTERNAL" in line or "Traceback" in line for line in (*run.outlines, *run.errlines))
+    assert suite.files() == before

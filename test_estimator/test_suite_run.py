@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
 import xml.etree.ElementTree as ET
 from importlib import metadata
 
 import pytest
+from _pytest.pytester import LineMatcher
 
 from estimator.compare import Comparison
 from estimator.report import summarise, summary_lines, terminal_table
@@ -23,11 +25,21 @@ def run(request, suite):
     return run
 
 
-def test_a_run_says_the_same_for_any_number_of_workers(run):
+def test_a_run_says_the_same_for_any_number_of_workers(run, request):
     assert run.ret == pytest.ExitCode.OK
     header_says_what_is_estimated_and_with_what(run)
     table_and_summary_are_those_of_the_goldens(run, SMALL_MODELS)
     outputs_hold_one_row_per_model(run)
+    the_readme_s_sample_is_what_is_printed(run, (request.config.rootpath / "README.md").read_text(encoding="utf-8"))
+
+
+def the_readme_s_sample_is_what_is_printed(run, readme):
+    """But for the figures, and why nothing is measured."""
+    _, *sample = readme.split("```text\n$ pytest")[1].split("```")[0].splitlines()
+    patterns = [re.sub(r"[-+]?\d+\.\d+|\.\.\.|\(no .*\)$", "*", line).split() for line in sample]
+    assert len(patterns) > 8
+    printed = LineMatcher([" ".join(line.split()) for line in run.outlines])
+    printed.fnmatch_lines([" ".join(pattern) for pattern in patterns])
 
 
 def header_says_what_is_estimated_and_with_what(run):

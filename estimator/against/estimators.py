@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
 from ..digits import significant
 from ..errors import GoldenLatencyError, UsageError
@@ -16,7 +17,9 @@ from .comparison import Answer
 from .known import KNOWN
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    import torch
+
+    from ..subjects.named import Named
     from ..target import Target
 
 KEYWORDS = ("model", "example_inputs", "hardware", "mode", "precision")
@@ -31,16 +34,29 @@ class OtherEstimator:
     name: str
     function: Callable[..., Any]
 
-    def ask(self, subject: Subject, target: Target) -> Answer:
-        """Returns its estimate of a subject, built anew without weights, or in one line why there is none."""
+    def ask(self, subject: Named, target: Target) -> Answer:
+        """Returns its estimate of a subject, of which it is given a copy without data, or in one line why not."""
         arguments = (target.hardware, target.mode.name, target.precision.name)
         try:
-            built = subject.build(), subject.example_input(target.batch_size)
-            return _answer(self.function(**dict(zip(KEYWORDS, (*built, *arguments)))))
+            given = _without_data(subject.build(), subject.example_input(target.batch_size))
+            return _answer(self.function(**dict(zip(KEYWORDS, (*given, *arguments)))))
         except GoldenLatencyError as error:
             return Answer(None, _shortened(str(error)))
         except (Exception, SystemExit) as error:  # somebody else's code may raise anything
             return Answer(None, _shortened(one_line(error)))
+
+
+def _without_data(module: torch.nn.Module, inputs: Any) -> Tuple[torch.nn.Module, Any]:
+    """Copies with all tensors on the meta device: whatever is done to them, the module stays as it was."""
+    import torch
+    from torch.utils._pytree import tree_map_only
+
+    def bare(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().to("meta")
+
+    memo: Dict[int, Any] = {id(p): torch.nn.Parameter(bare(p), p.requires_grad) for p in module.parameters()}
+    memo.update({id(buffer): bare(buffer) for buffer in module.buffers()})
+    return copy.deepcopy(module, memo).eval(), tree_map_only(torch.Tensor, bare, inputs)
 
 
 def _answer(found: Any) -> Answer:

@@ -20,16 +20,10 @@ if TYPE_CHECKING:
     import torch
 
 
-class Roofline:
-    """Each kernel at the peak of its arithmetic or at the bandwidth of the power mode, whichever is slower; no host."""
-
-    def __init__(self, root: Path) -> None:
-        del root  # it needs no record
-
-    def __call__(self, model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
-        """Returns ms."""
-        peaks = peaks_of(resolve(hardware, mode, precision))
-        return roofline_us(_lowered(model, example_inputs, precision), peaks) / 1e3
+def roofline_ms(model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
+    """Returns ms: each kernel at the peak of its arithmetic or at the power mode's bandwidth, added up; no host."""
+    peaks = peaks_of(resolve(hardware, mode, precision))
+    return roofline_us(_lowered(model, example_inputs, precision), peaks) / 1e3
 
 
 class OneConstantPerOp:
@@ -72,7 +66,7 @@ def _lowered(model: torch.nn.Module, example_inputs: Any, precision: str) -> Seq
 
 
 KNOWN: Mapping[str, Callable[[Path], Callable[..., float]]] = {
-    "roofline": Roofline,
+    "roofline": lambda _root: roofline_ms,
     "one-constant-per-op": OneConstantPerOp,
 }
 """Each simple estimate's name, and what makes it from the repository's root, where the records are."""

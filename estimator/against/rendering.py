@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 
 from ..compare import BANDS_PCT, Comparison
 from ..digits import ms_text, percent_text
-from ..report import FIELDS, TITLES, by_family, cells_of, data_of, markdown_row, name_width
+from ..report import FIELDS, TITLES, by_family, cells_of, data_of, markdown_output, markdown_row, name_width
 from .comparison import OURS, Beside, Contest, Figures, Theirs
 
 THEIR_FIELDS = tuple(field.name for field in fields(Theirs))
@@ -92,7 +92,11 @@ def _figure_cells(figures: Figures) -> Sequence[str]:
 
 
 def markdown_text(rows: Sequence[Comparison], others: Sequence[Beside]) -> str:
-    """Returns the suite's table with four columns for each other estimator, and below it the figures of both sides."""
+    """Returns the suite's tables with four columns for each other estimator, and below each the figures of both."""
+    return markdown_output(rows, lambda of_one_board: _markdown_table(of_one_board, others))
+
+
+def _markdown_table(rows: Sequence[Comparison], others: Sequence[Beside]) -> str:
     theirs = [title for beside in others for title in (f"{_escaped(beside.name)} (ms)", "Error", "Rating", "Nearer")]
     kinds = ["---", "---:", "---:", "---:", "---", "---", "---:", *["---:", "---:", "---", "---"] * len(others)]
     lines = [markdown_row((*TITLES, *theirs)), markdown_row(kinds)]

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..errors import CalibrationError, GoldenLatencyError, UsageError
-from ..files import write_atomically
+from ..files import read_text, write_atomically
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.profile import Profile
+from ..hardware.reading import write_profile_text
 from ..hardware.software import software_in
+from ..needed import CALIBRATION, refuse_missing
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..records.record import Record, load_record
 from ..subjects.patterns import PATTERNS
@@ -59,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: Any) -> int:
     wanted = _wanted_evidence(options.evidence)
+    refuse_missing("a refit", CALIBRATION)
     board = find_board(options.hardware)
     profile = board.base_profile()
     folder = board.folder(options.golden) / calibrated_target(profile).label
@@ -125,7 +128,7 @@ def _say(step: str) -> None:
 
 def _write(files: Mapping[Path, str]) -> int:
     for path, text in files.items():
-        write_atomically(path, text)
+        (write_profile_text if path.suffix == ".toml" else write_atomically)(path, text)
         print(f"written: {path}")
     return 0
 
@@ -138,7 +141,7 @@ def replace_constants(fitter: Fitter, fit: Fit) -> Fitter:
 
 
 def _compare(files: Mapping[Path, str]) -> int:
-    differing = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
+    differing = [path for path, text in files.items() if not path.exists() or read_text(path) != text]
     for path in differing:
         print(f"differs from what a refit gives: {path}; run without --check and review the diff", file=sys.stderr)
     return 1 if differing else 0

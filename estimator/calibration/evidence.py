@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
-from ..errors import CalibrationError, RecordError
+from ..checked import LATENCY_MS, SHARE, SIZE, Checked, shown
+from ..errors import CalibrationError
 from ..files import read_toml
 from ..lower import Lowered, lower
 from ..records.record import Record
 from ..subjects.all import op_stream
+from ..subjects.kernels import convolution_stream, product_stream
 from ..subjects.patterns import PATTERNS
 from ..subjects.zoo import MODELS
-from ..target import tensor_dtype
+from ..target import find_precision
 
 _FOLDER = Path(__file__).parent / "evidence"
 MODEL_SPREAD_FLOOR = 0.04
@@ -22,7 +24,11 @@ MODEL_SPREAD_FLOOR = 0.04
 PATTERN_SPREAD = 0.12
 """Relative: one published figure each, for a shape that is partly assumed."""
 _PRODUCTS = {"products": "fp32", "fp16_products": "fp16"}
-
+_KERNEL_KEYS = ("source", "convolution_spread", "product_spread", "convolutions", *_PRODUCTS)
+CONVOLUTION_SIZES = ("in_channels", "out_channels", "input_size", "kernel_size", "stride", "groups", "batch_size")
+"""What a row says of a convolution, before its mean_ms."""
+PRODUCT_SIZES = ("batch_size", "m", "n", "k")
+"""What a row says of a batched matrix product."""
 
 RECORDS = "records"
 MICROBENCHMARKS = "microbenchmarks"
@@ -51,13 +57,17 @@ def load_evidence(hardware: str, models: Record, patterns: Record) -> Tuple[Evid
     """Returns models, patterns and kernels. CalibrationError without recorded models, RecordError for a bad file."""
     if not models.runs_ms:
         raise CalibrationError(f"{models.path}: no recorded models to calibrate {hardware} from")
-    path = _FOLDER / f"{hardware}.toml"
-    tables = read_toml(path) if path.exists() else {}
-    try:
-        return (*_models(models), *_patterns(patterns), *_convolutions(tables), *_products(tables))
-    except (KeyError, TypeError, ValueError) as error:
-        message = f"{path}: {type(error).__name__}: {error}; the comments in the file say what its rows hold"
-        raise RecordError(message) from error
+    kernels = _kernels(_FOLDER / f"{hardware}.toml")
+    return (*_models(models), *_patterns(patterns), *_convolutions(kernels), *_products(kernels))
+
+
+def _kernels(path: Path) -> Checked:
+    """The tables of published kernels; empty where there are none for this board."""
+    document = Checked(path, read_toml(path) if path.exists() else {"kernels": {}})
+    document.only(("kernels",), needed=True)
+    kernels = document.table("kernels")
+    kernels.only(_KERNEL_KEYS)
+    return kernels
 
 
 def _models(record: Record) -> List[Evidence]:
@@ -89,57 +99,57 @@ def _patterns(record: Record) -> List[Evidence]:
 
 
 def lower_convolution(
-    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, dtype: Any = None
+    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, tensors: str = "float32"
 ) -> Tuple[Lowered, ...]:
     """Returns the lowered ops of one convolution without bias, padded so that stride 1 keeps the pixels."""
-    import torch
-
-    from ..capture import capture
-
-    layer = torch.nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
-    return lower(capture(layer.to(dtype or torch.float32), _meta(batch, inputs, px, px, dtype=dtype)))
+    return lower(convolution_stream(inputs, outputs, px, kernel, stride, groups, batch, tensors))
 
 
-def _convolutions(tables: Dict[str, Any]) -> List[Evidence]:
-    kernels, found = tables.get("kernels", {}), []
-    for channels_in, channels_out, px, kernel, stride, groups, batch, mean_ms in kernels.get("convolutions", ()):
-        ops = lower_convolution(channels_in, channels_out, px, kernel, stride, groups, batch)
+def _convolutions(kernels: Checked) -> List[Evidence]:
+    found = []
+    for sizes, mean_ms in _rows(kernels, "convolutions", CONVOLUTION_SIZES):
+        channels_in, channels_out, px, kernel, stride, groups, batch = sizes
         name = f"conv {channels_in}-{channels_out} {px}px k{kernel} s{stride} g{groups} b{batch}"
-        spread = float(kernels["convolution_spread"])
+        spread = kernels.number("convolution_spread", SHARE)
+        ops = lower_convolution(channels_in, channels_out, px, kernel, stride, groups, batch)
         found.append(Evidence(name, "convolution", None, 1e3 * mean_ms, spread, ops, synchronised=True))
     return found
 
 
-def lower_product(batch: int, m: int, n: int, k: int, dtype: Any = None) -> Tuple[Lowered, ...]:
+def _rows(kernels: Checked, key: str, sizes: Sequence[str]) -> Iterator[Tuple[Tuple[int, ...], float]]:
+    """Yields the sizes of each row of a table, and its mean latency in ms."""
+    for place, row in enumerate(kernels.items(key) if kernels.has(key) else []):
+        if not isinstance(row, list) or len(row) != len(sizes) + 1:
+            raise kernels.error(f"must be {', '.join(sizes)}, mean_ms, got {shown(row)}", f"{key}[{place}]")
+        table = kernels.part(f"{key}[{place}]", dict(zip((*sizes, "mean_ms"), row)))
+        yield kernel_sizes(table, sizes), table.number("mean_ms", LATENCY_MS)
+
+
+def kernel_sizes(table: Checked, names: Sequence[str]) -> Tuple[int, ...]:
+    """Returns the sizes of a kernel by name; RecordError where there is no such kernel."""
+    found = {name: table.whole(name, SIZE) for name in names}
+    groups = found.get("groups", 1)
+    for name in ("in_channels", "out_channels"):
+        if found.get(name, groups) % groups:
+            raise table.error(f"must be a multiple of {groups} groups, got {found[name]}", name)
+    return tuple(found.values())
+
+
+def lower_product(batch: int, m: int, n: int, k: int, tensors: str = "float32") -> Tuple[Lowered, ...]:
     """Returns the lowered ops of one batched matrix product."""
-    import torch
-
-    from ..capture import capture
-
-    class BatchedProduct(torch.nn.Module):
-        def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-            return torch.bmm(left, right)
-
-    return lower(capture(BatchedProduct(), (_meta(batch, m, k, dtype=dtype), _meta(batch, k, n, dtype=dtype))))
+    return lower(product_stream(batch, m, n, k, tensors))
 
 
-def _products(tables: Dict[str, Any]) -> List[Evidence]:
-    kernels = tables.get("kernels", {})
+def _products(kernels: Checked) -> List[Evidence]:
     return [
-        _product(row, float(kernels["product_spread"]), precision)
+        _product(sizes, mean_ms, kernels.number("product_spread", SHARE), precision)
         for table, precision in _PRODUCTS.items()
-        for row in kernels.get(table, ())
+        for sizes, mean_ms in _rows(kernels, table, PRODUCT_SIZES)
     ]
 
 
-def _product(row: Sequence[float], spread: float, precision: str) -> Evidence:
-    batch, m, n, k, mean_ms = row
+def _product(sizes: Sequence[int], mean_ms: float, spread: float, precision: str) -> Evidence:
+    batch, m, n, k = sizes
     name = f"product {m}x{n}x{k} b{batch}" + ("" if precision == "fp32" else f" {precision}")
-    ops = lower_product(int(batch), int(m), int(n), int(k), dtype=tensor_dtype(precision))
+    ops = lower_product(batch, m, n, k, find_precision(precision).tensors)
     return Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True, precision=precision)
-
-
-def _meta(*shape: int, dtype: Any = None) -> Any:
-    import torch
-
-    return torch.empty(shape, dtype=dtype, device="meta")

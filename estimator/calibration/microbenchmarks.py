@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..errors import RecordError
-from ..files import read_text, write_atomically
-from ..subjects.chains import Block, Chain, lower_layers
+from ..checked import COUNT, LATENCY_MS, LATENCY_US, SIZE, Bounds, Checked, whole
+from ..files import read_json, write_atomically
+from ..measure.layers import WAYS
+from ..subjects.chains import Block, Chain, checked_layer, lower_layers
 from .evidence import MICROBENCHMARKS, Evidence
 
 FILE_NAME = "microbenchmarks.json"
+_REPAIR = "delete it and calibrate again"
+_KEYS = ("provenance", "queue", "anchor_ms", "blocks")
+QUEUES = Bounds(1, 10**4, "calls", "a queue is a few dozen")
 _SPREAD = 0.12
 """Relative: how well a layer's time is known, apart from what ran before it and after it."""
 _FLOOR_SHARE, _FLOOR_US = 0.5, 8.0
@@ -71,27 +75,35 @@ def _rounded(us: float) -> float:
 
 def load_microbenchmarks(path: Path) -> Microbenchmarks:
     """Returns what the file holds; RecordError names the file and what is wrong with it."""
+    data = Checked(path, read_json(path, _REPAIR), repair=_REPAIR)
+    data.only(_KEYS)
+    provenance = data.table("provenance")
+    blocks = tuple(_timed_block(data.part(f"blocks[{i}]", row)) for i, row in enumerate(data.items("blocks")))
+    if not blocks:
+        raise data.error("there are none", "blocks")
+    return Microbenchmarks(
+        {key: provenance.text(key) for key in (*provenance.content, "software")},
+        data.whole("queue", QUEUES),
+        blocks,
+        data.number("anchor_ms", LATENCY_MS) if data.content.get("anchor_ms") is not None else None,
+    )
+
+
+def _timed_block(row: Checked) -> TimedBlock:
+    row.only(("chain", *Block.__dataclass_fields__, "layers_us"), needed=True)
+    shape = tuple(row.check(f"input_shape[{i}]", size, whole, SIZE) for i, size in enumerate(row.items("input_shape")))
+    layers = tuple(row.check(f"layers[{i}]", layer, checked_layer) for i, layer in enumerate(row.items("layers")))
+    block = Block(row.text("group"), shape, layers)
     try:
-        data = json.loads(read_text(path))
-        blocks = tuple(TimedBlock(int(row["chain"]), Block.from_data(row), _times(row)) for row in data["blocks"])
-        anchor_ms = data.get("anchor_ms")
-        return Microbenchmarks(
-            dict(data["provenance"]), int(data["queue"]), blocks, None if anchor_ms is None else float(anchor_ms)
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(
-            f"{path}: no micro-benchmarks ({type(error).__name__}: {error}); delete it and calibrate again"
-        ) from error
-
-
-def _times(row: Mapping[str, Any]) -> Dict[str, Tuple[float, ...]]:
-    times = {str(way): tuple(float(us) for us in layers) for way, layers in row["layers_us"].items()}
-    for way, layers in times.items():
-        if len(layers) != len(row["layers"]) or not all(math.isfinite(us) and us > 0 for us in layers):
-            raise ValueError(
-                f"{way} must hold a finite us above 0 for each of {len(row['layers'])} layers, got {layers}"
-            )
-    return times
+        lower_layers(block)
+    except Exception as error:  # whatever torch says of layers that do not fit together
+        line = " ".join(str(error).split())
+        raise row.error(f"cannot be built: {type(error).__name__}: {line}", "layers") from error
+    times = row.table("layers_us")
+    times.only([way for ways in WAYS.values() for way in ways])
+    return TimedBlock(
+        row.whole("chain", COUNT), block, {way: times.numbers(way, LATENCY_US, len(layers)) for way in times.content}
+    )
 
 
 def as_evidence(found: Microbenchmarks) -> List[Evidence]:

@@ -7,28 +7,30 @@ and synchronisation, the same for all of a precision, is fitted to them; only ro
 from __future__ import annotations
 
 import argparse
-import csv
-import math
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from ..checked import LATENCY_MS, Checked, parsed
 from ..cost.columns import Column, kernel_columns, op_columns
 from ..cost.price import price
-from ..errors import GoldenLatencyError, RecordError
+from ..errors import CaptureError, GoldenLatencyError
+from ..files import read_csv
 from ..hardware.boards import DEFAULT_HARDWARE, load_profile
 from ..hardware.profile import Profile
 from ..lower import Lowered
 from ..target import calibrated_target
-from .evidence import lower_convolution, lower_product
+from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_sizes, lower_convolution, lower_product
 
 LEAST_MS = 1.2
 """Below this a figure tells more about launch and synchronisation than about the device."""
 _FLOORS_US = range(200, 801, 5)
+_TENSORS = {"fp32": "float32", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -61,41 +63,37 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 def read_table(path: Path) -> Iterator[PublishedKernel]:
     """Yields the kernels of a CSV table of convolutions or products; RecordError names file, row and reason."""
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(read_csv(path), 2):
+        table = Checked(path, {str(key): _value(text) for key, text in row.items()}, f"line {number}")
         try:
-            yield _convolution(row) if "conv_type" in row else _product(row)
-        except (KeyError, ValueError, TypeError) as error:
-            raise RecordError(f"{path}:{number}: {type(error).__name__}: {error}") from error
+            yield _convolution(table) if "conv_type" in row else _product(table)
+        except CaptureError as error:
+            raise table.error(str(error)) from error
 
 
-def _convolution(row: Mapping[str, str]) -> PublishedKernel:
-    names = ("in_channels", "out_channels", "input_size", "kernel_size", "stride", "groups", "batch_size")
-    inputs, outputs, px, kernel, stride, groups, batch = (int(row[name]) for name in names)
+def _value(text: Any) -> Any:
+    """A cell as the number that it is, else as its text."""
+    with contextlib.suppress(ValueError):
+        return parsed(text)
+    return text
+
+
+def _convolution(row: Checked) -> PublishedKernel:
+    precision = row.one_of("precision", tuple(_TENSORS))
+    inputs, outputs, px, kernel, stride, groups, batch = kernel_sizes(row, CONVOLUTION_SIZES)
     kind = "depthwise" if groups > 1 else f"{kernel}x{kernel} convolution"
-    lowered = lower_convolution(inputs, outputs, px, kernel, stride, groups, batch, _dtype(row))
-    return PublishedKernel(kind, row["precision"], _us(row), lowered)
+    lowered = lower_convolution(inputs, outputs, px, kernel, stride, groups, batch, _TENSORS[precision])
+    return PublishedKernel(kind, precision, _us(row), lowered)
 
 
-def _product(row: Mapping[str, str]) -> PublishedKernel:
-    batch, m, n, k = (int(row[name]) for name in ("batch_size", "m", "n", "k"))
-    return PublishedKernel("product", row["precision"], _us(row), lower_product(batch, m, n, k, dtype=_dtype(row)))
+def _product(row: Checked) -> PublishedKernel:
+    precision = row.one_of("precision", tuple(_TENSORS))
+    batch, m, n, k = kernel_sizes(row, PRODUCT_SIZES)
+    return PublishedKernel("product", precision, _us(row), lower_product(batch, m, n, k, _TENSORS[precision]))
 
 
-def _us(row: Mapping[str, str]) -> float:
-    us = 1e3 * float(row["mean_ms"])
-    if not (math.isfinite(us) and us > 0):
-        raise ValueError(f"mean_ms must be a finite number above 0, got {row['mean_ms']}")
-    return us
-
-
-def _dtype(row: Mapping[str, str]) -> Any:
-    import torch
-
-    return {"fp32": torch.float32, "fp16": torch.float16}[row["precision"]]
+def _us(row: Checked) -> float:
+    return 1e3 * row.number("mean_ms", LATENCY_MS)
 
 
 def error_lines(rows: Iterable[PublishedKernel], profile: Profile) -> Iterator[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import UsageError
-from ..files import write_atomically
+from ..files import refuse_unwritable, write_atomically
 from ..target_options import add_target_options, read_named
 from .explanation import explain
 from .rendering import json_of, text_of
@@ -27,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the explanation, writes the trace, and returns 0; raises GoldenLatencyError for what is bad."""
     subject, target = read_named(options)
-    if options.trace is not None and (options.trace.is_dir() or not options.trace.parent.is_dir()):
-        raise UsageError(f"--trace {options.trace}: is a folder, or there is no folder {options.trace.parent}")
+    if options.trace is not None:
+        refuse_unwritable("--trace", options.trace)
     found = explain(subject, target, Path.cwd())
     if options.trace is not None:
         write_atomically(options.trace, trace_text(found))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, Optional, Tuple
 
+from ..checked import Checked
 from ..errors import CaptureError
 from ..files import read_toml
 from ..goldens.files import golden_root
@@ -173,5 +174,5 @@ def _records(target: Target, root: Path) -> Iterator[Record]:
 
 @functools.lru_cache(maxsize=None)
 def _texts(hardware: str) -> Mapping[str, str]:
-    texts: Mapping[str, str] = read_toml(EVIDENCE).get(hardware, {})
-    return texts
+    boards = Checked(EVIDENCE, read_toml(EVIDENCE)).tables()
+    return {key: boards[hardware].text(key) for key in boards[hardware].content} if hardware in boards else {}

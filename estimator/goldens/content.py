@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ..compare import NO_EVIDENCE
+from ..checked import LATENCY_MS, PERCENT, TERM_MS, one_of, parsed
+from ..compare import BOUNDS, NO_EVIDENCE
 from ..digits import significant
 from ..opstream import Op, digest
 from ..results import Result
@@ -54,22 +55,30 @@ def _figure(value: Any) -> str:
 
 def row_data(cells: Mapping[str, str]) -> Dict[str, Any]:
     """Returns the row of a table by the keys of `golden_data`; ValueError where a figure is none."""
-    _, est, host, device, bound, interval = (cells[title] for title in ESTIMATE_TITLES)
-    figures = [_positive(text) for text in (est, host, device)]
-    if bound not in ("host", "device"):
-        raise ValueError(f"bound must be one of host, device, got {bound!r}")
-    return dict(zip(_ESTIMATE_KEYS, (*figures, bound, _interval_pct(interval))))
+    if tuple(cells) != ESTIMATE_TITLES:
+        raise ValueError(f"columns must be {', '.join(ESTIMATE_TITLES)}")
+    return dict(zip(_ESTIMATE_KEYS, (_cell(title, cells[title], check) for title, check in _CELLS.items())))
+
+
+def _cell(title: str, text: str, check: Callable[[str], Any]) -> Any:
+    try:
+        return check(text)
+    except ValueError as error:
+        raise ValueError(f"{title}: {error}") from None
 
 
 def _interval_pct(text: str) -> Optional[float]:
-    return None if text == NO_EVIDENCE else float(text.strip("± %"))
+    return None if text == NO_EVIDENCE else parsed(text.strip("± %"), PERCENT)
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"must be a finite number of ms, got {text}")
-    return value
+_CELLS: Mapping[str, Callable[[str], Any]] = {
+    "Est (ms)": lambda text: parsed(text, LATENCY_MS),
+    "Host (ms)": lambda text: parsed(text, TERM_MS),
+    "Device (ms)": lambda text: parsed(text, TERM_MS),
+    "Bound": lambda text: one_of(text, BOUNDS),
+    "80% within": _interval_pct,
+}
+"""What the cells of an estimate's row must be, in the order of `_ESTIMATE_KEYS`."""
 
 
 def stream_row(name: str, ops: Sequence[Op], result: Result) -> Row:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from syrupy.data import SnapshotCollection, SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
@@ -17,7 +17,37 @@ from syrupy.location import PyTestLocation
 
 from ..files import write_atomically
 from .files import document_head, golden_root
+from .root import repository_root
 from .tables import Document, Table, document_text, parse_table, read_document, table_text
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+    from syrupy.session import SnapshotSession
+
+
+def matches(snapshot: SnapshotAssertion, place: str, extension: Type[TextGolden], data: Any) -> bool:
+    """Returns whether the golden at a place says the same; when goldens are updated, True once it does.
+
+    Raises what went wrong with reading or writing it (OSError, GoldenLatencyError): syrupy keeps that for itself, and
+    takes the golden for another one.
+    """
+    asked = snapshot(name=place, extension_class=extension)
+    is_same = bool(asked == data)
+    wrong = asked.executions[asked.num_executions - 1].exception
+    if wrong is not None:
+        raise wrong
+    if asked.session.update_snapshots:
+        _write_now(asked.session)
+    return is_same
+
+
+def _write_now(session: SnapshotSession) -> None:
+    """Before release 5, syrupy writes at the end of the session, where no test can fail any more."""
+    try:
+        session.flush_snapshot_write_queue()
+    except OSError:
+        getattr(session, "_queued_snapshot_writes", {}).clear()  # else it is tried again at the end
+        raise
 
 
 class TextGolden(SingleFileSnapshotExtension):
@@ -35,7 +65,7 @@ class TextGolden(SingleFileSnapshotExtension):
     def get_location(cls, *, test_location: PyTestLocation, index: Any) -> str:
         """Returns the file that a snapshot's name says."""
         place = str(index).split("\n")[0]
-        return str(golden_root(test_location.item.config.rootpath) / f"{place}.{cls.file_extension}")
+        return str(golden_root(repository_root(test_location.item.config)) / f"{place}.{cls.file_extension}")
 
     @classmethod
     def get_snapshot_name(cls, *, test_location: PyTestLocation, index: Any = 0) -> str:
@@ -70,8 +100,8 @@ class JsonGolden(TextGolden):
 
 
 def json_text(data: Mapping[str, Any]) -> str:
-    """Returns the object as JSON with sorted keys, one a line."""
-    lines = (f"  {json.dumps(key)}: {json.dumps(data[key])}" for key in sorted(data))
+    """Returns the object as JSON with sorted keys, one a line; ValueError for a number that is not finite."""
+    lines = (f"  {json.dumps(key)}: {json.dumps(data[key], allow_nan=False)}" for key in sorted(data))
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
-from ..compare import BANDS_PCT, UNMEASURED
+from ..checked import ERROR_PCT, LATENCY_MS, PERCENT, TERM_MS, Checked, number, one_of, shown
+from ..compare import BANDS_PCT, BOUNDS, UNMEASURED
 from ..errors import RecordError
-from ..files import read_text, write_atomically
+from ..files import read_json, write_atomically
 from ..hardware.boards import find_board
 from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
 from ..report import CROSS_VALIDATION_BARS_PCT
 from ..subjects.all import zoo_is_in
 from ..target import Target, parse_label
-from .content import row_data
-from .tables import INPUTS, document_text, read_document
+from .content import STREAM_TITLES, row_data
+from .tables import INPUTS, REPAIR, Table, document_text, read_document
 
 ESTIMATES = "estimates"
 """The file of a board that has a row for each model in each configuration that nobody measured."""
@@ -101,7 +100,8 @@ def every_target(root: Path) -> List[Target]:
     for hardware in boards_with_goldens(root):
         board = find_board(hardware)
         profile = board.profile()
-        targets += [parse_label(board, profile, label) for label in _labels_of_zoo(root, hardware)]
+        for label in _labels_of_zoo(root, hardware):
+            targets.append(parse_label(board, profile, label, _place(root, hardware, label)))
     return targets
 
 
@@ -110,6 +110,12 @@ def _labels_of_zoo(root: Path, hardware: str) -> Iterator[str]:
     for label in labels_of(root, hardware):
         if label in sections or is_measured(golden_root(root) / hardware / label):
             yield label
+
+
+def _place(root: Path, hardware: str, label: str) -> Path:
+    """Where the goldens of a configuration are: its folder, or the board's tables."""
+    folder = golden_root(root) / hardware / label
+    return folder if is_measured(folder) else estimates_path(root, hardware)
 
 
 def drop_section(root: Path, target: Target) -> None:
@@ -152,41 +158,69 @@ def _read_rows(path: Path, label: str) -> Iterator[Tuple[str, str, Dict[str, Any
         where = f"{path}: section {label}, row {name}"
         try:
             yield where, name, row_data(table.named(name))  # type: ignore[union-attr]
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise RecordError(f"{where}: {error}; {_REPAIR}") from error
+
+
+def golden_streams(root: Path, stream_label: str) -> Table:
+    """Returns what each subject is at this precision and batch, by the columns of `stream_row`; RecordError if none."""
+    path = golden_root(root) / f"{OP_STREAMS}.md"
+    table = read_document(path).sections.get(stream_label, Table(STREAM_TITLES, {}))
+    if table.titles != STREAM_TITLES:
+        raise RecordError(f"{path}: section {stream_label}: columns must be {', '.join(STREAM_TITLES)}; {REPAIR}")
+    return table
 
 
 def _read_golden(path: Path, kind: Kind) -> Tuple[str, str, Dict[str, Any]]:
     name = kind.name_of(path)
     if not name:
         raise RecordError(f"{path}: belongs to no {kind.parameter}, delete it")
-    data = _read_json(path)
-    for key, (is_valid, expected) in _GOLDEN_KEYS.items():
-        if key not in data:
-            raise RecordError(f"{path}: missing key {key!r}; required: {', '.join(_GOLDEN_KEYS)}; {_REPAIR}")
-        if not is_valid(data[key]):
-            raise RecordError(f"{path}: {key} must be {expected}, got {data[key]!r}; {_REPAIR}")
-    return str(path), name, data
+    golden = _read_object(path)
+    for key in _GOLDEN_KEYS:
+        if not golden.has(key):
+            raise golden.error(f"is missing; required: {', '.join(_GOLDEN_KEYS)}", key)
+        golden.check(key, golden.get(key), _GOLDEN_KEYS[key])
+    for key, value in golden.content.items():
+        golden.check(key, value, _OTHER_KEYS.get(key, _plain_value))
+    return str(path), name, dict(golden.content)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
 
 
-def _is_time(value: Any) -> bool:
-    return _is_number(value) and value >= 0
+def _plain_value(value: Any) -> Any:
+    """A text, a number, none of both, or an object of those: what can be compared and printed."""
+    for part in value.values() if isinstance(value, dict) else (value,):
+        if part is not None and not isinstance(part, (str, bool)):
+            number(part)
 
 
-_GOLDEN_KEYS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
-    "est_ms": (_is_time, "a finite number of ms"),
-    "host_ms": (_is_time, "a finite number of ms"),
-    "device_ms": (_is_time, "a finite number of ms"),
-    "meas_ms": (lambda value: value is None or _is_time(value), "a finite number of ms or null"),
-    "error_pct": (lambda value: value is None or _is_number(value), "a finite number or null"),
-    "rating": (lambda value: value in _RATINGS, f"one of {', '.join(_RATINGS)}"),
-    "bound": (lambda value: value in ("host", "device"), "one of host, device"),
+_GOLDEN_KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "est_ms": lambda value: number(value, LATENCY_MS),
+    "host_ms": lambda value: number(value, TERM_MS),
+    "device_ms": lambda value: number(value, TERM_MS),
+    "meas_ms": _optional(lambda value: number(value, LATENCY_MS)),
+    "error_pct": _optional(lambda value: number(value, ERROR_PCT)),
+    "rating": lambda value: one_of(value, _RATINGS),
+    "bound": lambda value: one_of(value, BOUNDS),
 }
-"""The keys that the suite itself reads, with what they must be; all others are only compared."""
+"""The keys that the suite itself reads, with what they must be; all others are only compared and printed."""
+
+
+def _terms(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be an object, got {shown(value)}")
+    for part in value.values():
+        number(part, TERM_MS)
+
+
+_OTHER_KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "interval_pct": _optional(lambda value: number(value, PERCENT)),
+    "host_terms_ms": _terms,
+    "device_terms_ms": _terms,
+}
+"""What the suite prints the differences of, where it is there."""
 
 
 def load_held_out_means_pct(folder: Path) -> Dict[str, float]:
@@ -200,35 +234,22 @@ def read_cross_validation(folder: Path) -> Dict[str, Tuple[float, float]]:
     path = folder / CROSS_VALIDATION
     if not path.exists():
         return {}
-    data = _read_json(path)
-    kinds = (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT)
-    return {kind: (_error_pct(path, data, kind, "mean"), _error_pct(path, data, kind, "max")) for kind in kinds}
+    tables = {kind: _read_object(path).table(kind) for kind in (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT)}
+    return {kind: (_error_pct(table, "mean"), _error_pct(table, "max")) for kind, table in tables.items()}
+
+
+def _error_pct(table: Checked, which: str) -> float:
+    return table.number(f"{which}_abs_error_pct", PERCENT)
 
 
 def load_held_out_pct(folder: Path) -> Dict[str, Dict[str, float]]:
     """Returns by model its errors in percent by what the fit has not seen; empty without a cross-validation."""
     path = folder / CROSS_VALIDATION
-    models = _read_json(path).get("models", {}) if path.exists() else {}
-    if not isinstance(models, dict) or not all(isinstance(row, dict) for row in models.values()):
-        raise RecordError(f"{path}: models must be an object of objects; {_REPAIR}")
-    return {name: {key: row[key] for key in HELD_OUT if _is_number(row.get(key))} for name, row in models.items()}
+    if not path.exists() or not _read_object(path).has("models"):
+        return {}
+    models = _read_object(path).table("models").tables()
+    return {name: {key: row.number(key, ERROR_PCT) for key in HELD_OUT if row.has(key)} for name, row in models.items()}
 
 
-def _error_pct(path: Path, data: Mapping[str, Any], kind: str, which: str) -> float:
-    key = f"{which}_abs_error_pct"
-    part = data.get(kind)
-    value = part.get(key) if isinstance(part, dict) else None
-    if not _is_time(value):
-        kinds = ", ".join((IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT))
-        raise RecordError(f"{path}: {kind}.{key} must be a finite number, got {value!r}; required: {kinds}")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _read_json(path: Path) -> Dict[str, Any]:
-    try:
-        data = json.loads(read_text(path))
-    except ValueError as error:
-        raise RecordError(f"{path}: no valid JSON: {error}; {_REPAIR}") from error
-    if not isinstance(data, dict):
-        raise RecordError(f"{path}: must be a JSON object, got {type(data).__name__}; {_REPAIR}")
-    return data
+def _read_object(path: Path) -> Checked:
+    return Checked(path, read_json(path, _REPAIR), repair=_REPAIR)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterator, Mapping, Tuple
 
+from ..checked import Bounds, parsed, parsed_whole
 from ..errors import RecordError
 from ..files import write_atomically
 from ..hardware.boards import find_board
 from ..hardware.profile import Profile
+from ..hardware.quantities import BOUND, FACTS, LEAST, MODE_BOUNDS, WHOLE
 from ..target import calibrated_target
-from .files import document_head, estimates_path, golden_root, load_held_out_means_pct
+from .files import (
+    ESTIMATES,
+    OP_STREAMS,
+    document_head,
+    estimates_path,
+    golden_root,
+    golden_streams,
+    load_held_out_means_pct,
+)
 from .tables import INPUTS, REPAIR, Row, Table, document_text, read_document
 
 _NUMBERS = ("constant.", "fact.", "mode.")
@@ -28,17 +38,37 @@ def golden_inputs(root: Path, hardware: str) -> Table:
     """Returns what the goldens of a board were made from, no rows where they do not say it; RecordError if damaged."""
     path = estimates_path(root, hardware)
     table = read_document(path).sections.get(INPUTS, Table(INPUT_TITLES, {}))
+    if table.titles != INPUT_TITLES:
+        raise RecordError(f"{path}: section {INPUTS}: columns must be {', '.join(INPUT_TITLES)}; {REPAIR}")
     for name, row in table.rows.items():
         if name.startswith(_NUMBERS):
-            _check_number(f"{path}: section {INPUTS}, row {name}", row[1])
+            _check_number(f"{path}: section {INPUTS}, row {name}", name, row[1])
     return table
 
 
-def _check_number(where: str, text: str) -> None:
+def _check_number(where: str, name: str, text: str) -> None:
     try:
-        float(text)
-    except ValueError:
-        raise RecordError(f"{where}: must be a number, got {text!r}; {REPAIR}") from None
+        _number(name, text)
+    except ValueError as error:
+        raise RecordError(f"{where}: {error}; {REPAIR}") from None
+
+
+def _number(name: str, text: str) -> float:
+    """The value of an input by its name; ValueError where that cannot be one."""
+    kind, _, key = name.partition(".")
+    figure = key.rpartition(".")[2]
+    if kind == "mode" and figure in MODE_BOUNDS["gpu"]:
+        bounds = MODE_BOUNDS["gpu"][figure]
+        return parsed_whole(text, bounds) if figure in WHOLE else parsed(text, bounds)
+    return parsed(text, FACTS.get(key, BOUND) if kind == "fact" else Bounds(LEAST, BOUND.upper))
+
+
+def check_goldens(root: Path) -> None:
+    """Reads what every board's goldens were made from, and the op streams; RecordError where one is damaged."""
+    for path in sorted(golden_root(root).glob(f"*/{ESTIMATES}.md")):
+        golden_inputs(root, path.parent.name)
+    for stream_label in read_document(golden_root(root) / f"{OP_STREAMS}.md").sections:
+        golden_streams(root, stream_label)
 
 
 def inputs_now(root: Path, hardware: str) -> Table:
@@ -78,13 +108,13 @@ def with_inputs(profile: Profile, inputs: Mapping[str, str]) -> Profile:
     for name, text in inputs.items():
         kind, _, key = name.partition(".")
         if kind == "constant" and key in constants:
-            constants[key] = replace(constants[key], value=float(text))
+            constants[key] = replace(constants[key], value=_number(name, text))
         elif kind == "fact" and key in facts:
-            facts[key] = replace(facts[key], value=float(text))
-        elif kind == "mode" and key.rpartition(".")[0] in modes:
+            facts[key] = replace(facts[key], value=_number(name, text))
+        elif kind == "mode":
             mode, _, figure = key.rpartition(".")
-            number: Any = int(text) if figure == "sms" else float(text)
-            modes[mode] = replace(modes[mode], **{figure: number})
+            figures: Dict[str, Any] = {figure: _number(name, text)} if figure in _UNITS else {}
+            modes.update({mode: replace(modes[mode], **figures)} if mode in modes else {})
     return replace(profile, constants=constants, facts=facts, modes=modes)
 
 

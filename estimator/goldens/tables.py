@@ -82,12 +82,17 @@ def document_text(head: str, document: Document) -> str:
 
 def parse_table(text: str) -> Table:
     """Returns the table that `table_text` wrote; ValueError says which line is none of its rows."""
-    titles, rule, *rows = [_cells(line) for line in text.splitlines() if line]
+    lines = [_cells(line) for line in text.splitlines() if line]
+    if len(lines) < 2:
+        raise ValueError("there must be a line of titles, and one below them")
+    titles, rule, *rows = lines
     if not all(re.fullmatch("-+:?", mark) for mark in rule):
         raise ValueError(f"the line below the titles must be | --- | --- |, got {_line(rule)}")
     for row in rows:
         if len(row) != len(titles):
             raise ValueError(f"a row must have {len(titles)} cells, got {_line(row)}")
+    if len(set(titles)) != len(titles):
+        raise ValueError("there are two columns of one title")
     named = {row[0]: row for row in rows}
     if len(named) != len(rows):
         raise ValueError("there are two rows of one name")

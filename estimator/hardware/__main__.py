@@ -13,7 +13,7 @@ from typing import Any, List, Optional
 from ..errors import GoldenLatencyError, UsageError
 from .boards import DEFAULT_HARDWARE
 from .quantities import CAPABILITIES
-from .reading import PROFILES, read_profile
+from .reading import PROFILES, write_profile_text
 
 _REACHED = 0.85  # of the memory's peak, by the copies of most boards
 
@@ -36,14 +36,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 def write_profile(name: str, folder: Path) -> Path:
     """Returns the path of the new profile; UsageError where there is one already, or no GPU to describe."""
-    from ..files import write_atomically
-
     path = folder / f"{name}.toml"
     if path.exists():
         raise UsageError(f"{path}: is there already; delete it first")
     text = profile_of(_properties(), _memory_gb_s(), cpu_mhz(Path("/")))
-    write_atomically(path, text)
-    read_profile(path)
+    write_profile_text(path, text)
     return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Mapping, Tuple
 
+from ..checked import Bounds
+
 HOST_CONSTANTS: Tuple[str, ...] = (
     "dispatch_kcycles",
     "view_kcycles",
@@ -76,15 +78,37 @@ FEATURES: Mapping[str, float] = {
 The number is how far apart two ops are that count as one unit of the correction's `length`.
 """
 _FLOPS = "FLOP per clock and SM"
-FACTS: Mapping[str, Tuple[str, float, float]] = {
-    "dram_peak_gb_s": ("GB/s", 10, 10000),
-    "l2_mib": ("MiB", 0.25, 256),
-    "fp32_flops_per_clock_per_sm": (_FLOPS, 64, 1024),
-    "tf32_flops_per_clock_per_sm": (_FLOPS, 64, 8192),
-    "fp16_flops_per_clock_per_sm": (_FLOPS, 64, 16384),
-    "event_pair_kcycles": ("kcycle of the CPU", 0.1, 1000),
+FACTS: Mapping[str, Bounds] = {
+    "dram_peak_gb_s": Bounds(10, 10000, "GB/s", "a Jetson Nano has 25.6, an H200 4800"),
+    "l2_mib": Bounds(0.25, 256, "MiB", "a Jetson Nano has 0.25, a B200 126"),
+    "fp32_flops_per_clock_per_sm": Bounds(64, 1024, _FLOPS, "128 cores of two FLOP at most today"),
+    "tf32_flops_per_clock_per_sm": Bounds(64, 8192, _FLOPS, "4096 at most today"),
+    "fp16_flops_per_clock_per_sm": Bounds(64, 16384, _FLOPS, "8192 at most today"),
+    "event_pair_kcycles": Bounds(0.1, 1000, "kcycle of the CPU", "two calls of the driver"),
 }
 """Unit and bounds of each fact of a GPU's board; a profile may give just the number, or a table with its own source."""
+MODE_BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
+    "gpu": {
+        "cpu_mhz": Bounds(100, 10000, "MHz", "a Jetson's least step is 115 MHz, no CPU reaches 10 GHz; 1.5 is GHz"),
+        "gpu_mhz": Bounds(50, 5000, "MHz", "a Jetson's least step is 77 MHz, no GPU reaches 5 GHz; 1.3 is GHz"),
+        "sms": Bounds(1, 1024, "SMs", "an H100 has 132, no GPU a thousand"),
+        "bandwidth_gb_s": Bounds(1, 10000, "GB/s", "a Jetson Nano has 25.6 at its peak, an H200 4800; 0.2 is TB/s"),
+    },
+    "cpu": {"threads": Bounds(1, 4096, "threads", "no machine has more cores")},
+}
+"""What a power mode says, by kind of processor."""
+WHOLE = ("sms", "threads")
+"""Of these, what is counted."""
+WATTS = Bounds(1, 5000, "W", "a Jetson's least mode is 5 W, a B200 takes 1000")
+BOUND = Bounds(0, 1e9, "", "what a bound of a constant or fact may be, whatever its unit")
+LEAST = 1e-12
+"""Of any constant or fact, in its unit: nothing takes no time at all, and a number above it has a reciprocal."""
+PRIOR_SIGMA = Bounds(1e-3, 5, "", "of a logarithm: 0.1 % is no prior, e^5 is no knowledge")
+VARIANCE = Bounds(-25, 25, "", "of logarithms: a constant known to within a factor e^5 is not known")
+PIECES = Bounds(0, 10**6, "", "a calibration has a few hundred")
+SCALE = Bounds(1e-6, 1e3, "", "of logarithms")
+LOGARITHM = Bounds(-10, 10, "", "a formula that is off by a factor e^10 is no formula")
+FEATURE = Bounds(-64, 64, "", "logarithms to base 2")
 CAPABILITIES: Mapping[str, Tuple[int, int, int]] = {
     "7.0": (128, 128, 1024),
     "7.2": (128, 128, 1024),

@@ -11,19 +11,20 @@ from .kernels import Kernel, Lowered, function_name, reads_contiguous, stream_ke
 from .registry import rule
 
 _POINTWISE = """
-_conj_physical abs acos acosh add addcdiv addcmul asin asinh atan atan2 atanh bitwise_and bitwise_left_shift
-bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil celu clamp clamp_max clamp_min complex copysign cos cosh
-digamma div elu eq erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac ge gelu glu gt hardshrink
-hardsigmoid hardswish hardtanh heaviside hypot isinf isnan le leaky_relu lerp lgamma linalg_cross log log10 log1p log2
-log_sigmoid_forward logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit lt masked_fill maximum
-minimum mish mul nan_to_num native_dropout ne neg polar pow prelu reciprocal relu remainder round rrelu_with_noise
-rsqrt rsub selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink special_entr special_erfcx special_i0e
-special_xlog1py sqrt square sub tan tanh threshold trunc where xlogy
+_conj_physical _prelu_kernel abs acos acosh add addcdiv addcmul asin asinh atan atan2 atanh bitwise_and
+bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil celu clamp clamp_max clamp_min complex
+copysign cos cosh digamma div elu eq erf erfc erfinv exp exp2 expm1 floor floor_divide fmax fmin fmod frac ge gelu glu
+gt hardshrink hardsigmoid hardswish hardtanh heaviside hypot isinf isnan le leaky_relu lerp lgamma linalg_cross log
+log10 log1p log2 log_sigmoid_forward logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit lt
+masked_fill maximum minimum mish mul nan_to_num native_dropout ne neg polar pow prelu reciprocal relu remainder round
+rrelu_with_noise rsqrt rsub selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink special_entr
+special_erfcx special_i0e special_xlog1py sqrt square sub tan tanh threshold trunc where xlogy
 """.split()
 _REDUCTIONS = """
- _adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax adaptive_max_pool2d adaptive_max_pool3d
-all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin cumprod cumsum dot linalg_vector_norm
-logcumsumexp logsumexp max mean min nansum norm prod searchsorted sort std std_mean sum topk trace var var_mean
+_adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax _weight_norm_interface
+adaptive_max_pool2d adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin
+cumsum dot fractional_max_pool2d linalg_vector_norm logcumsumexp logsumexp max mean min mse_loss nansum
+nll_loss_forward norm prod searchsorted sort std std_mean sum topk trace var var_mean vdot
 """.split()
 _COPIES = """
 _to_copy _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d

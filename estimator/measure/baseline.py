@@ -10,8 +10,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from ..errors import MeasurementRefused
-from ..files import write_atomically
+from ..checked import LATENCY_MS, Checked
+from ..errors import MeasurementRefused, RecordError
+from ..files import read_json, write_atomically
 from ..hardware.boards import cache_folder
 from ..records.record import PARTIAL, Record, load_record, write_record
 from .device.environment import driver_version
@@ -173,7 +174,11 @@ def repeat_lines(session: MeasuringSession) -> Iterator[str]:
     """Yields how far this run's medians are from those of the last run here, and keeps this run's for the next."""
     path = cache_folder() / session.target.hardware / session.target.label / "last-run.json"
     now = {name: measured.median_ms for name, measured in session.measured.items()}
-    before = _last_run(path)
+    try:
+        before = _last_run(path)
+    except RecordError as error:
+        before = {}
+        yield f"  Against the last run here: not known, written anew: {error}"
     differences = [100 * abs(ms / before[name] - 1) for name, ms in now.items() if name in before]
     if differences:
         mean_pct, most_pct = statistics.fmean(differences), max(differences)
@@ -187,8 +192,8 @@ def repeat_lines(session: MeasuringSession) -> Iterator[str]:
 
 
 def _last_run(path: Path) -> Dict[str, float]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): float(ms) for name, ms in data.items() if float(ms) > 0}
-    except (OSError, ValueError, AttributeError, TypeError):
+    """By model its median in ms; empty where nothing was measured here before."""
+    if not path.exists():
         return {}
+    data = Checked(path, read_json(path))
+    return {name: data.number(name, LATENCY_MS) for name in data.content}

@@ -10,8 +10,9 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, List, Mapping, Tuple
 
+from ..checked import SIZE, Bounds, number, one_of, shown
 from ..lower import Lowered, lower
-from .layers import Layer, make_layer
+from .layers import Layer, layer_names, make_layer
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ class Block:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Block:
-        """Returns the block that `dataclasses.asdict` and JSON made plain; KeyError or TypeError if it is none."""
+        """Returns the block that `dataclasses.asdict` and JSON made plain, unchecked: between processes."""
         return cls(str(data["group"]), _as_tuple(data["input_shape"]), _as_tuple(data["layers"]))
 
 
@@ -36,6 +37,29 @@ def _as_tuple(value: Any) -> Any:
 
 
 Chain = Tuple[Block, ...]
+
+
+def checked_layer(data: Any, depth: int = 0) -> Layer:
+    """Returns a layer that JSON made plain; ValueError where it has no known name, or arguments no layer takes."""
+    if not isinstance(data, (list, tuple)) or not data or not isinstance(data[0], str):
+        raise ValueError(f"must be a name and arguments, got {shown(data)}")
+    one_of(data[0], layer_names())
+    return (data[0], *(_argument(value, depth + 1) for value in data[1:]))
+
+
+def _argument(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"must not be nested more than {_DEEPEST} times")
+    if isinstance(value, (list, tuple)):
+        is_layer = bool(value) and isinstance(value[0], str)
+        return checked_layer(value, depth) if is_layer else tuple(_argument(part, depth + 1) for part in value)
+    return value if value is None or isinstance(value, (bool, str)) else _sized(value)
+
+
+def _sized(value: Any) -> Any:
+    """A number as it is: a size, a place, or a share."""
+    number(value, _ARGUMENT)
+    return value
 
 
 def make_layers(block: Block) -> List[torch.nn.Module]:
@@ -63,4 +87,6 @@ def lower_layers(block: Block) -> Tuple[Tuple[Lowered, ...], ...]:
     return tuple(found)
 
 
+_DEEPEST = 8
+_ARGUMENT = Bounds(-SIZE.upper, SIZE.upper, "", SIZE.why)
 _IN_PLACE = ("ReLU", "ReLU6", "SiLU", "Hardswish")

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple
 
+from ..checked import Bounds, whole
+
 if TYPE_CHECKING:
     import torch
 
+_VIEWS = Bounds(1, 100, "views", "each is captured")
+_TORCH = (
+    "AdaptiveAvgPool2d AvgPool2d BatchNorm2d Conv2d GELU Hardsigmoid Hardswish LayerNorm Linear MaxPool2d ReLU ReLU6 "
+    "SiLU Sigmoid Softmax Upsample"
+).split()
+"""The layers of torch.nn that chains are made of."""
 Layer = Tuple[Any, ...]
 """A layer of torch.nn, or one of this module's, by name with its arguments: ("Conv2d", 64, 64, 3)."""
 
@@ -74,6 +82,8 @@ def _permute(*order: int) -> torch.nn.Module:
 
 
 def _views(count: int) -> torch.nn.Module:
+    whole(count, _VIEWS)
+
     def forward(x: Any) -> Any:
         for _ in range(count):
             x = x.unsqueeze(0).transpose(0, 1).transpose(0, 1).squeeze(0)
@@ -129,3 +139,8 @@ _OWN: Dict[str, Callable[..., Any]] = {
     "Nested": _nested,
     "Residual": _residual,
 }
+
+
+def layer_names() -> Tuple[str, ...]:
+    """Returns the names that a layer of a chain can have, sorted."""
+    return tuple(sorted((*_TORCH, *_OWN, *_COMBINING)))

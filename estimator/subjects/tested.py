@@ -29,7 +29,7 @@ class Place:
     options: Tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class Catcher:
     """What tests have asked about: subject and target by the subject's name."""
 

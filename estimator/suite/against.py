@@ -16,9 +16,10 @@ from ..compare import Comparison, key_of
 from ..errors import UsageError
 from ..importing import FORM
 from ..report import FORMATS as WITHOUT_OTHERS
+from ..subjects.tested import CATCHER
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    from ..subjects.named import Named
     from ..target import Target
     from .configuration import Configuration
 
@@ -47,11 +48,12 @@ def read_against(config: pytest.Config) -> Tuple[OtherEstimator, ...]:
             raise UsageError(
                 f"--against compares the models of one configuration: leave --{option.replace('_', '-')} out"
             )
-    return find_estimators(names, config.rootpath)
+    only_catches = config.pluginmanager.has_plugin(CATCHER)  # estimates nothing, in a process that measures
+    return () if only_catches else find_estimators(names, config.rootpath)
 
 
 def ask_others(
-    request: pytest.FixtureRequest, others: Sequence[OtherEstimator], subject: Subject, target: Target
+    request: pytest.FixtureRequest, others: Sequence[OtherEstimator], subject: Named, target: Target
 ) -> None:
     """Attaches what the others say of a subject to the test's report, as plain text, which survives pytest-xdist."""
     if others:
@@ -79,10 +81,12 @@ class AnswerCollector:
         return [Beside(name, answers, self._notes) for name, answers in self._answers.items()]
 
 
-def register_collector(config: pytest.Config, others: Sequence[OtherEstimator], configuration: Configuration) -> None:
+def register_collector(
+    config: pytest.Config, others: Sequence[OtherEstimator], configurations: Sequence[Configuration]
+) -> None:
     """Registers what gathers the answers, where anybody was asked."""
     if others:
-        notes = list(held_out_notes(configuration.held_out_means_pct))
+        notes = [note for found in configurations for note in held_out_notes(found.held_out_means_pct)]
         config.pluginmanager.register(AnswerCollector([other.name for other in others], notes), _COLLECTOR)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ..digits import significant
 from ..errors import GoldenLatencyError
-from ..files import write_atomically
+from ..hardware.reading import write_profile_text
 from ..measure.baseline import calibration_provenance
 from ..measure.layers import QUEUE, WAYS
 from ..measure.protocol import median_noise_pct
@@ -96,7 +96,7 @@ class Calibrate(Measuring):
     def _written(self, made: Calibrated, measuring_s: float, findings: Iterable[str] = ()) -> Iterator[str]:
         """Writes the profile; yields what is in it, what was found, and what to do next."""
         target = self.options.target
-        write_atomically(target.board.profile_path, made.text)
+        write_profile_text(target.board.profile_path, made.text)
         yield from (*made.lines, "", f"  {measuring_s:.0f} s of measuring; written: {target.board.profile_path}")
         yield from findings
         yield f"  Next: {target.command.split(' --thermal')[0]} --device {self.plan.choice.device}"

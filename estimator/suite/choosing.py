@@ -7,7 +7,10 @@ from typing import Tuple, Type
 import pytest
 
 from ..errors import UsageError
+from ..goldens.inputs import check_goldens
+from ..goldens.root import repository_root
 from ..measure.plan import Plan
+from ..subjects.op_cache import use_op_cache
 from ..subjects.tested import CATCHER
 from .calibrate import Calibrate, CalibrateHost
 from .catch import PLAN, Catch
@@ -32,20 +35,29 @@ def add_ini_lines(config: pytest.Config) -> None:
 def chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
     """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
     try:
+        _refuse_without_syrupy(config)
         if config.pluginmanager.has_plugin(CATCHER):
             options = read_options(config)
-            return PLAN, Catch(config, options, load_configuration(config.rootpath, options.target))
+            return PLAN, Catch(config, options, load_configuration(repository_root(config), options.target))
         plan = read_plan(config)
+        use_op_cache(not config.getoption("no_op_cache"))
         return plan, _session(config, plan)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
+
+
+def _refuse_without_syrupy(config: pytest.Config) -> None:
+    if not config.pluginmanager.hasplugin("syrupy"):
+        raise UsageError("the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not")
 
 
 def _session(config: pytest.Config, plan: Plan) -> Session:
     options = read_options(config)
     if plan.choice.live:
         options = options.on_this_machine()
-    configuration = load_configuration(config.rootpath, options.target)
+    root = repository_root(config)
+    check_goldens(root)
+    configuration = load_configuration(root, options.target)
     if plan.choice.live:
         return _measuring(plan)(config, options, configuration, plan)
     return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)

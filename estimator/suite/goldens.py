@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..compare import BANDS_PCT
+from ..errors import GoldenLatencyError
 from ..goldens.content import (
     ESTIMATE_TITLES,
     STREAM_TITLES,
@@ -15,7 +16,7 @@ from ..goldens.content import (
     stream_row,
 )
 from ..goldens.difference import Difference, term_change
-from ..goldens.extensions import JsonGolden, TableGolden, TextGolden, part_of
+from ..goldens.extensions import JsonGolden, TableGolden, TextGolden, matches, part_of
 from ..goldens.files import (
     ESTIMATES,
     OP_STREAMS,
@@ -25,15 +26,17 @@ from ..goldens.files import (
     drop_section,
     estimates_path,
     golden_root,
+    golden_streams,
     labels_of,
     read_goldens,
 )
 from ..goldens.inputs import golden_inputs, inputs_now, write_inputs
-from ..goldens.tables import INPUTS, Row, Table, read_document
+from ..goldens.tables import INPUTS, Row, Table
 from ..records.kinds import Kind, kinds_in
 from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
+from ..subjects.own import OwnModel
 from .configuration import Configuration, kind_of
 from .problem import Problem
 
@@ -59,10 +62,14 @@ class Goldens:
 
     def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
         """Returns what differs and where to look; None if all is well, or rewritten."""
-        is_same = [self._is_estimate(subject, result), self._is_stream(result)]
+        stream = stream_row(result.comparison.model, result.ops, result)
+        try:
+            is_same = [self._is_estimate(subject, result), self._is_stream(stream)]
+        except (OSError, GoldenLatencyError) as error:
+            return Problem(f"{subject.name}: its golden could not be written: {error}")
         if self._updating:
             return None
-        difference = self._difference(subject, result)
+        difference = self._difference(subject, result, stream)
         if all(is_same) and not difference.left_band:
             return None
         summary = difference.summary(textual=not all(is_same))
@@ -73,20 +80,19 @@ class Goldens:
         kind, name = kind_of(subject), result.comparison.model
         if self._configuration.keeps_file(kind):
             place = kind.golden_path(Path(target.hardware, target.label), name).as_posix()[: -len(".json")]
+            is_same = matches(self._snapshot, place, JsonGolden, golden_data(result))
             if self._updating and self._configuration.is_measured:
                 drop_section(self._configuration.root, target)
-            return bool(self._snapshot(name=place, extension_class=JsonGolden) == golden_data(result))
+            return is_same
         return self._is_row(f"{target.hardware}/{ESTIMATES}", target.label, ESTIMATE_TITLES, estimate_row(result))
 
-    def _is_stream(self, result: Result) -> bool:
-        row = stream_row(result.comparison.model, result.ops, result)
+    def _is_stream(self, row: Row) -> bool:
         return self._is_row(OP_STREAMS, self._configuration.target.stream_label, STREAM_TITLES, row)
 
     def _is_row(self, place: str, section: str, titles: Row, row: Row) -> bool:
-        snapshot = self._snapshot(name=part_of(place, section, row[0]), extension_class=TableGolden)
-        return bool(snapshot == Table(titles, {row[0]: row}))
+        return matches(self._snapshot, part_of(place, section, row[0]), TableGolden, Table(titles, {row[0]: row}))
 
-    def _difference(self, subject: Subject, result: Result) -> Difference:
+    def _difference(self, subject: Subject, result: Result, stream: Row) -> Difference:
         target = self._configuration.target
         name = result.comparison.model
         return Difference(
@@ -97,7 +103,8 @@ class Goldens:
             self._configuration.golden(subject),
             self._data(subject, result),
             self._golden_stream(name),
-            stream_row(name, result.ops, result),
+            stream,
+            subject.family if isinstance(subject, OwnModel) else "",
         )
 
     def _data(self, subject: Subject, result: Result) -> Dict[str, Any]:
@@ -106,9 +113,7 @@ class Goldens:
         return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
 
     def _golden_stream(self, name: str) -> Row:
-        path = golden_root(self._configuration.root) / f"{OP_STREAMS}.md"
-        table = read_document(path).sections.get(self._configuration.target.stream_label)
-        return table.rows.get(name, ()) if table is not None else ()
+        return golden_streams(self._configuration.root, self._configuration.target.stream_label).rows.get(name, ())
 
     def _details(self, subject: Subject, difference: Difference) -> Iterator[str]:
         """Every term, and where each figure is from."""
@@ -134,8 +139,11 @@ class Goldens:
         place = f"{target.hardware}/{target.label}/{VALIDATION}"
         path = golden_root(self._configuration.root) / f"{place}.md"
         before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        if self._snapshot(name=place, extension_class=TextGolden) == text or self._updating:
-            return None
+        try:
+            if matches(self._snapshot, place, TextGolden, text) or self._updating:
+                return None
+        except OSError as error:
+            return Problem(f"{relative(path, self._configuration.root)}: could not be written: {error}")
         diff = tuple(unified_diff(before, text, str(relative(path, self._configuration.root))))
         lines = sum(line.startswith("+") for line in diff[2:])
         return Problem(f"{relative(path, self._configuration.root)}: {lines} lines of the table differ", (), diff)
@@ -236,4 +244,4 @@ def _names(changes: Sequence[InputChange], new_boards: Sequence[str]) -> str:
 
 
 def _is_golden(snapshot: SnapshotAssertion, hardware: str, table: Table) -> bool:
-    return bool(snapshot(name=part_of(f"{hardware}/{ESTIMATES}", INPUTS), extension_class=TableGolden) == table)
+    return matches(snapshot, part_of(f"{hardware}/{ESTIMATES}", INPUTS), TableGolden, table)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Union
 
 import pytest
 
+from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..hardware.boards import find_board
 from ..subjects.own import OwnModel, safe_name
@@ -145,11 +145,7 @@ def _budget(budget_ms: Budget, hardware: str) -> Optional[float]:
         if hardware not in budget_ms:
             raise UsageError(f"budget_ms has no budget for {hardware}; it has: {', '.join(budget_ms)}")
         budget_ms = budget_ms[hardware]
-    if budget_ms is None:
-        return None
-    if isinstance(budget_ms, bool) or not isinstance(budget_ms, (int, float)) or not 0 < budget_ms < math.inf:
-        raise UsageError(f"budget_ms must be a finite number of ms above 0, got {budget_ms!r}")
-    return float(budget_ms)
+    return None if budget_ms is None else checked_option("budget_ms", lambda: number(budget_ms, LATENCY_MS))
 
 
 def _kind_name(value: Any) -> str:

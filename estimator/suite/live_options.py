@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
+from dataclasses import replace
 from typing import Optional, Sequence
 
 import pytest
 
+from ..checked import COUNT, Bounds, checked_option, parsed, parsed_whole
 from ..errors import UsageError
 from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
 from ..measure.plan import Plan
 from ..measure.protocol import make_protocol
+from ..needed import CALIBRATION, MEASURING, refuse_missing
 from .options import hardware_names, is_updating, setting
 
 ALL, HOST = "all", "host"
 """Whose constants `--calibrate` fits."""
+_SHARE = Bounds(1e-3, 1, "", "a share of the micro-benchmarks: fewer than one is none")
 _RUNS = {"cuda": 3, "cpu": 1}
 
 
@@ -58,6 +61,7 @@ def read_plan(config: pytest.Config) -> Plan:
         choice = Choice("recorded", "--every-configuration holds the records against their goldens")
     counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
     if choice.live:
+        refuse_missing("measuring", MEASURING)
         _refuse_together(config)
     _refuse_replayed(config, choice, board)
     device = choice.device if choice.live else "cpu"
@@ -103,22 +107,12 @@ def _alone(choice: Choice, wanted: str, parallel: bool) -> Choice:
 
 
 def _count(name: str, text: Optional[str]) -> Optional[int]:
-    if text is None:
-        return None
-    least = 0 if name == "warmup" else 1
-    if not text.isdecimal() or int(text) < least:
-        raise UsageError(f"--{name} {text}: must be a whole number from {least}")
-    return int(text)
+    bounds = COUNT if name == "warmup" else replace(COUNT, lower=1)
+    return None if text is None else checked_option(f"--{name}", lambda: parsed_whole(text, bounds))
 
 
 def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise UsageError(f"--calibration-share {text}: must be a number above 0, at most 1")
-    return share
+    return checked_option("--calibration-share", lambda: parsed(text, _SHARE))
 
 
 def _refuse_replayed(config: pytest.Config, choice: Choice, board: Board) -> None:
@@ -144,9 +138,7 @@ def _refuse_together(config: pytest.Config) -> None:
 
 
 def _refuse_with_calibration(config: pytest.Config) -> None:
-    missing = [name for name in ("scipy", "tomlkit") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"--calibrate needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+    refuse_missing("--calibrate", CALIBRATION)
     if config.getoption("record"):
         raise UsageError("--calibrate cannot be combined with --record: calibrate first, then record")
     for option, default in (("precision", "fp32"), ("batch_size", "1")):

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Dict, Iterator, Mapping, Sequence, Tuple
 
 from ..errors import UsageError
-from ..goldens.content import STREAM_TITLES
-from ..goldens.files import OP_STREAMS, golden_root
+from ..goldens.files import golden_streams
 from ..goldens.inputs import golden_inputs, inputs_now
-from ..goldens.tables import Table, read_document
 from ..opstream import digest
 from ..records.record import Record
 from ..review.causes import changed_inputs
@@ -98,8 +96,7 @@ def _streams(before: Path, target: Target, names: Sequence[str]) -> _Streams:
 
 
 def _digests(before: Path, target: Target, names: Sequence[str]) -> Dict[str, Tuple[str, str]]:
-    path = golden_root(before) / f"{OP_STREAMS}.md"
-    table = read_document(path).sections.get(target.stream_label, Table(STREAM_TITLES, {}))
+    table = golden_streams(before, target.stream_label)
     known = {name: table.named(name)["Digest"] for name in names if name in table.rows}
     precision = target.precision.name
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Collection, List, Mapping, Optional, Sequence, Tuple
@@ -10,9 +9,13 @@ from typing import TYPE_CHECKING, Any, Collection, List, Mapping, Optional, Sequ
 import pytest
 
 from ..errors import UsageError
+from ..files import refuse_unwritable
+from ..goldens.files import golden_root
+from ..goldens.root import repository_root
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
 from ..measure.device.environment import installed_software
+from ..needed import refuse_missing
 from ..page.html import NEEDED
 from ..report import FORMATS
 from ..target import Target, target_on
@@ -83,6 +86,11 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"write the table as data, by suffix {', '.join(FORMATS)}; may be given more than once",
     )
     group.addoption("--report", metavar="FILE.html", help="write charts and table as a page that needs no network")
+    group.addoption(
+        "--no-op-cache",
+        action="store_true",
+        help="capture every op stream anew, as where CI is set, instead of taking it from the user's cache",
+    )
     add_against_option(group)
 
 
@@ -126,15 +134,16 @@ def read_options(config: pytest.Config) -> Options:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
     _refuse_parallel_update(config)
     _refuse_new_only(config)
+    _refuse_with_every_configuration(config)
     boards = [find_board(name) for name in hardware_names(config)]
     return Options(
         targets=tuple(_target(config, board) for board in boards),
         models=_selected_models(config),
-        outputs=tuple(_output_path("--output", Path(text), FORMATS) for text in config.getoption("output")),
+        outputs=tuple(_output_path(config, "--output", text, FORMATS) for text in config.getoption("output")),
         updating=is_updating(config),
         every_configuration=config.getoption("every_configuration"),
         compared_modes=_compared_modes(config, boards),
-        report=_report_path(config.getoption("report")),
+        report=_report_path(config),
         against=read_against(config),
     )
 
@@ -161,7 +170,7 @@ def _selected_models(config: pytest.Config) -> Tuple[ZooModel, ...]:
     from ..subjects.zoo import MODELS, find_models
 
     models, skip = config.getoption("models"), config.getoption("skip")
-    if not (models is None and skip is None) and not zoo_is_in(config.rootpath):
+    if not (models is None and skip is None) and not zoo_is_in(repository_root(config)):
         raise UsageError("--models and --skip select models of golden-latency's own tests; here -k NAME selects a test")
     wanted = MODELS if models is None else find_models(_names(models))
     unwanted = () if skip is None else find_models(_names(skip))
@@ -175,23 +184,24 @@ def _names(text: str) -> List[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _output_path(option: str, path: Path, suffixes: Collection[str]) -> Path:
+def _output_path(config: pytest.Config, option: str, text: str, suffixes: Collection[str]) -> Path:
+    path, goldens = Path(text), golden_root(repository_root(config))
     if path.suffix not in suffixes:
         raise UsageError(f"{option} {path}: unknown suffix {path.suffix!r}; known: {', '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{option} {path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: is a folder")
+    refuse_unwritable(option, path)
+    if goldens.resolve() in path.resolve().parents:
+        raise UsageError(
+            f"{option} {path}: is among the goldens, which --snapshot-update alone writes; name another file"
+        )
     return path.absolute()
 
 
-def _report_path(text: Optional[str]) -> Optional[Path]:
+def _report_path(config: pytest.Config) -> Optional[Path]:
+    text = config.getoption("report")
     if text is None:
         return None
-    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise UsageError(f"--report needs {' and '.join(missing)}: pip install {' '.join(missing)}")
-    return _output_path("--report", Path(text), (".html",))
+    refuse_missing("--report", NEEDED)
+    return _output_path(config, "--report", text, (".html",))
 
 
 def command_of(config: pytest.Config, options: Options) -> str:
@@ -201,7 +211,7 @@ def command_of(config: pytest.Config, options: Options) -> str:
     """
     from ..subjects.all import zoo_is_in
 
-    if zoo_is_in(config.rootpath):
+    if zoo_is_in(repository_root(config)):
         return options.target.command
     said = ((f"--{option.replace('_', '-')}", config.getoption(option)) for option in SETTINGS)
     return " ".join(["pytest", *(f"{name} {value}" for name, value in said if value is not None)])
@@ -210,6 +220,17 @@ def command_of(config: pytest.Config, options: Options) -> str:
 def is_updating(config: pytest.Config) -> bool:
     """Whether goldens are to be rewritten."""
     return bool(config.getoption("update_snapshots", default=False))
+
+
+def _refuse_with_every_configuration(config: pytest.Config) -> None:
+    """It has no table, and holds all models of each configuration; a part of it would pass for the whole."""
+    if config.getoption("every_configuration"):
+        for name in ("models", "skip", "compare", "output", "report"):
+            if config.getoption(name):
+                raise UsageError(
+                    f"--every-configuration cannot be combined with --{name}: it holds all models of each "
+                    f"configuration against their goldens, and prints no table; leave --{name} out"
+                )
 
 
 def _refuse_new_only(config: pytest.Config) -> None:

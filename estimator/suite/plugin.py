@@ -6,6 +6,9 @@ from typing import Any, Dict, List
 
 import pytest
 
+from . import first  # noqa: F401
+
+# isort: split
 from ..measure.plan import Plan
 from .choosing import add_ini_lines, chosen_session
 from .latency import Latency

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Sequence
 
 import pytest
 
+from ..compare import Comparison
 from ..files import write_atomically
 from ..measure.device.choice import Choice
 from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND
@@ -20,6 +21,8 @@ from .session import Session
 from .tables import defaulted_lines, mode_lines, model_lines, pattern_table
 
 _FAILURES = "golden-latency-failures"
+_WRITTEN = pytest.StashKey[List[str]]()
+_NOT_WRITTEN = "NOT WRITTEN to"
 
 
 def register_collectors(config: pytest.Config, session: Session) -> None:
@@ -30,7 +33,8 @@ def register_collectors(config: pytest.Config, session: Session) -> None:
         config.pluginmanager.register(BeforeShortSummary(failures))
         for kind in KINDS:
             config.pluginmanager.register(ResultCollector(kind.parameter), _collector_name(kind.parameter))
-        register_collector(config, session.options.against, session.configuration)
+        configurations = [session.configuration_of(target) for target in session.options.targets]
+        register_collector(config, session.options.against, configurations)
 
 
 def _collector_name(parameter: str) -> str:
@@ -79,9 +83,27 @@ def finish(session: Session, choice: Choice, run: pytest.Session, exitstatus: in
         run.exitstatus = pytest.ExitCode.TESTS_FAILED
     collector = _collector(run.config, MODEL_KIND.parameter)
     if collector is not None and collector.rows() and ran:
-        for path in session.options.outputs:
-            write_atomically(path, table_text(path.suffix, collector.rows(), others_of(run.config)))
-        write_page(session, collector.rows(), header_lines(session, choice))
+        run.config.stash[_WRITTEN] = written = list(
+            _written(session, run.config, collector.rows(), header_lines(session, choice))
+        )
+        if any(_NOT_WRITTEN in line for line in written):
+            run.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _written(
+    session: Session, config: pytest.Config, rows: Sequence[Comparison], header: Sequence[str]
+) -> Iterator[str]:
+    """Writes the files that were asked for; yields a line for each, also where it could not be written after all."""
+    pages = [path for path in (session.options.report,) if path is not None]
+    for what, path in (*(("Table", path) for path in session.options.outputs), *(("Page", path) for path in pages)):
+        try:
+            if what == "Table":
+                write_atomically(path, table_text(path.suffix, rows, others_of(config)))
+            else:
+                write_page(session, rows, header)
+            yield f"  {what} written to {path}"
+        except OSError as error:
+            yield f"  {what} {_NOT_WRITTEN} {path}: {error.strerror}"
 
 
 def print_summary(session: Session, terminalreporter: pytest.TerminalReporter) -> None:
@@ -112,9 +134,7 @@ def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Ite
     if models.modes_ms():
         yield from ("", *mode_lines(models.modes_ms(), session.options.target))
     yield from session.summary()
-    if models.rows():
-        yield from (f"  Table written to {path}" for path in session.options.outputs if path.exists())
-        yield from (f"  Page written to {path}" for path in (session.options.report,) if path and path.exists())
+    yield from config.stash.get(_WRITTEN, [])
 
 
 def _in_short(config: pytest.Config) -> bool:
