@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from estimator import needed
 from estimator.errors import UsageError
 from estimator.measure.device.choice import Choice
 from estimator.suite import live_options
@@ -92,10 +93,10 @@ def test_where_a_device_would_be_measured_by_itself_other_wishes_make_it_a_repla
         ({"device": "cuda", "calibrate": "all", "record": True}, "--calibrate cannot be combined with --record"),
         ({"device": "cuda", "calibrate": "all", "precision": "fp16"}, "--calibrate measures at --precision fp32"),
         ({"device": "cuda", "calibrate": "all", "batch_size": "2"}, "--calibrate measures at --batch-size 1"),
-        ({"runs": "0"}, "--runs 0: must be a whole number from 1"),
-        ({"rounds": "0"}, "--rounds 0: must be a whole number from 1"),
-        ({"warmup": "-1"}, "--warmup -1: must be a whole number from 0"),
-        ({"runs": "1.5"}, "--runs 1.5: must be a whole number from 1"),
+        ({"runs": "0"}, "--runs: must be a whole number from 1 to .*, got '0'"),
+        ({"rounds": "0"}, "--rounds: must be a whole number from 1 to .*, got '0'"),
+        ({"warmup": "-1"}, "--warmup: must be a whole number from 0 to .*, got '-1'"),
+        ({"runs": "1.5"}, "--runs: must be a whole number from 1 to .*, got '1.5'"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):
@@ -105,19 +106,28 @@ def test_what_cannot_be_is_refused(options, message):
 
 @pytest.mark.parametrize("share", ["0", "-0.1", "1.01", "half", "nan"])
 def test_a_share_is_a_number_above_0_at_most_1(share):
-    with pytest.raises(UsageError, match=f"--calibration-share {share}: must be a number above 0, at most 1"):
+    with pytest.raises(
+        UsageError, match=f"--calibration-share: must be a finite number from 0.001 to 1, got '{share}'"
+    ):
         plan(device="cuda", calibrate="all", calibration_share=share)
     assert plan(device="cuda", calibration_share=share).calibration_share == 0.0
 
 
-def test_a_calibration_names_the_libraries_that_are_missing(monkeypatch):
-    found = live_options.importlib.util.find_spec
+@pytest.mark.parametrize(
+    ("missing", "options", "message"),
+    [
+        ("filelock", {}, "measuring needs filelock: pip install filelock"),
+        ("scipy", {"calibrate": "all"}, "--calibrate needs scipy: pip install scipy"),
+    ],
+)
+def test_libraries_that_are_missing_are_named(monkeypatch, missing, options, message):
+    found = needed.importlib.util.find_spec
     monkeypatch.setattr(
-        live_options.importlib.util, "find_spec", lambda name, *a: None if name == "tomlkit" else found(name, *a)
+        needed.importlib.util, "find_spec", lambda name, *a: None if name == missing else found(name, *a)
     )
-    with pytest.raises(UsageError, match="--calibrate needs tomlkit: pip install tomlkit"):
-        plan(device="cuda", calibrate="all")
-    assert plan(device="cuda").runs == 3
+    with pytest.raises(UsageError, match=message):
+        plan(device="cuda", **options)
+    assert plan(device="recorded").choice.device == "recorded"
 
 
 def test_several_boards_are_estimated_and_none_is_measured():
