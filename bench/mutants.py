@@ -35,7 +35,7 @@ SEED = 17
 LEAST_PCT = 95.0
 TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/lower/*.py", "rules lower on_cuda doubt models cost", "cost_cpu inputs"),
-    ("estimator/cost/gpu.py", "cost models monotone published", ""),
+    ("estimator/cost/gpu.py", "cost models monotone published", "explain"),
     ("estimator/cost/cpu.py", "cost_cpu monotone", "local_cpu explain"),
     ("estimator/cost/corrections.py", "cost_cpu", "calibration local_cpu"),
     ("estimator/cost/*.py", "cost cost_cpu models", "explain"),
@@ -154,6 +154,7 @@ def prepare(folder: Path) -> None:
         PYTHONPATH=os.pathsep.join(paths),
         PYTHONDONTWRITEBYTECODE="1",
         HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"),
+        XDG_CACHE_HOME=str(folder / "cache"),
         OMP_NUM_THREADS="1",
     )
     import hypothesis  # noqa: F401

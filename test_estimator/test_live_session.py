@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,8 @@ from estimator.results import validate
 from estimator.subjects.own import OwnModel
 from estimator.subjects.patterns import PATTERNS
 from estimator.subjects.zoo import MODELS, find_models
-from estimator.suite.configuration import load_configuration
+from estimator.suite.collector import DEFAULTED
+from estimator.suite.configuration import kind_of, load_configuration
 from estimator.suite.live import Live
 from estimator.suite.options import Options
 from estimator.suite.session import BASELINE, EVERY, INPUTS, WHOLE_ZOO, Asked
@@ -279,6 +281,24 @@ def test_the_summary_has_runs_costs_and_page_faults(home):
     assert any("Found: the estimates of 2 models" in line for line in lines)
     assert any(line.startswith("  calibrated with 1 threads, 2 are used now: pytest test_patterns ") for line in lines)
     session.measuring.close()
+
+
+def test_what_an_op_without_a_rule_takes_is_kept_for_the_table(home):
+    import torch
+
+    class Inverse(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.inv(x)
+
+    session = live(home, {"mine": 5.0}, models=MODELS)
+    request = Request(session)
+    own = OwnModel("mine", "test_mine", Inverse(), torch.rand(3, 3))
+    session._kinds["mine"] = kind_of(own)
+    session._outcomes["mine"] = session._result(own)
+    with contextlib.suppress(pytest.fail.Exception):
+        session.check(request, Asked(own, session.configuration))
+    (kept,) = (text for name, text in request.node.user_properties if name == DEFAULTED)
+    assert "linalg_inv_ex" in kept
 
 
 def test_a_record_is_written_at_the_end_and_only_if_the_session_ended(home):

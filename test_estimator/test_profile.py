@@ -5,7 +5,7 @@ import re
 import pytest
 
 from estimator.errors import ProfileError, UsageError
-from estimator.hardware.boards import load_profile
+from estimator.hardware.boards import find_board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.hardware.reading import known_profiles, read_profile
 
@@ -29,6 +29,11 @@ def test_the_jetson_has_its_four_power_modes_and_is_calibrated_at_50_watts():
     assert list(profile.modes) == ["15W", "30W", "50W", "MAXN"]
     assert profile.default_mode == profile.calibrated_mode == "50W"
     assert [mode.sms for mode in profile.modes.values()] == [6, 8, 16, 16]
+    assert [mode.watts for mode in profile.modes.values()] == [15, 30, 50, None]
+
+
+def test_a_calibration_of_a_board_starts_from_its_profile():
+    assert find_board("Jetson-Orin-AGX").base_profile().values() == load_profile("Jetson-Orin-AGX").values()
 
 
 def test_at_most_twenty_two_numbers_are_fitted():
