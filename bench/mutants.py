@@ -37,7 +37,7 @@ TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/lower/*.py", "rules lower on_cuda doubt models cost", "cost_cpu inputs"),
     ("estimator/cost/gpu.py", "cost models monotone published", "explain"),
     ("estimator/cost/cpu.py", "cost_cpu monotone", "local_cpu explain"),
-    ("estimator/cost/corrections.py", "cost_cpu", "calibration local_cpu"),
+    ("estimator/cost/corrections.py", "corrections cost_cpu", "calibration local_cpu"),
     ("estimator/cost/*.py", "cost cost_cpu models", "explain"),
     ("estimator/schedule.py", "schedule cost models", ""),
     ("estimator/interval.py", "interval doubt estimate models cost", "software new_device"),
@@ -61,7 +61,7 @@ TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/measure/device/*.py", "measure_state measure_company", "measure_protocol measure_recording"),
     ("estimator/hardware/profile.py", "profile boards models cost", "local_cpu"),
     ("estimator/hardware/__main__.py", "new_device", "set_up"),
-    ("estimator/hardware/*.py", "profile boards cost_cpu models cost", "software new_device set_up"),
+    ("estimator/hardware/*.py", "profile boards corrections cost_cpu models cost", "software new_device set_up"),
 )
 """The modules that are mutated, by the first pattern that fits, and the files of their tests.
 

@@ -177,6 +177,15 @@ def test_an_estimate_outside_the_band_fails_and_one_inside_passes(home, factor, 
     assert ("outside the band of FAIR" in failure_of(session, model)) == fails
 
 
+@pytest.mark.parametrize(("anchor_ms", "asserted"), [(0.5, False), (1.0, True)])
+def test_a_machine_that_is_not_what_it_was_asserts_no_estimate(home, anchor_ms, asserted):
+    path = home / "local-cpu.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[calibration]", f"[calibration]\nanchor_ms = {anchor_ms}"), encoding="utf-8")
+    session = live(home, {QUICK[0].name: 0.5})
+    assert ("outside the band of FAIR" in failure_of(session, QUICK[0])) == asserted
+
+
 def test_a_pattern_alone_is_measured_and_its_estimate_not_asserted(home):
     pattern = PATTERNS[0]
     session = live(home, {pattern.name: 1000.0}, models=MODELS)
