@@ -35,8 +35,8 @@ SEED = 17
 LEAST_PCT = 95.0
 TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/lower/*.py", "rules lower on_cuda doubt models cost", "cost_cpu inputs"),
-    ("estimator/cost/gpu.py", "cost models monotone published", "explain"),
-    ("estimator/cost/cpu.py", "cost_cpu monotone", "local_cpu explain"),
+    ("estimator/cost/gpu.py", "limits cost models monotone published", "explain"),
+    ("estimator/cost/cpu.py", "limits cost_cpu monotone", "local_cpu explain"),
     ("estimator/cost/corrections.py", "corrections cost_cpu", "calibration local_cpu"),
     ("estimator/cost/*.py", "cost cost_cpu models", "explain"),
     ("estimator/schedule.py", "schedule cost models", ""),

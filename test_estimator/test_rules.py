@@ -345,6 +345,22 @@ def test_fused_attention_reads_in_order_where_query_key_and_value_lie_in_order(s
         assert lowered.kernels[0].contiguous == (not strided)
 
 
+@pytest.mark.parametrize(
+    ("side", "image", "weight", "expected"),
+    [
+        (3, True, True, True),
+        (3, True, False, False),
+        (3, False, True, False),
+        (1, True, False, True),
+        (1, False, False, False),
+    ],
+)
+def test_a_convolution_is_in_channels_last_where_image_and_window_are(side, image, weight, expected):
+    tensors = replace(IMAGE, channels_last=image), replace(f32(3, 2, side, side), channels_last=weight)
+    (lowered,) = lower([call("convolution", (*tensors, *CONVOLUTION[2:]), f32(1, 3, 4, 4))])
+    assert lowered.kernels[0].channels_last == expected
+
+
 @pytest.mark.parametrize("pair", list(combinations(WEIGHTS, 2)), ids=" and ".join)
 def test_two_weights_of_an_encoder_layer_are_not_interchangeable(pair):
     first, second = pair
