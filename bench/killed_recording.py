@@ -18,11 +18,12 @@ from typing import Any, List, Mapping, Optional
 
 from estimator.files import read_toml
 
-from .cost import MAIN_JOB, ROOT
+from .cost import PYTEST, ROOT
 
 SEED = 20
 RECORD = (
-    *MAIN_JOB,
+    sys.executable,
+    *PYTEST,
     *("--hardware", "local-cpu", "--device", "cpu", "--record", "--rounds", "1", "--warmup", "0"),
     *("--models", "mobilenet_v3_small,resnet18"),
 )

@@ -46,6 +46,7 @@ _INSTEAD = {
     "spread over devices": "its .module",
 }
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+_PLAIN = (bool, int, float, str, type(None))
 _DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
 
 
@@ -347,7 +348,9 @@ def _to_specs(value: Any) -> Any:
         return value.spec
     if _is_typed_scalar(value):
         return value[1]
-    return tuple(_to_specs(v) for v in value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return tuple(_to_specs(v) for v in value)
+    return value if isinstance(value, _PLAIN) else str(value)  # torch.float16, torch.channels_last, cpu
 
 
 def _tensors_of(args: Any, kwargs: Any) -> List[torch.Tensor]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
-from typing import Any, Iterator, Sequence, Tuple
+import json
+from dataclasses import dataclass, fields
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Op:
-    """One call into ATen: its name ("aten.convolution"), arguments with a TensorSpec for each tensor, and outputs."""
+    """One call into ATen: its name ("aten.convolution"), arguments with a TensorSpec for each tensor, and outputs.
+
+    Arguments are tensors, numbers, texts, None and tuples of these; a dtype or a memory format is its name.
+    """
 
     name: str
     args: Tuple[Any, ...]
@@ -57,13 +61,22 @@ def _tensors(value: Any) -> Iterator[TensorSpec]:
             yield from _tensors(part)
 
 
+def distinct(ops: Iterable[Op]) -> List[Op]:
+    """Returns each op once, in order: models repeat their blocks, and a captured stream has one op for equal calls.
+
+    By identity: as keys, 1, 1.0 and True would be equal.
+    """
+    return list({id(op): op for op in ops}.values())
+
+
 def digest(ops: Sequence[Op]) -> str:
     """Returns twelve hexadecimal digits that change with any name, shape, dtype or whole number of the stream.
 
     Other numbers (momentum, eps, a probability) do not count: none decides a latency, and releases of torchvision
     differ in them.
     """
-    text = "\n".join(f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in ops)
+    lines = {id(op): f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in distinct(ops)}
+    text = "\n".join([lines[id(op)] for op in ops])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -73,3 +86,50 @@ def _canonical(value: Any) -> str:
     if isinstance(value, tuple):
         return "(" + ",".join(map(_canonical, value)) + ")"
     return "float" if isinstance(value, float) else str(value)
+
+
+def stream_text(ops: Sequence[Op]) -> str:
+    """Returns the stream as one line of JSON, each op and each tensor once; `parse_stream` makes an equal one of it."""
+    tensors: Dict[TensorSpec, int] = {}
+    once = distinct(ops)
+    written = [[_written(getattr(op, name), tensors) for name in _FIELDS["op_fields"]] for op in once]
+    places = {id(op): place for place, op in enumerate(once)}
+    found = {
+        **_FIELDS,
+        "tensors": [[getattr(tensor, name) for name in _FIELDS["tensor_fields"]] for tensor in tensors],
+        "ops": written,
+        "stream": [places[id(op)] for op in ops],
+    }
+    return json.dumps(found, separators=(",", ":"))
+
+
+def parse_stream(text: str) -> Tuple[Op, ...]:
+    """Returns the stream that `stream_text` wrote; ValueError where it has other fields than those known here."""
+    found = json.loads(text)
+    if {key: found.get(key) for key in _FIELDS} != _FIELDS:
+        raise ValueError("an op stream of another version")
+    tensors = [TensorSpec(*map(_tuples, values)) for values in found["tensors"]]
+    once = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
+    return tuple(once[place] for place in found["stream"])
+
+
+_FIELDS: Mapping[str, List[str]] = {
+    "tensor_fields": [f.name for f in fields(TensorSpec)],
+    "op_fields": [f.name for f in fields(Op)],
+}
+
+
+def _written(value: Any, tensors: Dict[TensorSpec, int]) -> Any:
+    if isinstance(value, TensorSpec):
+        return {"tensor": tensors.setdefault(value, len(tensors))}
+    return [_written(part, tensors) for part in value] if isinstance(value, tuple) else value
+
+
+def _read(value: Any, tensors: Sequence[TensorSpec]) -> Any:
+    if isinstance(value, dict):
+        return tensors[value["tensor"]]
+    return tuple([_read(part, tensors) for part in value]) if isinstance(value, list) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

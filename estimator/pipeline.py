@@ -218,12 +218,13 @@ def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, f
 
 
 def _spans(lowered: Sequence[Lowered], host: Column, timeline: Timeline) -> Tuple[Span, ...]:
-    counts = np.array([len(op.kernels) for op in lowered], dtype=int)
-    last = np.cumsum(counts)
-    spans = []
-    for i, op in enumerate(lowered):
-        issued, count = float(timeline.issue_end_us[i]), int(counts[i])
-        start = float(timeline.kernel_start_us[last[i] - count]) if count else issued
-        end = float(timeline.kernel_end_us[last[i] - 1]) if count else issued
-        spans.append(Span(op.op.name, count, issued - float(host[i]), issued, start, end))
+    issue_us, starts_us, ends_us = timeline.issue_end_us, timeline.kernel_start_us.tolist(), timeline.kernel_end_us
+    host_starts_us, host_ends_us, kernel_ends_us = (issue_us - host).tolist(), issue_us.tolist(), ends_us.tolist()
+    spans, first = [], 0
+    for op, host_start, host_end in zip(lowered, host_starts_us, host_ends_us):
+        count = len(op.kernels)
+        start = starts_us[first] if count else host_end
+        end = kernel_ends_us[first + count - 1] if count else host_end
+        spans.append(Span(op.op.name, count, host_start, host_end, start, end))
+        first += count
     return tuple(spans)

@@ -11,10 +11,10 @@ from .compare import Comparison, compare
 if TYPE_CHECKING:
     from .opstream import Op
     from .pipeline import Estimate
-    from .subjects.all import Subject
+    from .subjects.all import Streamed
     from .target import Target
 
-_ESTIMATES: MutableMapping[Subject, Dict[Target, Estimate]] = WeakKeyDictionary()
+_ESTIMATES: MutableMapping[Streamed, Dict[Target, Estimate]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Result:
     ops: Tuple[Op, ...] = ()
 
 
-def validate(subject: Subject, target: Target, meas_ms: Optional[float]) -> Result:
+def validate(subject: Streamed, target: Target, meas_ms: Optional[float]) -> Result:
     """Returns the subject's estimate for the target, held against the measured latency in ms if there is one.
 
     Raises CaptureError where its op stream cannot be captured.
@@ -39,7 +39,7 @@ def validate(subject: Subject, target: Target, meas_ms: Optional[float]) -> Resu
     return Result(compare(subject.name, subject.family, estimate, meas_ms, where), estimate, ops)
 
 
-def _estimate(subject: Subject, target: Target) -> Estimate:
+def _estimate(subject: Streamed, target: Target) -> Estimate:
     """A subject is estimated once for a target, as long as somebody keeps it."""
     from .pipeline import estimate_stream
     from .subjects.all import op_stream

@@ -24,8 +24,6 @@ def pytest_configure():
     session.MOST_NOISE_PCT = {**session.MOST_NOISE_PCT, "cpu": 1e9}
     company.MOST_CPUS = 1e9
 """
-_QUICK = ("-p", "no:hypothesispytest")
-"""Hypothesis takes a second or two of each run that knows its plugin."""
 _COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
 
 settings.register_profile(
@@ -44,9 +42,17 @@ def pytest_sessionstart() -> None:
 
 
 @pytest.fixture
-def suite(request: pytest.FixtureRequest, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+def as_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs of pytest begin as on a developer's machine; for the sake of time they share the op streams of the zoo."""
     for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("CI", raising=False)
+    own = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if own.name.startswith("popen-gw") else own) / "cache"))
+
+
+@pytest.fixture
+def suite(request: pytest.FixtureRequest, as_alone: None, pytester: pytest.Pytester) -> Suite:
     _copy_repository(request.config.rootpath, pytester.path)
     return Suite(pytester)
 
@@ -131,7 +137,7 @@ class Suite:
     def run(self, *options: str, models: str = ",".join(SMALL_MODELS)) -> pytest.RunResult:
         """Runs the small models, or those named; all of them for an empty text."""
         selection = ["--models", models] if models else []
-        return self._pytester.runpytest_subprocess(*_QUICK, *self._plugins, *selection, *options)
+        return self._pytester.runpytest_subprocess(*self._plugins, *selection, *options)
 
     def golden(self, model: str) -> Path:
         return self.folder / "test_models" / f"test_model[{model}].json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from ..checked import LATENCY_MS, SHARE, SIZE, Checked, shown
 from ..errors import CalibrationError
@@ -13,9 +13,10 @@ from ..files import read_toml
 from ..lower import Lowered, lower
 from ..records.record import Record
 from ..subjects.all import op_stream
+from ..subjects.kernels import convolution_stream, product_stream
 from ..subjects.patterns import PATTERNS
 from ..subjects.zoo import MODELS
-from ..target import tensor_dtype
+from ..target import find_precision
 
 _FOLDER = Path(__file__).parent / "evidence"
 MODEL_SPREAD_FLOOR = 0.04
@@ -98,15 +99,10 @@ def _patterns(record: Record) -> List[Evidence]:
 
 
 def lower_convolution(
-    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, dtype: Any = None
+    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, tensors: str = "float32"
 ) -> Tuple[Lowered, ...]:
     """Returns the lowered ops of one convolution without bias, padded so that stride 1 keeps the pixels."""
-    import torch
-
-    from ..capture import capture
-
-    layer = torch.nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
-    return lower(capture(layer.to(dtype or torch.float32), _meta(batch, inputs, px, px, dtype=dtype)))
+    return lower(convolution_stream(inputs, outputs, px, kernel, stride, groups, batch, tensors))
 
 
 def _convolutions(kernels: Checked) -> List[Evidence]:
@@ -139,17 +135,9 @@ def kernel_sizes(table: Checked, names: Sequence[str]) -> Tuple[int, ...]:
     return tuple(found.values())
 
 
-def lower_product(batch: int, m: int, n: int, k: int, dtype: Any = None) -> Tuple[Lowered, ...]:
+def lower_product(batch: int, m: int, n: int, k: int, tensors: str = "float32") -> Tuple[Lowered, ...]:
     """Returns the lowered ops of one batched matrix product."""
-    import torch
-
-    from ..capture import capture
-
-    class BatchedProduct(torch.nn.Module):
-        def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-            return torch.bmm(left, right)
-
-    return lower(capture(BatchedProduct(), (_meta(batch, m, k, dtype=dtype), _meta(batch, k, n, dtype=dtype))))
+    return lower(product_stream(batch, m, n, k, tensors))
 
 
 def _products(kernels: Checked) -> List[Evidence]:
@@ -163,11 +151,5 @@ def _products(kernels: Checked) -> List[Evidence]:
 def _product(sizes: Sequence[int], mean_ms: float, spread: float, precision: str) -> Evidence:
     batch, m, n, k = sizes
     name = f"product {m}x{n}x{k} b{batch}" + ("" if precision == "fp32" else f" {precision}")
-    ops = lower_product(batch, m, n, k, dtype=tensor_dtype(precision))
+    ops = lower_product(batch, m, n, k, find_precision(precision).tensors)
     return Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True, precision=precision)
-
-
-def _meta(*shape: int, dtype: Any = None) -> Any:
-    import torch
-
-    return torch.empty(shape, dtype=dtype, device="meta")

@@ -30,7 +30,7 @@ from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_sizes, lower_conv
 LEAST_MS = 1.2
 """Below this a figure tells more about launch and synchronisation than about the device."""
 _FLOORS_US = range(200, 801, 5)
-_DTYPES = {"fp32": "float32", "fp16": "float16"}
+_TENSORS = {"fp32": "float32", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,21 @@ def _value(text: Any) -> Any:
 
 
 def _convolution(row: Checked) -> PublishedKernel:
-    precision = row.one_of("precision", tuple(_DTYPES))
+    precision = row.one_of("precision", tuple(_TENSORS))
     inputs, outputs, px, kernel, stride, groups, batch = kernel_sizes(row, CONVOLUTION_SIZES)
     kind = "depthwise" if groups > 1 else f"{kernel}x{kernel} convolution"
-    lowered = lower_convolution(inputs, outputs, px, kernel, stride, groups, batch, _dtype(precision))
+    lowered = lower_convolution(inputs, outputs, px, kernel, stride, groups, batch, _TENSORS[precision])
     return PublishedKernel(kind, precision, _us(row), lowered)
 
 
 def _product(row: Checked) -> PublishedKernel:
-    precision = row.one_of("precision", tuple(_DTYPES))
+    precision = row.one_of("precision", tuple(_TENSORS))
     batch, m, n, k = kernel_sizes(row, PRODUCT_SIZES)
-    return PublishedKernel("product", precision, _us(row), lower_product(batch, m, n, k, _dtype(precision)))
+    return PublishedKernel("product", precision, _us(row), lower_product(batch, m, n, k, _TENSORS[precision]))
 
 
 def _us(row: Checked) -> float:
     return 1e3 * row.number("mean_ms", LATENCY_MS)
-
-
-def _dtype(precision: str) -> Any:
-    import torch
-
-    return getattr(torch, _DTYPES[precision])
 
 
 def error_lines(rows: Iterable[PublishedKernel], profile: Profile) -> Iterator[str]:

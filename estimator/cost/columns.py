@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -66,6 +67,12 @@ class KernelColumns:
     input_elements: Column
     rows_inside: Column
     channels_last: Column
+
+    @functools.cached_property
+    def by_kind(self) -> Tuple[Tuple[str, Column, KernelColumns], ...]:
+        """Each kind that some kernel is of, the places of its kernels, and those kernels alone."""
+        places = ((kind, np.flatnonzero(self.kind == index)) for index, kind in enumerate(DEVICE_KINDS))
+        return tuple((kind, found, self.take(found)) for kind, found in places if len(found))
 
     def select(self, rows: Column) -> KernelColumns:
         """Returns the rows where `rows` is True."""

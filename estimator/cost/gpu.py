@@ -5,6 +5,7 @@ Host costs are in CPU cycles, device latencies in GPU cycles: they scale with th
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Callable, Iterator, Mapping, Sequence, Tuple
 
@@ -146,10 +147,9 @@ def host_us(ops: OpColumns, rates: Rates) -> Column:
 def device_us(kernels: KernelColumns, rates: Rates) -> Column:
     """Returns how long each kernel runs, in microseconds: the slower of arithmetic and memory, plus a latency."""
     times = _memory_us(kernels, rates)
-    for index, kind in enumerate(DEVICE_KINDS):
-        rows = kernels.kind == index
-        if kind in _ARITHMETIC and rows.any():
-            times[rows] = _ARITHMETIC[kind](kernels.select(rows), times[rows], rates)
+    for kind, places, of_kind in kernels.by_kind:
+        if kind in _ARITHMETIC:
+            times[places] = _ARITHMETIC[kind](of_kind, times[places], rates)
     return times + rates.constants["kernel_kcycles"] / rates.gpu_kcycles_per_us
 
 
@@ -391,13 +391,19 @@ def _tiled_us(
 
     A tile of a x b reads a + b operands for a b multiply-adds; below `tile_half_elements` of ab/(a+b) that limits it.
     """
-    half, best = rates.constants["tile_half_elements"], np.full(len(kernels.m), np.inf)
-    for a, b in sorted({pair for tile in tiles for pair in (tile, tile[::-1])}):
-        reuse = a * b / (a + b)
-        blocks = kernels.batch * np.ceil(kernels.m / a) * np.ceil(kernels.n / b)
-        waves = np.ceil(blocks / rates.sms) + fill
-        best = np.minimum(best, waves * 2.0 * a * b * depth / (rate * reuse / (reuse + half)))
-    return best
+    half = rates.constants["tile_half_elements"]
+    a, b = _sides(tuple(tiles))
+    reuse = a * b / (a + b)
+    blocks = kernels.batch * np.ceil(kernels.m / a) * np.ceil(kernels.n / b)
+    waves = np.ceil(blocks / rates.sms) + fill
+    return np.minimum.reduce(waves * 2.0 * a * b * depth / (rate * reuse / (reuse + half)))
+
+
+@functools.lru_cache(maxsize=None)
+def _sides(tiles: Tuple[Tuple[int, int], ...]) -> Tuple[Column, Column]:
+    """Both sides of each tile, which may lie either way: a row each, beside the columns of kernels."""
+    pairs = np.array(sorted({pair for tile in tiles for pair in (tile, tile[::-1])}), dtype=float)
+    return pairs[:, :1], pairs[:, 1:]
 
 
 _ARITHMETIC = {"product": _product_us, "convolution": _convolution_us, "depthwise": _depthwise_us}

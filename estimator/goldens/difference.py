@@ -19,7 +19,8 @@ _COUNTS = STREAM_TITLES.index("Ops by name")
 class Difference:
     """One subject in one configuration, before and now: what its golden keeps, and its row of op-streams.md.
 
-    `before` and `now` are as `golden_data` or `row_data` says; empty where there is none.
+    `before` and `now` are as `golden_data` or `row_data` says; empty where there is none. `own_tests` is the module
+    whose tests check it, empty for a subject of the zoo.
     """
 
     hardware: str
@@ -30,6 +31,7 @@ class Difference:
     now: Mapping[str, Any]
     stream_before: Row = ()
     stream_now: Row = ()
+    own_tests: str = ""
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Difference:
@@ -106,6 +108,11 @@ class Difference:
         """Whether the op stream is another one: other ops, or other shapes."""
         both = bool(self.stream_before) and bool(self.stream_now)
         return both and self.stream_before[_DIGEST] != self.stream_now[_DIGEST]
+
+    @property
+    def digest_now(self) -> str:
+        """Returns the digest of the op stream now; empty where there is none."""
+        return self.stream_now[_DIGEST] if self.stream_now else ""
 
     @property
     def terms(self) -> List[Tuple[str, Any, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Dict, Iterable, Tuple, TypeVar
 
 from ..errors import LoweringError
-from ..opstream import Op
+from ..opstream import Op, distinct
 from .kernels import Lowered, stream_kernel
 
 Rule = Callable[..., Lowered]
@@ -51,7 +51,9 @@ def lower(ops: Iterable[Op]) -> Tuple[Lowered, ...]:
 
     Raises LoweringError for a product or convolution of a type whose rate no profile knows.
     """
-    return tuple(_with_known_types(_lower_op(op)) for op in ops)
+    stream = tuple(ops)
+    lowered = {id(op): _with_known_types(_lower_op(op)) for op in distinct(stream)}
+    return tuple([lowered[id(op)] for op in stream])
 
 
 def _with_known_types(lowered: Lowered) -> Lowered:

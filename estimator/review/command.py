@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from ..errors import UsageError
-from ..goldens.files import IN_SAMPLE, UPDATE_ALL
+from ..goldens.files import IN_SAMPLE, update_command
 from ..goldens.inputs import inputs_now
 from ..hardware.boards import known_hardware
 from .causes import changed_inputs
@@ -79,7 +79,7 @@ def _stale(root: Path, now: Side) -> Iterator[str]:
     at_hand = {hardware: inputs_now(root, hardware) for hardware in boards}
     names = [change.short_name for change in changed_inputs(now.inputs, at_hand)]
     if names:
-        yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {UPDATE_ALL}"
+        yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {update_command(root)}"
 
 
 def _check(option: str, name: str, known: Mapping[str, object]) -> None:

@@ -70,9 +70,9 @@ def _differences(before: Side, now: Side) -> Iterator[Difference]:
     for place in dict.fromkeys([*now.goldens, *before.goldens]):
         hardware, label, name = place
         golden = now.goldens.get(place) or before.goldens[place]
-        data = _comparable(*(side.goldens[place].data if place in side.goldens else {} for side in (before, now)))
-        streams = [_stream(side, label, name) for side in (before, now)]
-        difference = Difference(hardware, label, golden.kind, name, data[0], data[1], streams[0], streams[1])
+        old, new = _comparable(*(side.goldens[place].data if place in side.goldens else {} for side in (before, now)))
+        streams = (_stream(before, label, name), _stream(now, label, name))
+        difference = Difference(hardware, label, golden.kind, name, old, new, *streams, golden.own_tests)
         if difference.terms or difference.another_stream:
             yield difference
 

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..errors import UsageError
 from ..goldens.files import (
@@ -22,8 +22,9 @@ from ..goldens.files import (
 )
 from ..goldens.inputs import check_goldens, golden_inputs
 from ..goldens.tables import Document, Table, read_document
-from ..records.kinds import KINDS, kinds_in
+from ..records.kinds import KINDS, Kind, kinds_in
 from ..records.record import Record, load_record
+from ..subjects.all import zoo_is_in
 from .changes import CrossValidation, Place
 
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")
@@ -31,10 +32,11 @@ MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")
 
 @dataclass(frozen=True)
 class Golden:
-    """What one golden keeps, and whether it is of a model or a pattern."""
+    """What one golden keeps, whether it is of a model or a pattern, and the module of tests whose own it is, if any."""
 
     kind: str
     data: Mapping[str, Any]
+    own_tests: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,11 @@ class Side:
     cross_validations: Mapping[str, CrossValidation] = field(default_factory=dict)
 
 
-def read_side(name: str, root: Path) -> Side:
-    """Returns what the tree at `root` has; UsageError where it has no goldens, RecordError for a damaged one."""
+def read_side(name: str, root: Path, of_zoo: bool = True) -> Side:
+    """Returns what the tree at `root` has; UsageError where it has no goldens, RecordError for a damaged one.
+
+    `of_zoo` says whether its tests are those of the zoo, or another repository's own.
+    """
     folder = golden_root(root)
     if not folder.is_dir():
         raise UsageError(f"{name}: there is no folder {folder.name} to review")
@@ -67,8 +72,8 @@ def read_side(name: str, root: Path) -> Side:
         {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()},
         dict(_inputs(root, boards)),
         read_document(folder / f"{OP_STREAMS}.md"),
-        dict(pair for board, label in labels for pair in _goldens(root, board, label)),
-        dict(_records(folder, labels)),
+        dict(pair for board, label in labels for pair in _goldens(root, board, label, of_zoo)),
+        dict(_records(folder, labels, of_zoo)),
         dict(_cross_validations(folder, labels)),
     )
 
@@ -80,15 +85,21 @@ def _inputs(root: Path, boards: Any) -> Iterator[Tuple[str, Table]]:
             yield board, table
 
 
-def _goldens(root: Path, board: str, label: str) -> Iterator[Tuple[Place, Golden]]:
-    for kind in dict.fromkeys([*KINDS, *kinds_in(golden_root(root) / board / label)]):
+def _kinds(folder: Path, of_zoo: bool) -> List[Kind]:
+    """Those of the zoo, and those of the modules of tests that have something below a configuration's folder."""
+    own = [kind for kind in kinds_in(folder, of_zoo) if kind not in KINDS]
+    return [*(KINDS if of_zoo else ()), *own]
+
+
+def _goldens(root: Path, board: str, label: str, of_zoo: bool) -> Iterator[Tuple[Place, Golden]]:
+    for kind in _kinds(golden_root(root) / board / label, of_zoo):
         for _, name, data in read_goldens(root, board, label, kind):
-            yield (board, label, name), Golden(kind.parameter, data)
+            yield (board, label, name), Golden(kind.parameter, data, "" if kind in KINDS else kind.folder)
 
 
-def _records(folder: Path, labels: Any) -> Iterator[Tuple[Tuple[str, str, str], Record]]:
+def _records(folder: Path, labels: Any, of_zoo: bool) -> Iterator[Tuple[Tuple[str, str, str], Record]]:
     for board, label in labels:
-        for kind in kinds_in(folder / board / label):
+        for kind in _kinds(folder / board / label, of_zoo):
             path = folder / board / label / kind.record
             if path.exists():
                 yield (board, label, kind.folder), load_record(path, ())
@@ -106,12 +117,12 @@ def _cross_validations(folder: Path, labels: Any) -> Iterator[Tuple[str, CrossVa
 def side_of(root: Path, name: Optional[str]) -> Iterator[Side]:
     """Gives the side of a folder, of a git revision of the repository at `root`, or for None of its working tree."""
     if name is None:
-        yield read_side("the working tree", root)
+        yield read_side("the working tree", root, zoo_is_in(root))
     elif Path(name).is_dir():
-        yield read_side(name, Path(name))
+        yield read_side(name, Path(name), zoo_is_in(root))
     else:
         with exported(root, name) as folder:
-            yield read_side(f"{name} ({_git(root, 'rev-parse', '--short', name)})", folder)
+            yield read_side(f"{name} ({_git(root, 'rev-parse', '--short', name)})", folder, zoo_is_in(root))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ _MOST_NAMES = 4
 
 def verdict_lines(review: Review, accept: str, look_closer: str) -> Iterator[str]:
     """Yields the lines; `accept` and `look_closer` are commands."""
-    causes = [*_result_free_inputs(review), *_other_causes(review.causes)]
+    causes = [*_result_free_inputs(review), *_other_causes(review.causes), *review.notices]
     yield "  What changed:"
     nothing = "only what cross-validation says of the constants" if review.inputs else "nothing that a golden keeps"
     yield from (f"    {line}" for line in causes[:_MOST_LINES] or [nothing])

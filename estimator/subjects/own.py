@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Tuple
 
 if TYPE_CHECKING:
     import torch
+
+    from ..opstream import Op
 
 _NOT_IN_NAMES = r"[^\w.,:=+@%()\[\] -]"
 _LONGEST_NAME = 150
@@ -32,6 +34,15 @@ class OwnModel:
         Without data: they are on the meta device where they are more than the module's own.
         """
         return self.inputs if batch_size == 1 else _repeated(self.inputs, batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class KeptModel:
+    """A module of a test's own of which the op stream alone is at hand, at the one precision and batch of that."""
+
+    name: str
+    family: str
+    ops: Tuple[Op, ...]
 
 
 def _repeated(value: Any, times: int) -> Any:

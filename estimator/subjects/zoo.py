@@ -67,11 +67,13 @@ def _building_on(device: str) -> Iterator[None]:
     import torch
     from torch.overrides import TorchFunctionMode
 
+    drawing = (torch.Tensor.normal_, torch.Tensor.uniform_)  # what not every function of torch.nn.init hands over
+
     class WithoutInitialisation(TorchFunctionMode):
         """Random weights nobody reads take longer to draw than the whole capture."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if getattr(func, "__module__", None) == "torch.nn.init":
+            if getattr(func, "__module__", None) == "torch.nn.init" or func in drawing:
                 return args[0] if args else (kwargs or {})["tensor"]
             return func(*args, **(kwargs or {}))
 

@@ -36,6 +36,7 @@ from ..records.kinds import Kind, kinds_in
 from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
+from ..subjects.own import OwnModel
 from .configuration import Configuration, kind_of
 from .problem import Problem
 
@@ -61,13 +62,14 @@ class Goldens:
 
     def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
         """Returns what differs and where to look; None if all is well, or rewritten."""
+        stream = stream_row(result.comparison.model, result.ops, result)
         try:
-            is_same = [self._is_estimate(subject, result), self._is_stream(result)]
+            is_same = [self._is_estimate(subject, result), self._is_stream(stream)]
         except (OSError, GoldenLatencyError) as error:
             return Problem(f"{subject.name}: its golden could not be written: {error}")
         if self._updating:
             return None
-        difference = self._difference(subject, result)
+        difference = self._difference(subject, result, stream)
         if all(is_same) and not difference.left_band:
             return None
         summary = difference.summary(textual=not all(is_same))
@@ -84,14 +86,13 @@ class Goldens:
             return is_same
         return self._is_row(f"{target.hardware}/{ESTIMATES}", target.label, ESTIMATE_TITLES, estimate_row(result))
 
-    def _is_stream(self, result: Result) -> bool:
-        row = stream_row(result.comparison.model, result.ops, result)
+    def _is_stream(self, row: Row) -> bool:
         return self._is_row(OP_STREAMS, self._configuration.target.stream_label, STREAM_TITLES, row)
 
     def _is_row(self, place: str, section: str, titles: Row, row: Row) -> bool:
         return matches(self._snapshot, part_of(place, section, row[0]), TableGolden, Table(titles, {row[0]: row}))
 
-    def _difference(self, subject: Subject, result: Result) -> Difference:
+    def _difference(self, subject: Subject, result: Result, stream: Row) -> Difference:
         target = self._configuration.target
         name = result.comparison.model
         return Difference(
@@ -102,7 +103,8 @@ class Goldens:
             self._configuration.golden(subject),
             self._data(subject, result),
             self._golden_stream(name),
-            stream_row(name, result.ops, result),
+            stream,
+            subject.family if isinstance(subject, OwnModel) else "",
         )
 
     def _data(self, subject: Subject, result: Result) -> Dict[str, Any]:

@@ -86,6 +86,11 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"write the table as data, by suffix {', '.join(FORMATS)}; may be given more than once",
     )
     group.addoption("--report", metavar="FILE.html", help="write charts and table as a page that needs no network")
+    group.addoption(
+        "--no-op-cache",
+        action="store_true",
+        help="capture every op stream anew, as where CI is set, instead of taking it from the user's cache",
+    )
     add_against_option(group)
 
 

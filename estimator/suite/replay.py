@@ -14,7 +14,7 @@ from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
 from ..results import Result, validate
 from ..review.page import spread_text
-from ..subjects.all import keep_at_hand, zoo_is_in
+from ..subjects.all import keep_at_hand, op_stream, zoo_is_in
 from ..subjects.own import OwnModel
 from .budgets import budget_problem, with_budget
 from .collector import MODES
@@ -164,6 +164,7 @@ class EveryConfiguration(Replay):
         goldens = _goldens(request, configuration, self.options.updating)
         try:
             subjects = _subjects_of(configuration)
+            _capture(_in_order_of_worker(subjects, request.config), configuration)
             found = [goldens.problem(subject, estimated(subject, configuration)) for subject in subjects]
             if configuration.is_measured:
                 text = validation_text(configuration, _models_estimated(configuration))
@@ -202,6 +203,18 @@ def _subjects_of(configuration: Configuration) -> List[Subject]:
 
     recorded = bool(configuration.record_of(PATTERN_KIND).runs_ms)
     return [*MODELS, *(PATTERNS if recorded else ())]
+
+
+def _in_order_of_worker(subjects: List[Subject], config: pytest.Config) -> List[Subject]:
+    """Of two workers one begins at the end: each then finds half of the op streams in the cache."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
+    return subjects[::-1] if int(worker[2:]) % 2 else subjects
+
+
+def _capture(subjects: Sequence[Subject], configuration: Configuration) -> None:
+    target = configuration.target
+    for subject in subjects:
+        op_stream(subject, target.batch_size, target.precision.name)
 
 
 def estimated(subject: Subject, configuration: Configuration) -> Result:

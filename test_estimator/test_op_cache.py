@@ -1,0 +1,347 @@
+"""Op streams in the user's cache are those that a capture would give, and are captured anew where they might not be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from estimator.goldens.content import STREAM_TITLES, golden_data, stream_row
+from estimator.goldens.difference import Difference
+from estimator.goldens.extensions import json_text
+from estimator.goldens.files import OP_STREAMS, document_head, golden_root
+from estimator.goldens.inputs import inputs_table, with_inputs
+from estimator.goldens.tables import Document, Table, document_text
+from estimator.opstream import Op, TensorSpec, digest, parse_stream, stream_text
+from estimator.pipeline import estimate_stream
+from estimator.records.kinds import own_kind
+from estimator.results import validate
+from estimator.review.compare import review, review_differences
+from estimator.review.sides import read_side
+from estimator.review.verdict import verdict_lines
+from estimator.subjects import all as subjects
+from estimator.subjects import op_cache
+from estimator.subjects.all import op_stream
+from estimator.subjects.op_cache import Entry, kept_or_captured, own_stream, sources_digest, use_op_cache
+from estimator.subjects.own import OwnModel
+from estimator.subjects.patterns import PATTERNS
+from estimator.subjects.zoo import MODELS
+from estimator.target import resolve
+
+ROOT = Path(__file__).parents[1]
+TENSOR = TensorSpec((2, 3), "float32", 4)
+STREAM = (Op("aten.relu", (TENSOR,), (), (TENSOR,), False, False),)
+OTHER = (Op("aten.gelu", (TENSOR,), (), (TENSOR,), False, False),)
+ENTRY = Entry("resnet18", 1, "float32")
+INPUTS = "Jetson-Orin-AGX"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty cache, used as on somebody's machine."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(op_cache, "_may_be_used", True)
+    return tmp_path / "cache" / "golden-latency" / "op-streams"
+
+
+def gives(ops):
+    return lambda: ops
+
+
+def is_captured_again():
+    return kept_or_captured(ENTRY, gives(OTHER)) == OTHER
+
+
+@pytest.fixture
+def kept(folder):
+    """The file of an op stream that was captured before."""
+    kept_or_captured(ENTRY, gives(STREAM))
+    (path,) = folder.iterdir()
+    return path
+
+
+def typed(value):
+    """The value with the type of everything in it: 1, 1.0 and True are equal, and no two of them are the same."""
+    if isinstance(value, tuple):
+        return tuple(map(typed, value))
+    return (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("subject", "precision"),
+    [*((subject, "fp32") for subject in (*MODELS, *PATTERNS)), (MODELS[5], "fp16"), (MODELS[-3], "bf16")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_what_is_read_is_what_was_captured(subject, precision):
+    captured = op_stream(subject, 1, precision)
+    read = parse_stream(stream_text(captured))
+    assert read == captured
+    assert [typed((op.args, op.kwargs)) for op in read] == [typed((op.args, op.kwargs)) for op in captured]
+    assert digest(read) == digest(captured)
+    target = resolve(precision=precision)
+    assert estimate_stream(read, target) == estimate_stream(captured, target)
+
+
+def test_ops_hold_nothing_but_plain_values():
+    found = {type(part) for op in op_stream(MODELS[-3]) for part in flat((op.args, op.kwargs))}
+    assert found <= {TensorSpec, bool, int, float, str, type(None)}
+
+
+def flat(value):
+    return [part for one in value for part in flat(one)] if isinstance(value, tuple) else [value]
+
+
+def test_a_stream_keeps_the_types_of_its_numbers():
+    odd = tuple(Op("aten.add", (TENSOR, number), (("alpha", ()),), (TENSOR,), False, True) for number in (1, 1.0, True))
+    odd += (Op("aten.clamp", (TENSOR, (None, float("inf"), "floor", 2**70)), (), (), True, False),)
+    read = parse_stream(stream_text(odd))
+    assert [typed((op.args, op.kwargs, op.outputs)) for op in read] == [
+        typed((op.args, op.kwargs, op.outputs)) for op in odd
+    ]
+
+
+def test_a_second_process_captures_nothing(kept):
+    assert kept_or_captured(ENTRY, gives(OTHER)) == STREAM
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"{}", "half", "one letter"])
+def test_a_damaged_entry_is_captured_anew_and_mended(kept, damage):
+    whole = kept.read_bytes()
+    damaged = {"half": whole[: len(whole) // 2], "one letter": whole.replace(b"relu", b"rely")}
+    kept.write_bytes(damaged.get(damage, damage))
+    assert is_captured_again()
+    assert kept_or_captured(ENTRY, gives(STREAM)) == OTHER
+
+
+@pytest.mark.parametrize(
+    "other", [{"name": "resnet34"}, {"batch_size": 2}, {"tensors": "float16"}], ids=lambda other: next(iter(other))
+)
+def test_another_model_batch_or_type_is_another_entry(kept, other):
+    assert kept_or_captured(ENTRY._replace(**other), gives(OTHER)) == OTHER
+
+
+@pytest.mark.parametrize("name", ["torch", "torchvision"])
+def test_another_release_is_another_entry(kept, name, monkeypatch):
+    version = op_cache._version
+    monkeypatch.setattr(op_cache, "_version", lambda asked: "9.9" if asked == name else version(asked))
+    assert is_captured_again()
+
+
+def test_without_a_release_that_is_known_nothing_is_kept(folder, monkeypatch):
+    monkeypatch.setattr(op_cache, "_version", lambda _: None)
+    assert kept_or_captured(ENTRY, gives(STREAM)) == STREAM
+    assert not folder.exists()
+
+
+def test_another_python_is_another_entry(kept, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert is_captured_again()
+
+
+SOURCES = ("capture.py", "on_cuda.py", "opstream.py", "subjects/zoo.py", "subjects/patterns.py", "subjects/layers.py")
+
+
+@pytest.mark.parametrize("name", [*SOURCES, "subjects/_torchvision.py", "subjects/all.py", "subjects/kernels.py"])
+def test_each_source_that_captures_counts(tmp_path, name):
+    package = copied_package(tmp_path)
+    before = sources_digest(package)
+    changed(package / name)
+    sources_digest.cache_clear()
+    assert sources_digest(package) != before
+
+
+@pytest.mark.parametrize("name", ["pipeline.py", "interval.py", "lower/product.py", "cost/gpu.py", "suite/replay.py"])
+def test_no_source_that_estimates_counts(tmp_path, name):
+    package = copied_package(tmp_path)
+    before = sources_digest(package)
+    changed(package / name)
+    sources_digest.cache_clear()
+    assert sources_digest(package) == before
+
+
+def copied_package(tmp_path):
+    for path in (ROOT / "estimator").rglob("*.py"):
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return tmp_path / "estimator"
+
+
+def changed(path):
+    path.write_text(path.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+
+
+def test_where_ci_is_set_all_is_captured_and_nothing_written(kept, monkeypatch):
+    before = kept.read_bytes()
+    monkeypatch.setenv("CI", "false")
+    assert is_captured_again()
+    assert kept.read_bytes() == before
+
+
+def test_without_the_cache_all_is_captured(kept):
+    use_op_cache(False)
+    assert is_captured_again()
+    use_op_cache(True)
+    assert not is_captured_again()
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(folder):
+    folder.parent.parent.mkdir()
+    folder.parent.write_text("a file where the folder should be", encoding="utf-8")
+    assert kept_or_captured(ENTRY, gives(STREAM)) == STREAM
+
+
+def test_the_newest_entries_stay(folder, monkeypatch):
+    monkeypatch.setattr(op_cache, "MOST_ENTRIES", 2)
+    for number, name in enumerate(("first", "second", "third")):
+        kept_or_captured(ENTRY._replace(name=name), gives(STREAM))
+        os.utime(next(folder.glob(f"{name}-*")), (number, number))
+    kept_or_captured(ENTRY._replace(name="fourth"), gives(STREAM))
+    assert sorted(path.name.split("-")[0] for path in folder.iterdir()) == ["fourth", "third"]
+
+
+def test_the_cache_stays_below_its_size(folder, monkeypatch):
+    kept_or_captured(ENTRY, gives(STREAM))
+    monkeypatch.setattr(op_cache, "MOST_BYTES", 1)
+    kept_or_captured(ENTRY._replace(name="another"), gives(STREAM))
+    assert list(folder.iterdir()) == []
+
+
+WRITER = """
+import sys
+from estimator.subjects.op_cache import _read, _write
+from test_estimator.test_op_cache import OTHER, STREAM
+
+ops, name = (STREAM, OTHER)[int(sys.argv[1])], "same"
+for _ in range(100):
+    _write(name, ops)
+    assert _read(name) in (STREAM, OTHER)
+"""
+
+
+def test_two_processes_write_one_entry_at_a_time(folder):
+    commands = [[sys.executable, "-c", WRITER, number] for number in ("0", "1")]
+    writers = [subprocess.Popen(command, cwd=ROOT) for command in commands]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert [path.name for path in folder.iterdir()] == ["same.txt"]
+
+
+WITHOUT_TORCH = """
+import sys
+import pytest
+
+code = pytest.main(["-q", "-p", "no:cacheprovider"])
+assert code == 0, code
+loaded = [name for name in ("torch", "torchvision") if name in sys.modules]
+assert loaded == [], loaded
+"""
+
+
+def test_a_replay_with_a_warm_cache_imports_no_torch(folder):
+    for subject in (*MODELS, *PATTERNS):
+        entry = Entry(subject.name, 1, "float32")
+        kept_or_captured(entry, lambda subject=subject: op_stream(subject))
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "44 passed" in done.stdout
+
+
+def own(name="test_mine"):
+    import torch
+
+    return OwnModel(name, "test_latency", torch.nn.Linear(64, 64, device="meta"), torch.empty(8, 64, device="meta"))
+
+
+@pytest.fixture
+def moved(monkeypatch):
+    """The difference that a test of its own module has with another dispatch, as a worker of pytest-xdist sends it."""
+    monkeypatch.setattr(subjects, "_OWN", {})
+    subject, target = own(), resolve(INPUTS)
+    profile = with_inputs(target.profile, {"constant.dispatch_kcycles": "100.0"})
+    before = golden_data(validate(subject, replace(target, profile=profile), None))
+    result = validate(subject, target, None)
+    row = stream_row(subject.name, result.ops, result)
+    sent = Difference(*target_of(target), "model", subject.name, before, golden_data(result), row, row, subject.family)
+    return Difference.from_data(sent.data()), inputs_table(profile, {})
+
+
+def target_of(target):
+    return target.hardware, target.label
+
+
+def reviewed(moved):
+    difference, inputs = moved
+    now = {INPUTS: inputs_table(resolve(INPUTS).profile, {})}
+    return review_differences([difference], ({INPUTS: inputs}, now), {}, 1)
+
+
+def test_the_op_stream_of_a_tests_own_module_is_kept_by_its_digest_with_ci_set_too(monkeypatch, folder):
+    monkeypatch.setenv("CI", "true")
+    ops = op_stream(own())
+    assert own_stream(digest(ops)) == ops
+    assert [path.name for path in folder.iterdir()] == [f"own-{digest(ops)}.txt"]
+
+
+def test_a_kept_op_stream_never_stands_in_for_a_capture_of_the_module(folder):
+    ops = op_stream(own())
+    (path,) = folder.iterdir()
+    path.write_text("damaged", encoding="utf-8")
+    assert op_stream(own()) == ops
+    assert own_stream(digest(ops)) == ops
+
+
+def test_the_verdict_tells_the_causes_of_a_module_that_another_process_captured(moved):
+    found = reviewed(moved)
+    assert [(cause.kind, cause.title) for cause in found.causes] == [("input", "dispatch_kcycles")]
+    assert found.causes[0].shares_pct[moved[0].place] == pytest.approx(moved[0].change_pct, abs=0.1)
+    assert found.notices == ()
+
+
+def test_a_module_called_like_a_model_of_the_zoo_is_not_taken_for_it(moved):
+    difference, inputs = moved
+    found = reviewed((replace(difference, name="resnet18"), inputs))
+    assert list(found.causes[0].shares_pct.values()) == [pytest.approx(difference.change_pct, abs=0.1)]
+
+
+def test_a_review_of_another_repository_takes_the_op_stream_of_the_side_now(moved, tmp_path):
+    difference, inputs = moved
+    now = inputs_table(resolve(INPUTS).profile, {})
+    for name, data, table in (("before", difference.before, inputs), ("now", difference.now, now)):
+        write_tree(tmp_path / name, difference, data, table)
+    sides = [read_side(name, tmp_path / name, of_zoo=False) for name in ("before", "now")]
+    found = review(*sides)
+    assert [(d.name, d.own_tests) for d in found.differences] == [("test_mine", "test_latency")]
+    assert [(cause.kind, cause.title) for cause in found.causes] == [("input", "dispatch_kcycles")]
+    assert (found.notices, found.other_files) == ((), ())
+
+
+def write_tree(root, difference, data, inputs):
+    """The goldens of a repository with one test of a module of its own."""
+    configuration = golden_root(root) / difference.hardware / difference.label
+    path = own_kind("test_latency").golden_path(configuration, difference.name)
+    path.parent.mkdir(parents=True)
+    path.write_text(json_text(data), encoding="utf-8")
+    streams = {difference.stream_label: Table(STREAM_TITLES, {difference.name: difference.stream_now})}
+    documents = {f"{OP_STREAMS}.md": streams, f"{difference.hardware}/estimates.md": {"Inputs": inputs}}
+    for name, sections in documents.items():
+        file = golden_root(root) / name
+        file.write_text(document_text(document_head(file), Document(sections)), encoding="utf-8")
+
+
+def test_where_the_op_stream_is_not_at_hand_one_line_says_what_provides_it(moved, folder):
+    (path,) = folder.iterdir()
+    path.unlink()
+    found = reviewed(moved)
+    notice = (
+        "causes cannot be told of test_mine: its op stream is not at hand; test_latency.py run here once provides it"
+    )
+    assert found.notices == (notice,)
+    assert f"    {notice}" in list(verdict_lines(found, "accept", "look closer"))
