@@ -8,16 +8,17 @@ or speeds a host as a whole), and how many latencies the 80 % intervals hold. It
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
+from estimator.checked import BATCH, LATENCY_MS, Checked, parsed, parsed_whole
 from estimator.compare import NO_EVIDENCE
 from estimator.errors import GoldenLatencyError, RecordError
+from estimator.files import read_csv
 from estimator.interval import carried
 from estimator.pipeline import estimate_stream
 from estimator.subjects.all import op_stream
@@ -78,29 +79,23 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 def read_latencies(path: Path, same_software: bool = False) -> List[Latency]:
     """Returns the rows of a table with their estimates; RecordError names file, row and reason."""
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
-    found = []
-    for number, row in enumerate(rows, 2):
-        try:
-            found.append(_latency(row, same_software))
-        except (KeyError, ValueError, TypeError, GoldenLatencyError) as error:
-            raise RecordError(f"{path}:{number}: {type(error).__name__}: {error}") from error
+    rows = (Checked(path, row, f"line {number}") for number, row in enumerate(read_csv(path), 2))
+    found = [_latency(row, same_software) for row in rows]
     if not found:
         raise RecordError(f"{path}: no rows; columns: hardware, thermal_profile, precision, model, batch, measured_ms")
     return found
 
 
-def _latency(row: Mapping[str, str], same_software: bool) -> Latency:
-    batch, measured_ms = int(row["batch"]), float(row["measured_ms"])
-    if batch < 1 or not (math.isfinite(measured_ms) and measured_ms > 0):
-        raise ValueError(f"batch and measured_ms must be above 0, got {row['batch']} and {row['measured_ms']}")
-    target = resolve(row["hardware"], row["thermal_profile"], row["precision"], batch)
-    target = replace(target, same_software=same_software)
-    (model,) = find_models([row["model"]])
-    estimate = estimate_stream(op_stream(model, batch, target.precision.name), target)
+def _latency(row: Checked, same_software: bool) -> Latency:
+    batch = row.check("batch", row.get("batch"), parsed_whole, BATCH)
+    measured_ms = row.check("measured_ms", row.get("measured_ms"), parsed, LATENCY_MS)
+    hardware, mode, precision, name = map(row.text, ("hardware", "thermal_profile", "precision", "model"))
+    try:
+        target = replace(resolve(hardware, mode, precision, batch), same_software=same_software)
+        (model,) = find_models([name])
+        estimate = estimate_stream(op_stream(model, batch, target.precision.name), target)
+    except GoldenLatencyError as error:
+        raise row.error(str(error)) from error
     return Latency(target, model.name, measured_ms, estimate.latency_ms, estimate.interval_pct)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 from .errors import RecordError, UsageError
 
@@ -67,6 +68,14 @@ def read_toml(path: Path) -> Dict[str, Any]:
 def read_json(path: Path, repair: str = "") -> Any:
     """Returns what the file holds; RecordError when it is no JSON, which ends with what repairs it."""
     return _parsed(path, json.loads, "JSON", repair)
+
+
+def read_csv(path: Path) -> List[Dict[str, Any]]:
+    """Returns the file's rows by the columns of its header; RecordError when it is no CSV."""
+    try:
+        return list(csv.DictReader(read_text(path).splitlines()))
+    except csv.Error as error:  # before Python 3.11 a NUL, in all releases a cell of 128 KiB
+        raise RecordError(f"{path}: no valid CSV: {_line(error)}") from error
 
 
 def _parsed(path: Path, parse: Callable[[str], Any], language: str, repair: str = "") -> Any:

@@ -41,26 +41,19 @@ def pytest_sessionstart() -> None:
     import torchvision  # noqa: F401
 
 
-@pytest.fixture(scope="session")
-def op_streams(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one run of a copy has captured, the next one finds, whichever worker it is in."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "op-streams"
-    folder.mkdir(exist_ok=True)
-    return folder
+@pytest.fixture
+def as_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs of pytest begin as on a developer's machine; for the sake of time they share the op streams of the zoo."""
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("CI", raising=False)
+    own = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if own.name.startswith("popen-gw") else own) / "cache"))
 
 
 @pytest.fixture
-def suite(
-    request: pytest.FixtureRequest, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, op_streams: Path
-) -> Suite:
-    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
-        monkeypatch.delenv(name)
+def suite(request: pytest.FixtureRequest, as_alone: None, pytester: pytest.Pytester) -> Suite:
     _copy_repository(request.config.rootpath, pytester.path)
-    cache = pytester.path / "cache" / "golden-latency"
-    cache.mkdir(parents=True)
-    (cache / "op-streams").symlink_to(op_streams)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parent))
     return Suite(pytester)
 
 
@@ -88,6 +81,7 @@ def two_configurations(suite: Suite) -> Suite:
 def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Live:
     """The copy of the suite, live; its cache is its own, and neither noise nor company is a reason to refuse here."""
     shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
     monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads that wait for each other take the cores from other tests
     monkeypatch.delenv("CI", raising=False)

@@ -80,8 +80,11 @@ def test_a_host_with_the_calibrated_software_has_narrower_intervals(table):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("Jetson-Orin-AGX,30W,fp32,resnet18,1,soon", "could not convert"),
-        ("Jetson-Orin-AGX,30W,fp32,resnet18,1,-3", "must be above 0"),
+        (
+            "Jetson-Orin-AGX,30W,fp32,resnet18,1,soon",
+            "measured_ms: must be a finite number from 1e-05 to 1e+08 ms, got 'soon'",
+        ),
+        ("Jetson-Orin-AGX,30W,fp32,resnet18,1,-3", "measured_ms: must be a finite number from 1e-05"),
         ("Jetson-Orin-AGX,30W,fp32,resnet17,1,3", "resnet17"),
         ("Jetson-Orin-AGX,31W,fp32,resnet18,1,3", "31W"),
     ],
@@ -89,7 +92,7 @@ def test_a_host_with_the_calibrated_software_has_narrower_intervals(table):
 def test_a_row_that_cannot_be_is_one_line_with_its_place(table, capsys, line, reason):
     assert main([str(table(line))]) == 4
     (error,) = capsys.readouterr().err.splitlines()
-    assert "latencies.csv:2: " in error
+    assert "latencies.csv: line 2" in error
     assert reason in error
 
 

@@ -143,7 +143,7 @@ def test_another_python_is_another_entry(kept, monkeypatch):
     assert is_captured_again()
 
 
-SOURCES = ("capture.py", "opstream.py", "subjects/zoo.py", "subjects/patterns.py", "subjects/layers.py")
+SOURCES = ("capture.py", "on_cuda.py", "opstream.py", "subjects/zoo.py", "subjects/patterns.py", "subjects/layers.py")
 
 
 @pytest.mark.parametrize("name", [*SOURCES, "subjects/_torchvision.py", "subjects/all.py", "subjects/kernels.py"])

@@ -11,8 +11,9 @@ import pytest
 from estimator.errors import UsageError
 from estimator.files import refuse_unwritable, write_atomically
 from estimator.goldens.root import repository_root
+from estimator.report import FORMATS
 from estimator.suite import printing
-from estimator.suite.arguments import joined_arguments
+from estimator.suite.arguments import FILE_OPTIONS, joined_arguments
 from estimator.suite.options import _output_path, _refuse_with_every_configuration
 from estimator.target import resolve
 
@@ -52,6 +53,10 @@ def test_an_option_s_file_is_joined_to_it_where_pytest_would_take_it_for_a_test(
     ]
     for untouched in (["--output", new], [f"--output={table}"], ["--report", table], ["--models", table], [table]):
         assert joined_arguments(untouched) == untouched
+
+
+def test_every_format_of_a_table_is_known_to_be_one():
+    assert FILE_OPTIONS["--output"] == tuple(FORMATS)
 
 
 def test_through_a_link_the_file_it_leads_to_is_written(tmp_path):

@@ -54,8 +54,8 @@ def test_modes_side_by_side_show_where_fewer_watts_are_faster(suite):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--batch-size", "0"), "--batch-size: must be a whole number from 1 to 1048576, got '0' *"),
-        (("--batch-size", "many"), "--batch-size: must be a whole number from 1 to 1048576, got 'many' *"),
+        (("--batch-size", "0"), "--batch-size: must be a whole number from 1 to 1048576, got '0'*"),
+        (("--batch-size", "many"), "--batch-size: must be a whole number from 1 to 1048576, got 'many'*"),
         (("--precision", "int8"), "unknown precision 'int8'; known precisions: fp32, tf32, fp16, bf16"),
         (("--compare", "50W,60W"), "unknown thermal profile '60W' of Jetson-Orin-AGX; known thermal profiles: 15W, *"),
         (("--power-mode", "60W"), "unknown thermal profile '60W' of Jetson-Orin-AGX; known thermal profiles: 15W, *"),

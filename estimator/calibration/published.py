@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from ..checked import LATENCY_MS, Checked, parsed
 from ..cost.columns import Column, kernel_columns, op_columns
 from ..cost.price import price
 from ..errors import CaptureError, GoldenLatencyError
-from ..files import read_text
+from ..files import read_csv
 from ..hardware.boards import DEFAULT_HARDWARE, load_profile
 from ..hardware.profile import Profile
 from ..lower import Lowered
@@ -64,7 +63,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 def read_table(path: Path) -> Iterator[PublishedKernel]:
     """Yields the kernels of a CSV table of convolutions or products; RecordError names file, row and reason."""
-    for number, row in enumerate(csv.DictReader(read_text(path).splitlines()), 2):
+    for number, row in enumerate(read_csv(path), 2):
         table = Checked(path, {str(key): _value(text) for key, text in row.items()}, f"line {number}")
         try:
             yield _convolution(table) if "conv_type" in row else _product(table)

@@ -12,7 +12,7 @@ from typing import Generator, List, Sequence
 
 import pytest
 
-_OPTIONS = {"--output": (".csv", ".md", ".json"), "--report": (".html",)}
+FILE_OPTIONS = {"--output": (".csv", ".md", ".json"), "--report": (".html",)}
 """Options with a file as their value, and the suffixes by which it is known to be one of the suite's."""
 
 
@@ -31,7 +31,7 @@ def joined_arguments(arguments: Sequence[str]) -> List[str]:
     joined: List[str] = []
     for argument in arguments:
         option = joined[-1] if joined else ""
-        if Path(argument).suffix in _OPTIONS.get(option, ()) and Path(argument).exists():
+        if Path(argument).suffix in FILE_OPTIONS.get(option, ()) and Path(argument).exists():
             joined[-1] = f"{option}={argument}"
         else:
             joined.append(argument)
