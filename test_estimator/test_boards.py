@@ -7,6 +7,7 @@ import pytest
 
 from estimator.files import read_toml
 from estimator.hardware.boards import load_profile
+from estimator.hardware.quantities import CAPABILITIES
 from estimator.hardware.reading import known_profiles
 
 CALIBRATED = "Jetson-Orin-AGX"
@@ -52,6 +53,18 @@ ADVERTISED = (
     Advertised("NVIDIA-H100", FP16, 1, 1830, 989.4, "NVIDIA H100 white paper, by glennklockwood.com"),
     Advertised("NVIDIA-H200", FP16, 1, 1830, 989.5, "data sheet; NVIDIA/cudnn-frontend pull request 650"),
 )
+CAPABILITIES_ADVERTISED = {  # a board of each compute capability: SMs, boost clock, then TFLOPS of FP32, TF32, FP16
+    "7.0": ("V100 SXM2, data sheet", 80, 1530, 15.7, 15.7, 125),
+    "7.2": ("Jetson AGX Xavier, NVIDIA's specification", 8, 1377, 1.41, 1.41, 11),
+    "7.5": ("T4, data sheet", 40, 1590, 8.1, 8.1, 65),
+    "8.0": ("A100, data sheet", 108, 1410, 19.5, 156, 312),
+    "8.6": ("A40, data sheet", 84, 1740, 37.4, 74.8, 149.7),
+    "8.7": ("Jetson AGX Orin, DS-10662-001: INT8 is four times FP16", 16, 1300, 5.32, 170 / 8, 170 / 4),
+    "8.9": ("L40S, data sheet", 142, 2520, 91.6, 183, 362.05),
+    "9.0": ("H100 SXM5, white paper; tensor cores at 1830 MHz", 132, 1830, 66.9 * 1830 / 1980, 494.7, 989.4),
+    "10.0": ("HGX B200, data sheet", 148, 1965, 75, 1120, 2250),
+    "12.0": ("RTX PRO 6000, data sheet: FP4 with sparsity is eight times FP16", 188, 2617, 126, 4000 / 16, 4000 / 8),
+}
 MEMORY_GB_S = {  # advertised peak; sources beside the fact in each profile
     "Jetson-AGX-Xavier": 137,
     "Jetson-Orin-AGX": 204.8,
@@ -145,3 +158,15 @@ def test_a_mode_is_a_plain_word_with_whole_tpcs(name, mode_name):
 def test_volta_has_no_tf32_and_the_others_do():
     without = {name for name in known_profiles() if load_profile(name).fact(TF32) == load_profile(name).fact(FP32)}
     assert without == {"Jetson-AGX-Xavier"}
+
+
+def test_every_compute_capability_is_held_against_a_data_sheet():
+    assert list(CAPABILITIES_ADVERTISED) == list(CAPABILITIES)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES_ADVERTISED)
+def test_a_compute_capability_implies_the_advertised_rates(capability):
+    _, sms, gpu_mhz, *tera = CAPABILITIES_ADVERTISED[capability]
+    per_clock_and_sm = [rate * 1e6 / (sms * gpu_mhz) for rate in tera]
+    assert CAPABILITIES[capability] == pytest.approx(per_clock_and_sm, rel=0.07)
+    assert all(rate & (rate - 1) == 0 for rate in CAPABILITIES[capability])  # units come in powers of two

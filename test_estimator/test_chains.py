@@ -44,6 +44,17 @@ def test_channels_are_as_often_wide_multiples_as_those_of_networks():
     assert sum(channels % 16 != 0 for channels in sides) > 0.05 * len(sides)
 
 
+def test_dilated_convolutions_are_drawn_and_keep_their_images():
+    blocks = [block for chain in design("cpu") for block in chain if block.group == "dense convolution"]
+    dilations = {block.layers[0][6] for block in blocks}
+    assert dilations == {1, 2, 4}
+    for block in blocks:
+        _, _, outputs, kernel, stride, padding, dilation, *_ = block.layers[0]
+        if dilation > 1:
+            assert (kernel, stride, padding) == (3, 1, dilation)
+            assert lower_layers(block)[0][0].op.outputs[0].shape == (1, outputs, *block.input_shape[2:])
+
+
 def test_no_convolution_is_one_of_a_model():
     of_models = {shape for model in MODELS for shape in convolutions(op_stream(model))}
     blocks = [block for chain in design("cpu") for block in chain if "convolution" in block.group]

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +24,7 @@ def estimate(latency_ms):
         (49.99, "FAIR"),
         (-50.0, "POOR"),
         (900.0, "POOR"),
+        (math.nan, "POOR"),
         (None, "UNMEASURED"),
     ],
 )

@@ -10,10 +10,13 @@ from estimator.capture import capture
 from estimator.cost.columns import Costs, kernel_columns, op_columns
 from estimator.cost.gpu import device_us, host_us, rates_of
 from estimator.cost.price import PROCESSORS
+from estimator.goldens.files import every_target, load_goldens
 from estimator.hardware.boards import Board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.lower import lower
 from estimator.pipeline import estimate_lowered
+from estimator.records.kinds import MODEL_KIND
+from estimator.results import validate
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, target_on
@@ -250,3 +253,18 @@ def test_every_constant_matters_to_some_model(profile, name):
         for cost, columns in ((host_us, op_columns(ops)), (device_us, kernel_columns(ops)))
     ]
     assert any(changed)
+
+
+OF_EVERY_KIND = ("mobilenet_v3_small", "vgg11", "vit_b_32", "fcn_resnet50")
+
+
+def test_models_of_every_kind_take_in_every_configuration_what_its_golden_says(request):
+    root = request.config.rootpath
+    targets = every_target(root)
+    assert len({target.hardware for target in targets}) > 5
+    for target in targets:
+        goldens = load_goldens(root, target, None, MODEL_KIND)
+        for model in find_models(OF_EVERY_KIND):
+            row, golden = validate(model, target, None).comparison, goldens[model.name]
+            said = {key: golden[key] for key in ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")}
+            assert {key: getattr(row, key) for key in said} == said, (model.name, target.hardware, target.label)

@@ -14,7 +14,9 @@ from estimator.errors import ProfileError
 from estimator.hardware.profile import Correction
 from estimator.hardware.quantities import CPU_CONSTANTS
 from estimator.hardware.reading import TEMPLATES, read_profile
-from estimator.lower import lower
+from estimator.lower import Lowered, lower
+from estimator.lower.kernels import stream_kernel
+from estimator.opstream import Op, TensorSpec
 from estimator.schedule import schedule
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import calibrated_target
@@ -135,6 +137,37 @@ def test_vectors_compute_functions_and_no_vector_compares_the_taps_of_a_window()
     assert total_us(*relu, vector_melements_s=1.0, scalar_melements_s=1.0) == total_us(*relu)
 
 
+ELEMENT_WORK = {
+    **dict.fromkeys(("silu", "sigmoid", "exp", "tanh", "elu", "_softmax", "_log_softmax"), 1.0),
+    "gelu": 1.1,
+    **{"mish": 2.0, "softplus": 2.0},
+    **{"upsample_bilinear2d": 3.0, "upsample_bicubic2d": 12.0},
+    **dict.fromkeys(("relu", "add", "upsample_nearest2d", "hardswish"), 0.0),
+}
+
+
+@pytest.mark.parametrize(("function", "work"), ELEMENT_WORK.items(), ids=ELEMENT_WORK)
+def test_an_element_of_a_function_takes_the_vectors_so_many_exponentials(function, work):
+    kernels = stream_of(function)
+    slow, usual = (device_us(kernels, {**CONSTANTS, "vector_melements_s": rate}).sum() for rate in (1.0, 1e12))
+    assert slow - usual == pytest.approx(work * 1000, rel=1e-6)
+
+
+@pytest.mark.parametrize(("function", "work"), [("clone", 0.5), ("copy", 0.5), ("relu", 0.0), ("cat", 0.0)])
+def test_an_element_that_is_moved_against_the_order_of_memory_takes_half_a_comparison(function, work):
+    for contiguous, expected in ((False, work * 1000), (True, 0.0)):
+        kernels = stream_of(function, contiguous)
+        slow, usual = (device_us(kernels, {**CONSTANTS, "scalar_melements_s": rate}).sum() for rate in (1.0, 1e12))
+        assert slow - usual == pytest.approx(expected, abs=1e-6)
+
+
+def stream_of(function, contiguous=True):
+    """A thousand elements of it."""
+    t = TensorSpec((10, 100), "float32", 4, contiguous)
+    op = Op(f"aten.{function}", (t,), (), (t,), is_view=False, in_place=False)
+    return kernel_columns([Lowered(op, "other", 0, (stream_kernel(op),))])
+
+
 def test_a_pointwise_convolution_may_need_no_reordering():
     def reordered_us(kernel, stride=1, groups=1):
         layer = torch.nn.Conv2d(64, 64, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
@@ -204,7 +237,7 @@ def test_a_profile_of_another_kind_of_processor_is_refused(tmp_path):
     with pytest.raises(ProfileError, match=r"board\.processor: unknown 'tpu'; known: gpu, cpu"):
         read_profile(path)
     path.write_text(text.replace("threads = 1", "threads = 1.5"), encoding="utf-8")
-    with pytest.raises(ProfileError, match="whole number of threads"):
+    with pytest.raises(ProfileError, match=r"threads: must be a whole number from 1 to 4096 threads, got 1\.5"):
         read_profile(path)
 
 
@@ -230,10 +263,14 @@ def test_a_profile_keeps_its_corrections_as_rows_of_features_with_the_residual_l
 @pytest.mark.parametrize(
     ("good", "bad", "message"),
     [
-        ('"in_place"', '"colour"', r"corrections\.relu\.features: must be a list of some of flop, .*'colour'"),
-        ("[14.0, 1.0, 0.2]", "[14.0, 0.2]", r"corrections\.relu\.points: must be rows of 3 finite numbers"),
-        ("[14.0, 1.0, 0.2]", "[14.0, 1.0, nan]", r"corrections\.relu\.points: must be rows of 3 finite numbers"),
-        ("length = 4.0", "length = 0.0", r"corrections\.relu\.length: must be above 0, got 0"),
+        ('"in_place"', '"colour"', r"corrections\.relu\.features\[1\]: unknown 'colour'; known: flop, "),
+        ("[14.0, 1.0, 0.2]", "[14.0, 0.2]", r"corrections\.relu\.points\[0\]: must be a list of 3 numbers"),
+        ("[14.0, 1.0, 0.2]", "[14.0, 1.0, nan]", r"corrections\.relu\.points\[0\]\[2\]: must be a finite number"),
+        (
+            "length = 4.0",
+            "length = 0.0",
+            r"corrections\.relu\.length: must be a finite number from 1e-06 to 1000, got 0.0",
+        ),
         ("offset = 0.1\n", "", r"corrections\.relu\.offset: is missing"),
     ],
 )

@@ -1,10 +1,12 @@
 """Live runs as a user starts them, on this machine's own CPU with tiny budgets."""
 
 import json
+import shutil
 
 import pytest
 
 from estimator.files import read_toml
+from estimator.hardware.reading import TEMPLATES
 from estimator.measure.device.cpu import CpuReader
 
 MODEL = "mobilenet_v3_small"
@@ -120,6 +122,42 @@ def test_models_with_a_baseline_are_judged_together(live):
             "    common to models  * (*%, margin * %)",
             "    software: made up -> Python *",
             "    threads: * -> *",
+        ]
+    )
+
+
+OFF = """
+from dataclasses import replace
+
+ERRORS_PCT = {"mobilenet_v3_small": 51.99, "resnet18": -52.01}
+
+
+def pytest_configure():
+    from estimator.suite.live import Live
+
+    result = Live._result
+
+    def off(session, subject):
+        found = result(session, subject)
+        row = replace(found.comparison, error_pct=ERRORS_PCT[subject.name])
+        return replace(found, comparison=row, noise_pct=2.0)
+
+    Live._result = off
+"""
+
+
+def test_a_run_on_this_machine_fails_on_a_wrong_estimate_and_on_no_other(live):
+    profile = live.suite.path / "cache" / "golden-latency" / "local-cpu" / "local-cpu.toml"
+    profile.parent.mkdir(parents=True)
+    shutil.copy(TEMPLATES / "local-cpu.toml", profile)
+    live.suite.plug_in(OFF)
+    run = live("--benchmark-disable", models="mobilenet_v3_small,resnet18")
+    run.assert_outcomes(passed=1, failed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(
+        [
+            "resnet18: the estimate is -52.0 % off on the live device, outside the band of FAIR",
+            "  expected |error| < 50 % (FAIR) + 2.0 % of noise",
+            "  got -52.01 %: estimated * ms, measured * ms (median of 1 runs: *; 3 rounds)",
         ]
     )
 

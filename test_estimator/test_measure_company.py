@@ -109,3 +109,54 @@ def test_a_reader_forgets_what_was_before_and_averages_over_its_looks(proc):
     for cpus in (1.0, *[0.0] * 9):
         proc.run(1.0, SORT=cpus)
         assert reader.read([OWN]).others == ()  # a tenth of a CPU over ten seconds
+
+
+@pytest.mark.parametrize(
+    ("happened", "who"),
+    [
+        ({"SORT": 0.2}, ()),
+        ({"SORT": 0.21}, ("sort (x) y (process 20)",)),
+        ({"stolen": 0.2}, ()),
+        ({"stolen": 0.21}, ("other guests of the hypervisor",)),
+        ({"unseen": 0.4}, ()),
+        ({"unseen": 0.41}, ("processes that are not seen here",)),
+        ({"SORT": 0.19, "IDLE": 0.19}, ()),
+        ({"SORT": 0.19, "IDLE": 0.19, "unseen": 0.05}, ("processes that are not seen here",)),
+        ({"SORT": 0.5, "IDLE": 0.5}, ("sleep (process 30)", "sort (x) y (process 20)")),
+    ],
+)
+def test_company_is_who_uses_more_than_a_fifth_of_a_cpu(proc, happened, who):
+    assert tuple(sorted(seen(proc, seconds=10.0, OWN=1.0, **happened))) == who
+
+
+def test_a_process_that_began_meanwhile_used_all_it_has_used(proc):
+    before = read_cpu_times(proc.root)
+    before.processes.pop(SORT)
+    proc.run(2.0, OWN=1.0)
+    assert company(before, read_cpu_times(proc.root), [OWN]) == ("sort (x) y (process 20)",)
+
+
+def test_a_sandbox_that_says_no_busy_time_tells_of_processes_alone(proc):
+    for line in ("cpu  0 0 0 0 0 0 0 0 0 0\n", "", "cpu  what\n"):
+        (proc.root / "proc" / "stat").write_text(line)
+        times = read_cpu_times(proc.root)
+        assert (times.busy_s, times.stolen_s) == (None, 0.0)
+        assert set(times.processes) == {OWN, SORT, IDLE, KWORKER}
+        assert times.kernel == {KWORKER}
+
+
+def test_busy_are_user_nice_and_system_time(proc):
+    (proc.root / "proc" / "stat").write_text(
+        f"cpu  {TICKS} {2 * TICKS} {4 * TICKS} 999 999 999 999 {8 * TICKS} 99 99\n"
+    )
+    times = read_cpu_times(proc.root)
+    assert (times.busy_s, times.stolen_s) == (pytest.approx(7.0), pytest.approx(8.0))
+
+
+def test_a_process_has_used_user_and_system_time(proc):
+    fields = ["1", *["0"] * 9, str(3 * TICKS), str(2 * TICKS), *["0"] * 30]
+    (proc.root / "proc" / str(OWN) / "stat").write_text(f"{OWN} (python) R {' '.join(fields)}\n")
+    (proc.root / "proc" / str(SORT) / "stat").write_text("it has just ended")
+    times = read_cpu_times(proc.root)
+    assert times.processes[OWN] == ("python", pytest.approx(5.0))
+    assert SORT not in times.processes

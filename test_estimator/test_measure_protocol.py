@@ -2,10 +2,12 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from estimator.errors import MeasurementError
+from estimator.measure.allocator import page_faults
 from estimator.measure.process import MeasuringProcess
 from estimator.measure.progress import Progress
 from estimator.measure.protocol import Protocol, make_protocol, median_noise_pct, percentile_ms, run_rounds, typical
@@ -74,6 +76,36 @@ def test_the_noise_of_a_median_comes_from_its_order_statistics():
     assert median_noise_pct([9.0, 10.0, 11.0]) == pytest.approx(10.0)
     steady = [10.0 + 0.001 * i for i in range(100)]
     assert median_noise_pct([*steady[:-1], 1000.0]) == pytest.approx(median_noise_pct(steady))  # one outlier is none
+
+
+def test_the_median_of_a_hundred_rounds_is_known_by_the_40th_and_the_60th_beside_it():
+    rounds = [1000.0 + i for i in range(100)]
+    assert median_noise_pct(rounds) == pytest.approx(50 * 20 / 1049.5)
+    assert median_noise_pct([1000.0 + i for i in range(25)]) == pytest.approx(50 * (18 - 7) / 1012)
+
+
+def test_page_faults_are_those_of_a_round_on_average(monkeypatch):
+    counts = iter([100, 131])
+    monkeypatch.setattr("estimator.measure.protocol.page_faults", lambda: next(counts))
+    assert count_rounds(Protocol(warmup=2, rounds=3, min_warmup=2, min_rounds=3, budget_s=1.0)).page_faults == 10
+
+
+def test_minor_and_major_page_faults_count(monkeypatch):
+    usage = SimpleNamespace(ru_minflt=40, ru_majflt=2)
+    monkeypatch.setattr("estimator.measure.allocator.resource.getrusage", lambda who: usage)
+    assert page_faults() == 42
+
+
+def test_inputs_are_the_same_normal_numbers_each_time_and_never_constant():
+    from estimator.measure.build import make_input
+    from estimator.subjects.zoo import find_models
+
+    (model,) = find_models(["mobilenet_v3_small"])
+    first, second = (make_input(model, 1, "cpu") for _ in range(2))
+    assert first.equal(second)
+    assert first.shape == (1, 3, 224, 224)
+    assert first.mean().item() == pytest.approx(0.0, abs=0.01)
+    assert first.std().item() == pytest.approx(1.0, abs=0.01)
 
 
 def test_p90_is_a_sample():

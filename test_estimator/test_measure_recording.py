@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from estimator.errors import MeasurementRefused
-from estimator.measure.baseline import merge, refuse_mixing
+from estimator.measure.baseline import calibration_provenance, merge, refuse_mixing
+from estimator.measure.device.environment import VARIABLES, describe_environment
+from estimator.measure.device.state import DeviceState
 from estimator.records.record import Record, load_record, record_text, write_record
 from estimator.subjects.zoo import MODELS
 
@@ -60,6 +63,38 @@ def test_some_models_of_another_software_are_refused(tmp_path, monkeypatch):
     with pytest.raises(MeasurementRefused, match=r"software was 'torch 2.1.0', is 'torch 2.5.0'; record all models"):
         refuse_mixing(None, baseline(tmp_path, 1.0))
     refuse_mixing(None, Record(tmp_path, {}, {}))
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({}, "none of those that matter is set"),
+        ({"OMP_NUM_THREADS": "2"}, "OMP_NUM_THREADS=2"),
+        ({"OMP_NUM_THREADS": "2", "LD_PRELOAD": ""}, "OMP_NUM_THREADS=2, LD_PRELOAD="),
+    ],
+    ids="none one two".split(),
+)
+def test_variables_that_matter_are_kept_where_they_are_set(monkeypatch, tmp_path, variables, text):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**variables, "NOTHING_OF_THE_KIND": "1"}.items():
+        monkeypatch.setenv(name, value)
+    environment = describe_environment("cpu")
+    assert environment["variables"] == variables
+    session = SimpleNamespace(
+        environment=lambda: environment,
+        state=lambda: DeviceState("local cpu: made up"),
+        measured={},
+        target=SimpleNamespace(mode=SimpleNamespace(name="default")),
+        plan=SimpleNamespace(choice=SimpleNamespace(device="cpu")),
+    )
+    about = calibration_provenance(session, tmp_path)
+    assert about["variables"] == text
+    assert (about["board"], about["mode"]) == ("local cpu: made up", "default")
+    assert about["software"].startswith("Python 3.")
+    assert about["software"].endswith(", driver none")
+    assert about["threads"] == str(environment["threads"])
+    assert about["revision"] == "unknown"
 
 
 RECORDER = """

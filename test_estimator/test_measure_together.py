@@ -139,6 +139,8 @@ def test_a_model_recorded_by_itself_is_left_out():
 
 
 def test_too_few_models_have_nothing_in_common():
-    few = {name: RUNS_MS[name] for name in HOST_BOUND[: LEAST_SHARING - 1]}
+    assert LEAST_SHARING == 5
+    few, enough = ({name: RUNS_MS[name] for name in HOST_BOUND[:count]} for count in (4, 5))
     assert judge_together(RUNS_MS, few, HOST_BOUND) is None
+    assert set(judge_together(RUNS_MS, enough, HOST_BOUND).models) == set(enough)
     assert judge_together({}, RUNS_MS, HOST_BOUND) is None

@@ -16,6 +16,9 @@ from estimator.measure.verdict import (
     SAME,
     UNJUDGED,
     judge,
+    log_margin,
+    spread,
+    spread_pct,
     student_t,
 )
 
@@ -100,3 +103,36 @@ def test_without_a_baseline_there_is_no_verdict():
 @pytest.mark.parametrize(("freedom", "t"), [(1, 63.657), (2, 9.925), (3, 5.841), (4, 4.604), (10, 3.169), (11, 3.106)])
 def test_student_s_t_is_that_of_the_tables(freedom, t):
     assert student_t(0.99, freedom) == pytest.approx(t, abs=0.001)
+
+
+def test_a_margin_is_so_many_standard_errors_of_the_runs():
+    before, now = [10.0, 10.2, 10.4], [11.0, 11.1, 11.2]
+    deviations = [math.log(ms) - statistics.fmean(map(math.log, runs)) for runs in (before, now) for ms in runs]
+    spread = math.sqrt(sum(x * x for x in deviations) / 4)
+    verdict = judge(before, now)
+    assert verdict.margin_pct == pytest.approx(100 * math.expm1(9.1257 * spread * math.sqrt(2 / 3)), rel=1e-4)
+    change = statistics.fmean(map(math.log, now)) - statistics.fmean(map(math.log, before))
+    assert verdict.change_pct == pytest.approx(100 * math.expm1(change))
+    assert spread_pct(before, now) == pytest.approx(100 * spread)
+
+
+def test_a_spread_is_that_within_the_groups():
+    assert spread([0.0, 0.2], [5.0, 5.2]) == pytest.approx(math.sqrt(4 * 0.01 / 2))
+    assert spread([0.0], [5.0, 5.2]) == pytest.approx(math.sqrt(2 * 0.01))
+    assert spread([0.0], [5.0]) is None
+    assert spread_pct([10.0], []) is None
+    assert spread_pct([], [10.0, 10.0]) == 0
+
+
+def test_more_runs_make_a_smaller_margin():
+    assert log_margin(0.1, 3, 3) == pytest.approx(9.1257 * 0.1 * math.sqrt(2 / 3), rel=1e-4)
+    assert log_margin(0.1, 10, 3) == pytest.approx(4.5726 * 0.1 * math.sqrt(1 / 10 + 1 / 3), rel=1e-4)
+    assert log_margin(0.1, 3, 3, alpha=0.0015) == pytest.approx(7.7412 * 0.1 * math.sqrt(2 / 3), rel=1e-4)
+    assert log_margin(0.0, 3, 3) == pytest.approx(math.log(1.03))
+    assert log_margin(None, 1, 1) is None
+
+
+@pytest.mark.parametrize(("change", "word"), [(1.0299, SAME), (1.0301, REGRESSION), (1 / 1.0299, SAME), (0.97, FASTER)])
+def test_a_change_beyond_the_margin_is_a_verdict(change, word):
+    verdict = judge([10.0, 10.0], [10.0 * change, 10.0 * change])
+    assert (verdict.word, verdict.alarms) == (word, word != SAME)

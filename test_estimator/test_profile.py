@@ -92,6 +92,60 @@ def test_a_profile_that_cannot_be_true_is_refused_in_one_line(damaged, pattern, 
     assert "\n" not in message.strip()
 
 
+FIRST_ROW = r"(covariance = \[\s*\[)[^,]*,"
+WHOLE = r"(?s)covariance = \[\s*\[.*?\]\s*,?\s*\]"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "reason"),
+    [
+        (FIRST_ROW, r"\g<1>", r"\[0\]: must be a list of 21 numbers"),
+        (FIRST_ROW, r"\g<1>0.1, 0.1,", r"\[0\]: must be a list of 21 numbers"),
+        (FIRST_ROW, r"\g<1>nan,", r"\[0\]\[0\]: must be a finite number"),
+        (FIRST_ROW, r'\g<1>"much",', r"\[0\]\[0\]: must be a finite number"),
+        (WHOLE, 'covariance = "much"', ": must be"),
+        (WHOLE, "covariance = [[0.1]]", ": must"),
+    ],
+)
+def test_a_covariance_is_a_square_of_finite_numbers_one_row_per_constant(damaged, pattern, replacement, reason):
+    with pytest.raises(ProfileError, match=f"calibration.covariance.*{reason}"):
+        read_profile(damaged(pattern, replacement))
+
+
+def test_a_calibrated_profile_may_have_no_covariance(damaged):
+    assert read_profile(damaged(WHOLE, "covariance = []")).covariance == ()
+
+
+@pytest.mark.parametrize(
+    ("lower", "value", "upper", "prior", "sigma", "reason"),
+    [
+        (1.0, 1.0, 2.0, 1.0, 0.1, None),
+        (1.0, 2.0, 2.0, 2.0, 0.1, None),
+        (0.0, 1.0, 2.0, 0.0, 0.1, None),
+        (1.0, 0.999, 2.0, 1.5, 0.1, "within"),
+        (1.0, 2.001, 2.0, 1.5, 0.1, "within"),
+        (0.0, 0.0, 2.0, 1.5, 0.1, "value: must be a finite number from 1e-12 to 2"),
+        (1.0, 1.0, 1.0, 1.0, 0.1, "lower < upper"),
+        (2.0, 1.5, 1.0, 1.5, 0.1, "lower < upper"),
+        (-1.0, 1.0, 2.0, 1.5, 0.1, "lower: must be a finite number from 0"),
+        (1.0, 1.5, 2.0, 0.999, 0.1, "prior: must be a finite number from 1 to 2"),
+        (1.0, 1.5, 2.0, 2.001, 0.1, "prior: must be a finite number from 1 to 2"),
+        (1.0, 1.5, 2.0, 1.5, 0.0, "prior_sigma: must be a finite number from 0.001 to 5"),
+    ],
+)
+def test_a_constant_lies_within_its_bounds(damaged, lower, value, upper, prior, sigma, reason):
+    numbers = {"value": value, "lower": lower, "upper": upper, "prior": prior, "prior_sigma": sigma}
+    about = {"unit": '"kcycle of the CPU per op"', "source": '"made up"', "uncertainty_pct": 1.0}
+    lines = "\n".join(f"{key} = {text}" for key, text in {**numbers, **about}.items())
+    path = damaged(r"\[constants\.dispatch_kcycles\]\n([^\[\n][^\n]*\n)+", f"[constants.dispatch_kcycles]\n{lines}\n")
+    if reason is None:
+        constant = read_profile(path).constants["dispatch_kcycles"]
+        assert (constant.value, constant.prior) == (value, prior)
+    else:
+        with pytest.raises(ProfileError, match=reason):
+            read_profile(path)
+
+
 def test_unknown_names_come_with_the_known_ones():
     with pytest.raises(UsageError, match=r"unknown hardware 'Jetson'; known hardware: .*Jetson-Orin-AGX"):
         load_profile("Jetson")

@@ -1,0 +1,75 @@
+"""What a red session says changed, and what it did, from differences of goldens at hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from estimator.goldens.difference import Difference
+from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
+from estimator.suite.golden_verdict import golden_verdict_lines, goldens_of, model_names
+from estimator.target import resolve
+
+GOLDENS = {
+    ("Jetson-Orin-AGX", "50W-fp32-b1", "resnet18"): {"est_ms": 10.0, "error_pct": -1.0, "rating": "EXCELLENT"},
+    ("Jetson-Orin-AGX", "50W-fp32-b1", "vgg11"): {"est_ms": 20.0, "error_pct": 3.0, "rating": "EXCELLENT"},
+    ("Jetson-Orin-AGX", "50W-fp32-b1", "hardswish"): {"est_ms": 1.0, "error_pct": 40.0, "rating": "FAIR"},
+    ("NVIDIA-H100", "default-fp32-b1", "resnet18"): {"est_ms": 2.0, "error_pct": None},
+}
+MOVED = Difference(
+    *("Jetson-Orin-AGX", "50W-fp32-b1", "model", "resnet18"),
+    {"est_ms": 10.0, "meas_ms": 10.1, "error_pct": -1.0, "rating": "EXCELLENT"},
+    {"est_ms": 10.5, "meas_ms": 10.1, "error_pct": 4.0, "rating": "EXCELLENT"},
+)
+
+
+@pytest.fixture
+def said(request):
+    """Returns what is said of these differences in this repository, whose inputs are as its goldens say."""
+
+    def lines(*differences, models=("resnet18", "vgg11")):
+        return list(golden_verdict_lines(request.config.rootpath, GOLDENS, models, differences, "pytest --something"))
+
+    return lines
+
+
+def test_where_nothing_differs_nothing_is_said(said):
+    assert said() == []
+
+
+def test_a_difference_without_another_input_is_the_code(said):
+    lines = said(MOVED)
+    assert lines[0] == "  What changed:"
+    assert lines[1].startswith("    no input changed: the code did, in resnet18 by ")
+    assert any(line.startswith("    1 of 4 estimates moved by +5.0 %") for line in lines)
+    assert "    mean |error| 2.0 -> 3.5 %, largest 3.0 -> 4.0 %, 2 models" in lines
+    assert "  To accept it:    pytest --every-configuration --snapshot-update" in lines
+    assert lines[-1] == "  To look closer:  pytest --something -v, or once accepted: python -m estimator review"
+
+
+def test_errors_are_those_of_measured_models_alone(said):
+    assert "    mean |error| 1.0 -> 4.0 %, largest 1.0 -> 4.0 %, 1 models" in said(MOVED, models=("resnet18",))
+
+
+def test_a_golden_that_is_new_is_accepted_by_the_session_s_own_command(said):
+    new = replace(MOVED, before={})
+    assert "  To accept it:    pytest --something --snapshot-update" in said(new)
+    assert "  To accept it:    pytest --every-configuration --snapshot-update" in said(new, MOVED)
+
+
+def configuration():
+    goldens = {MODEL_KIND: {"resnet18": {"est_ms": 1.0}, "vgg11": {"est_ms": 2.0}}, PATTERN_KIND: {"gelu": {}}}
+    return SimpleNamespace(target=resolve("Jetson-Orin-AGX", "50W"), goldens=goldens)
+
+
+def test_goldens_are_those_that_were_judged_or_all():
+    where = "Jetson-Orin-AGX", "50W-fp32-b1"
+    assert set(goldens_of(configuration())) == {(*where, name) for name in ("resnet18", "vgg11", "gelu")}
+    assert goldens_of(configuration(), ["vgg11", "unknown"]) == {(*where, "vgg11"): {"est_ms": 2.0}}
+    assert goldens_of(configuration(), []) == {}
+
+
+def test_patterns_are_no_models():
+    assert list(model_names([configuration(), configuration()])) == ["resnet18", "vgg11"] * 2

@@ -1,0 +1,144 @@
+"""The interval's arithmetic, on latencies that are formulas of two constants."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from torch import nn
+
+from estimator import estimate
+from estimator.interval import DOUBTS, PENALTIES, QUANTILE, carried, interval_pct, transfer_variance, without_evidence
+from estimator.lower.kernels import FUSED_ATTENTION, Kernel, Lowered, stream_kernel
+from estimator.opstream import Op, TensorSpec
+from estimator.target import resolve
+
+HOME = resolve("Jetson-Orin-AGX", "50W")
+HOST, DEVICE = "dispatch_kcycles", "stream_efficiency"
+SPREAD_PCT = 3.0
+
+
+def home(covariance=(), **changes):
+    """The calibrated configuration with two constants, one of the host and one of the device."""
+    constants = {name: HOME.profile.constants[name] for name in (HOST, DEVICE)}
+    profile = replace(HOME.profile, constants=constants, covariance=covariance, held_out_spread_pct=SPREAD_PCT)
+    return replace(HOME, profile=profile, **changes)
+
+
+def of_host(values):
+    return 2.0 * values[HOST]
+
+
+def of_device(values):
+    return 5.0 / values[DEVICE]
+
+
+def of_both(values):
+    return values[HOST] ** 2 / values[DEVICE]
+
+
+def width(*variances):
+    return pytest.approx(100 * QUANTILE * math.sqrt(sum(variances)), rel=1e-9)
+
+
+UNEXPLAINED = (SPREAD_PCT / 100) ** 2
+
+
+def test_eighty_percent_of_a_normal_distribution_lie_within_so_many_standard_deviations():
+    assert math.erf(QUANTILE / math.sqrt(2)) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_without_a_covariance_an_interval_is_what_held_out_models_differ_by():
+    assert interval_pct(of_both, home()) == width(UNEXPLAINED)
+
+
+def test_a_constant_s_variance_counts_as_often_as_the_latency_follows_it():
+    assert interval_pct(of_both, home(((0.01, 0.0), (0.0, 0.0)))) == width(UNEXPLAINED, 2**2 * 0.01)
+    assert interval_pct(of_both, home(((0.0, 0.0), (0.0, 0.04)))) == width(UNEXPLAINED, 0.04)
+    assert interval_pct(of_host, home(((0.0, 0.0), (0.0, 0.04)))) == width(UNEXPLAINED)
+
+
+def test_constants_that_err_against_each_other_cancel():
+    together = 4 * 0.01 + 0.04 - 2 * 2 * 0.015
+    assert interval_pct(of_both, home(((0.01, 0.015), (0.015, 0.04)))) == width(UNEXPLAINED, together)
+
+
+def test_what_ops_in_doubt_add_is_added():
+    assert interval_pct(of_both, home(), doubt_variance=0.01) == width(UNEXPLAINED, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "host", "device"),
+    [
+        ({}, (), 0.0, 0.0),
+        ({"mode": HOME.profile.modes["30W"], "same_software": True}, ("power mode",), 0.02, 0.0),
+        ({"batch_size": 2, "same_software": True}, ("batch",), 0.0, 0.0),
+        ({"precision": resolve(precision="fp16").precision, "same_software": True}, ("fp16",), 0.0, 0.08),
+        ({"same_software": False}, ("software",), 0.3, 0.0),
+        ({"batch_size": 2}, ("batch", "software"), 0.3, 0.0),
+        ({"mode": HOME.profile.modes["30W"]}, ("power mode", "software"), math.hypot(0.02, 0.3), 0.0),
+    ],
+    ids="home mode batch half software batch-elsewhere mode-elsewhere".split(),
+)
+def test_what_an_estimate_was_carried_over_widens_what_follows_host_or_device(changes, what, host, device):
+    target = home(**changes)
+    assert carried(target) == what
+    assert interval_pct(of_host, target) == width(UNEXPLAINED, host**2)
+    assert interval_pct(of_device, target) == width(UNEXPLAINED, device**2)
+
+
+def test_a_latency_that_follows_the_host_half_way_is_half_as_uncertain_of_it():
+    assert transfer_variance(["software"], lambda factor: (1 + factor) / 2) == pytest.approx(0.15**2)
+    assert transfer_variance(["fp16"], lambda factor: (1 + factor) / 2) == pytest.approx(0.04**2)
+    assert transfer_variance(["fp16", "software"], lambda factor: factor) == pytest.approx(0.3**2)
+    assert transfer_variance([], lambda factor: factor) == 0
+
+
+def test_each_penalty_says_its_evidence_and_is_a_few_percent_but_for_software():
+    assert {name: (p.host_pct, p.device_pct) for name, p in PENALTIES.items()} == {
+        "power mode": (2.0, 0.0),
+        "batch": (0.0, 0.0),
+        "fp16": (0.0, 8.0),
+        "software": (30.0, 0.0),
+    }
+    assert all(len(penalty.evidence) > 20 for penalty in PENALTIES.values())
+
+
+def test_where_nothing_was_measured_there_is_no_interval():
+    other = replace(HOME, precision=resolve(precision="bf16").precision)
+    assert without_evidence(other) == ("bf16",)
+    assert interval_pct(of_both, other) is None
+    facts = {name: replace(fact, value=2 * fact.value) for name, fact in HOME.profile.facts.items()}
+    moved = replace(HOME, profile=replace(HOME.profile, transferred_from="another", transferred_facts=facts))
+    assert without_evidence(moved) == ("other SMs",)
+
+
+T = TensorSpec((4,), "float32", 4)
+OP = Op("aten.relu", (T,), (), (T,), is_view=False, in_place=False)
+ATTENTION = Kernel("product", FUSED_ATTENTION, "float32", 4, 4, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("lowered", "doubt"),
+    [
+        (Lowered(OP, "pointwise", 0, (stream_kernel(OP),)), ""),
+        (Lowered(OP, "other", 0, (stream_kernel(OP),), has_rule=False), "no rule"),
+        (Lowered(OP, "recurrent", 0, (stream_kernel(OP),)), "recurrent"),
+        (Lowered(OP, "product", 1, (stream_kernel(OP), ATTENTION)), "fused attention"),
+        (Lowered(OP, "view", 0, ()), ""),
+    ],
+)
+def test_an_op_is_in_doubt_where_no_calibration_has_seen_its_like(lowered, doubt):
+    assert lowered.doubt == doubt
+    assert doubt in (*DOUBTS, "")
+
+
+def test_a_model_without_ops_takes_what_measuring_adds_and_is_sure_of_it():
+    import torch
+
+    found = estimate(nn.Identity(), torch.empty(1, 3))
+    assert (found.ops, found.kernels, found.flops, found.bytes, found.spans) == (0, 0, 0, 0, ())
+    assert (found.host_ms, found.device_ms, found.bound) == (0.0, 0.0, "host")
+    assert 0 < found.latency_ms < 0.1
+    assert 0 < found.interval_pct < 20

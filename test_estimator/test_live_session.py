@@ -1,0 +1,357 @@
+"""A live session on a device that is made up: what it runs, what it fails for, what it says; no second is measured."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from estimator.errors import MeasurementError
+from estimator.hardware.boards import Board, ThisCpu
+from estimator.hardware.reading import TEMPLATES
+from estimator.measure.device.choice import Choice
+from estimator.measure.device.state import DeviceState, StateReader
+from estimator.measure.plan import Plan
+from estimator.measure.process import Run
+from estimator.measure.protocol import make_protocol
+from estimator.records.kinds import MODEL_KIND
+from estimator.records.record import PROVENANCE_KEYS, Record, load_record, write_record
+from estimator.results import validate
+from estimator.subjects.own import OwnModel
+from estimator.subjects.patterns import PATTERNS
+from estimator.subjects.zoo import MODELS, find_models
+from estimator.suite.configuration import load_configuration
+from estimator.suite.live import Live
+from estimator.suite.options import Options
+from estimator.suite.session import BASELINE, EVERY, INPUTS, WHOLE_ZOO, Asked
+from estimator.suite.session import Test as Item
+from estimator.target import target_on
+
+ROOT = Path(__file__).parents[1]
+QUICK = find_models(["resnet18", "mobilenet_v3_small"])
+FIVE = find_models(["resnet18", "mobilenet_v3_small", "mobilenet_v2", "vgg11", "resnet34"])
+ENVIRONMENT = {
+    **{"python": "3.8.10", "torch": "2.1.0", "torchvision": "0.16.0", "threads": 2, "name": "a CPU"},
+    **{"switches": {"mkldnn": "True"}, "variables": {}},
+}
+
+
+class Machine(StateReader):
+    """Processes and the state of their device: each model takes what is given, `company` uses it meanwhile."""
+
+    pid = None
+
+    def __init__(self, ms, company=()):
+        self.ms, self.company, self.closed = ms, company, 0
+
+    def environment(self):
+        return ENVIRONMENT
+
+    def anchor_ms(self, tick):
+        return 1.0
+
+    def measure(self, request, protocol, progress, tick):
+        tick()
+        if request["model"] not in self.ms:
+            raise MeasurementError(f"{request['model']}: no room")
+        ms = self.ms[request["model"]]
+        return Run((ms,) * protocol.rounds, protocol.warmup, 0.1, 0.2, 0.3, 7, True)
+
+    def forget(self):
+        pass
+
+    def close(self):
+        self.closed += 1
+
+    def read(self, own_pids=()):
+        return DeviceState("local cpu: made up", others=self.company)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A cache of one's own, in which this machine's CPU is calibrated as every CPU is before a measurement."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "golden-latency" / "local-cpu"
+    folder.mkdir(parents=True)
+    shutil.copy(TEMPLATES / "local-cpu.toml", folder)
+    return folder
+
+
+def recorded(home, runs_ms, **about):
+    path = home / "default-fp32-b1" / MODEL_KIND.record
+    path.parent.mkdir(exist_ok=True)
+    write_record(Record(path, {**dict.fromkeys(PROVENANCE_KEYS, "made up"), **about}, runs_ms))
+    return path
+
+
+def live(home, ms, models=QUICK, record=False, runs=1, rounds=6, company=()):
+    """A session on this machine's CPU, which takes these milliseconds for these models."""
+    board = ThisCpu()
+    target = target_on(board, board.profile() if board.is_calibrated else board.base_profile())
+    options = Options((target,), tuple(models), (), False, False)
+    plan = Plan(Choice("cpu", "as asked"), make_protocol("cpu", 1, rounds), runs, record)
+    plugins = SimpleNamespace(hasplugin=lambda _: False, get_plugin=lambda _: None)
+    config = SimpleNamespace(option=SimpleNamespace(verbose=0), pluginmanager=plugins)
+    session = Live(config, options, load_configuration(ROOT, target), plan)
+    machine = Machine(ms, company)
+    session.measuring.processes, session.measuring._reader = [machine] * runs, machine
+    session.measuring._lock = SimpleNamespace(release=lambda: None)
+    return session
+
+
+class Request:
+    """The request of a test's fixture."""
+
+    def __init__(self, session):
+        self.config = session.config
+        self.node = SimpleNamespace(user_properties=[], funcargs={}, nodeid="test_x.py::test_model")
+
+
+def failure_of(session, subject, *budget_ms):
+    """Returns what the subject's test fails with, empty where it passes."""
+    request = Request(session)
+    try:
+        session.prepare(request, subject)
+        session.check(request, Asked(subject, session.configuration, *budget_ms))
+    except pytest.fail.Exception as failed:
+        return str(failed)
+    return ""
+
+
+def estimates_ms(session, models=QUICK):
+    return {m.name: validate(m, session.options.target, None).comparison.est_ms for m in models}
+
+
+def item(*fixtures):
+    return SimpleNamespace(fixturenames=fixtures)
+
+
+def collected(*subjects):
+    roles = BASELINE, WHOLE_ZOO, INPUTS, EVERY
+    return [Item(item("latency"), subject, None) for subject in subjects] + [Item(item(), None, role) for role in roles]
+
+
+def selected(session, *subjects):
+    return [test.subject or test.role for test in session.select(collected(*subjects))]
+
+
+def test_a_session_runs_the_models_that_are_asked_for_and_patterns_only_without_any(home):
+    session = live(home, {}, models=MODELS)
+    assert selected(session, *QUICK, PATTERNS[0]) == list(QUICK)
+    assert selected(session, PATTERNS[0]) == [PATTERNS[0]]
+    some = live(home, {}, models=QUICK[:1])
+    assert selected(some, *QUICK, PATTERNS[0]) == list(QUICK[:1])
+    assert selected(some, PATTERNS[0]) == []
+
+
+def test_modules_of_one_s_own_run_unless_models_are_selected_and_other_tests_always(home):
+    own, other = Item(item("latency"), None, None), Item(item("tmp_path"), None, None)
+    assert live(home, {}, models=MODELS).select([own, other]) == [own, other]
+    assert live(home, {}, models=QUICK).select([own, other]) == [other]
+
+
+@pytest.mark.parametrize(("count", "record", "judged"), [(5, False, True), (4, False, False), (5, True, False)])
+def test_five_models_with_a_baseline_are_judged_together_unless_they_record(home, count, record, judged):
+    recorded(home, {model.name: (10.0,) for model in FIVE[:count]})
+    session = live(home, {}, models=FIVE, record=record)
+    assert selected(session, *FIVE) == [*FIVE, *([BASELINE] if judged else [])]
+
+
+def test_a_right_estimate_of_a_model_that_is_as_recorded_passes(home):
+    session = live(home, {})
+    expected_ms = estimates_ms(session)
+    session = live(home, expected_ms, record=False)
+    for model in QUICK:
+        assert failure_of(session, model) == ""
+
+
+@pytest.mark.parametrize(("factor", "fails"), [(0.68, False), (0.65, True), (1.9, False), (2.1, True)])
+def test_an_estimate_outside_the_band_fails_and_one_inside_passes(home, factor, fails):
+    (model,) = QUICK[:1]
+    ms = factor * estimates_ms(live(home, {}))[model.name]
+    session = live(home, {model.name: ms}, models=[model])
+    assert ("outside the band of FAIR" in failure_of(session, model)) == fails
+
+
+def test_a_pattern_alone_is_measured_and_its_estimate_not_asserted(home):
+    pattern = PATTERNS[0]
+    session = live(home, {pattern.name: 1000.0}, models=MODELS)
+    session.start_measuring = lambda subjects: None
+    session.start(collected(pattern))
+    assert failure_of(session, pattern) == ""
+    assert any("a pattern alone runs hot" in line for line in session.summary())
+
+
+def test_a_latency_that_left_its_baseline_fails_and_while_recording_it_does_not(home):
+    (model,) = QUICK[:1]
+    ms = estimates_ms(live(home, {}))[model.name]
+    recorded(home, {model.name: (ms / 1.2, ms / 1.2, ms / 1.2)}, board="local cpu: made up", mode="default")
+    assert "REGRESSION (+20.0 %" in failure_of(live(home, {model.name: ms}, models=[model]), model)
+    assert failure_of(live(home, {model.name: ms}, models=MODELS, record=True), model) == ""
+
+
+def test_a_part_of_the_models_may_be_measured_beside_a_record_of_another_software_but_not_recorded(home):
+    (model,) = QUICK[:1]
+    ms = estimates_ms(live(home, {}))[model.name]
+    recorded(home, {model.name: (ms, ms, ms), "vgg11": (9.0,)}, software="torch 1.0")
+    assert failure_of(live(home, {model.name: ms}, models=[model]), model) == ""
+    refused = failure_of(live(home, {model.name: ms}, models=[model], record=True), model)
+    assert "--record of some models would mix records: board was 'made up', is 'local cpu: made up'" in refused
+    assert failure_of(live(home, {model.name: ms}, models=MODELS, record=True), model) == ""
+
+
+def test_a_budget_is_kept_or_not_with_the_noise_of_what_was_measured(home):
+    (model,) = QUICK[:1]
+    ms = estimates_ms(live(home, {}))[model.name]
+    session = live(home, {model.name: ms}, models=[model])
+    assert failure_of(session, model, 2 * ms) == ""
+    assert f"{model.name}: " in failure_of(session, model, ms / 2)
+
+
+def test_a_model_that_fails_and_a_device_that_is_shared_are_told_apart(home):
+    session = live(home, {}, models=QUICK)
+    assert failure_of(session, QUICK[0]) == "resnet18: not measured: resnet18: no room"
+    shared = live(home, {QUICK[0].name: 5.0}, company=("sort (7)",))
+    assert failure_of(shared, QUICK[0]) == "resnet18: not measured, refused: another process uses it: sort (7)"
+    assert set(shared.measuring.refused) == {"resnet18"}
+
+
+def test_a_test_for_another_configuration_is_skipped(home):
+    session = live(home, {QUICK[0].name: 5.0})
+    board = Board("NVIDIA-H100")
+    other = load_configuration(ROOT, target_on(board, board.profile()))
+    with pytest.raises(pytest.skip.Exception, match="for NVIDIA-H100 default-fp32-b1; local-cpu default-fp32-b1 is me"):
+        session.check(Request(session), Asked(QUICK[0], other))
+
+
+def measured_together(home, factors, record=False):
+    """A session that measured five models, each so many times as long as its baseline."""
+    recorded(home, {model.name: (10.0, 10.1) for model in FIVE})
+    session = live(home, {m.name: 10.0 * f for m, f in zip(FIVE, factors)}, models=FIVE, runs=2, record=record)
+    for model in FIVE:
+        failure_of(session, model)
+    try:
+        session.check_all(Request(session))
+    except pytest.fail.Exception as failed:
+        return session, str(failed)
+    return session, ""
+
+
+def test_models_that_are_all_as_recorded_pass_together(home):
+    assert measured_together(home, [1.0] * 5)[1] == ""
+
+
+def test_one_model_that_left_fails_together_by_its_name(home):
+    session, message = measured_together(home, [1.0, 1.0, 5.0, 1.0, 1.0])
+    assert message.startswith(f"{FIVE[2].name}: REGRESSION (+")
+    assert "common to models" not in message
+    found = session.measurements()[FIVE[2].name]
+    assert found.verdict.count("REGRESSION") == 2
+    assert any(f"    {FIVE[2].name}" in line and "; together REGRESSION" in line for line in session.summary())
+
+
+def test_a_machine_that_left_fails_in_common_and_no_model_beside_it(home):
+    _, message = measured_together(home, [5.0] * 5)
+    assert message.startswith("common to models: REGRESSION (+")
+    assert not any(f"{model.name}: " in message for model in FIVE)
+
+
+def test_too_few_models_have_nothing_to_fail_together(home):
+    recorded(home, {model.name: (10.0, 10.1) for model in QUICK})
+    session = live(home, {model.name: 50.0 for model in QUICK}, runs=2)
+    for model in QUICK:
+        failure_of(session, model)
+    session.check_all(Request(session))
+    assert "together" not in "\n".join(session.summary())
+
+
+def test_the_summary_has_runs_costs_and_page_faults(home):
+    session = live(home, {model.name: 5.0 for model in QUICK})
+    assert list(session.summary()) == []
+    for model in QUICK:
+        failure_of(session, model)
+    lines = list(session.summary())
+    assert any(line.split()[:3] == ["resnet18", "5.00", "5.00"] for line in lines)
+    assert "  2 threads; at most 7 page faults a forward" in lines
+    assert any("s of them warm-ups and rounds: overhead" in line for line in lines)
+    assert any("Found: the estimates of 2 models" in line for line in lines)
+    assert any(line.startswith("  calibrated with 1 threads, 2 are used now: pytest test_patterns ") for line in lines)
+    session.measuring.close()
+
+
+def test_a_record_is_written_at_the_end_and_only_if_the_session_ended(home):
+    def recording():
+        session = live(home, {model.name: 5.0 for model in QUICK}, models=MODELS, record=True)
+        for model in QUICK:
+            failure_of(session, model)
+        return session
+
+    path = home / "default-fp32-b1" / MODEL_KIND.record
+    for session, ended in ((recording(), False), (live(home, {QUICK[0].name: 5.0}), True)):
+        failure_of(session, QUICK[0])
+        assert session.finish(ended)
+        assert not path.exists()
+        assert session.measuring.processes[0].closed == 1
+    session = recording()
+    assert session.finish(True)
+    assert load_record(path, [model.name for model in MODELS]).runs_ms == {
+        "resnet18": (5.0,),
+        "mobilenet_v3_small": (5.0,),
+    }
+    assert any("Recorded 2 figures to" in line for line in session.summary())
+    assert "together" not in "\n".join(session.summary())
+
+
+def test_a_record_that_cannot_be_written_is_said_and_fails(home):
+    session = live(home, {QUICK[0].name: 5.0}, models=MODELS, record=True)
+    failure_of(session, QUICK[0])
+    (home / "default-fp32-b1").write_text("a file where a folder should be", encoding="utf-8")
+    assert not session.finish(True)
+    assert any("NOT RECORDED: " in line for line in session.summary())
+
+
+def test_an_uncalibrated_machine_measures_without_an_estimate_and_says_how_to_calibrate(home):
+    (home / "local-cpu.toml").unlink()
+    session = live(home, {QUICK[0].name: 5.0})
+    assert failure_of(session, QUICK[0]) == ""
+    note = "local-cpu is not calibrated on this machine: measured, without an estimate to hold it against; "
+    assert any(line.startswith(note) for line in session.header())
+    lines = list(session.summary())
+    assert any(line.startswith(f"  {note}") for line in lines)
+    assert not any("Found" in line for line in lines)
+
+
+def test_the_header_says_how_it_is_measured(home):
+    assert next(live(home, {}).header()).endswith("in 3 turns; in 1 fresh process")
+    assert next(live(home, {}, runs=2, record=True).header()).endswith(
+        "each model in 2 fresh processes, RECORDING the baseline"
+    )
+
+
+def test_a_verdict_is_on_what_was_measured(home):
+    recorded(home, {"resnet18": (5.0,)}, software="torch 1.0")
+    session = live(home, {QUICK[0].name: 5.0})
+    assert list(session.verdict([], [])) == []
+    failure_of(session, QUICK[0])
+    lines = list(session.verdict([], ["resnet18"]))
+    assert any(line.startswith("    software: torch 1.0 -> Python 3.8.10, torch 2.1.0") for line in lines)
+
+
+def test_a_module_of_one_s_own_is_found_by_the_processes_in_its_test(home):
+    import torch
+
+    own = OwnModel("mine", "test_mine", torch.nn.ReLU(), torch.rand(1, 3))
+    session = live(home, {"mine": 5.0}, models=MODELS)
+    request = Request(session)
+    request.config.inipath, request.config.rootpath = None, home
+    request.node.path, request.node.nodeid = home / "test_mine.py", "test_mine.py::test_it"
+    with pytest.raises(pytest.fail.Exception):
+        session.check(request, Asked(own, session.configuration))
+    place = session.measuring.tests["mine"]
+    assert place.node == f"{home / 'test_mine.py'}::test_it"
+    assert "--hardware" in place.options
+    zoo = live(home, estimates_ms(session))
+    zoo.check(Request(zoo), Asked(QUICK[0], zoo.configuration))
+    assert zoo.measuring.tests == {}

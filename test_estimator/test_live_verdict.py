@@ -1,0 +1,96 @@
+"""Whether the suite changed since a record, or the device and its software: on records that are made up."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from estimator.records.record import Record
+from estimator.suite.live_verdict import live_verdict_lines
+from estimator.target import resolve
+
+NOW = {"board": "an Orin", "mode": "50W", "software": "torch 2.5", "clocks": "gpu 816 MHz", "date": "today"}
+THEN = {**NOW, "date": "then", "source": "made up"}
+RUNS = {"resnet18": (6.7,)}
+SAME_OPS = "  The same ops were measured: another latency is the doing of the board, its software or the protocol."
+
+
+@pytest.fixture
+def root(request, tmp_path):
+    """A folder with the goldens of this repository, which no git knows."""
+    shutil.copytree(request.config.rootpath / "golden", tmp_path / "golden")
+    return tmp_path
+
+
+def said(root, provenance=THEN, runs=RUNS, now=NOW, names=("resnet18",), hardware="Jetson-Orin-AGX"):
+    target = resolve(hardware)
+    return list(live_verdict_lines(root, target, Record(root / "record.toml", provenance, runs), now, names))
+
+
+def of_device(lines):
+    start = lines.index("  The board and its software, since the record:")
+    return [line.strip() for line in lines[start + 1 :]]
+
+
+def test_where_nothing_changed_the_device_did_it(root):
+    assert said(root) == [
+        "  This suite, since the goldens were made:",
+        "    op streams: the same, 1 of 1",
+        "  The board and its software, since the record:",
+        "    nothing that the record says is different",
+        SAME_OPS,
+    ]
+
+
+def test_what_differs_from_the_record_is_named_before_and_now(root):
+    lines = of_device(said(root, now={**NOW, "software": "torch 2.6", "clocks": "gpu 600 MHz", "date": "later"}))
+    assert lines == ["software: torch 2.5 -> torch 2.6", "clocks: gpu 816 MHz -> gpu 600 MHz", SAME_OPS.strip()]
+
+
+def test_what_the_record_does_not_say_is_not_different(root):
+    lines = of_device(said(root, now={**NOW, "threads": "8", "variables": "none"}))
+    unknown = "the record does not say: threads, variables"
+    assert lines == [unknown, "nothing that the record says is different", SAME_OPS.strip()]
+
+
+def test_without_a_record_there_is_nothing_to_compare_with(root):
+    assert of_device(said(root, runs={})) == ["there is no record to compare with"]
+
+
+def test_another_op_stream_is_another_model(root):
+    path = root / "golden" / "op-streams.md"
+    text, count = re.subn(r"(\| resnet18 \|.*?\| )([0-9a-f]{6,})( \|)", r"\g<1>abcdef\g<3>", path.read_text("utf-8"))
+    assert count > 0
+    path.write_text(text, encoding="utf-8")
+    lines = said(root, names=("resnet18", "vgg11"))
+    assert lines[1:2] == [
+        "    resnet18: another op stream than then: another model, or another torch or torchvision, is measured"
+    ]
+    assert SAME_OPS not in lines
+
+
+def test_op_streams_that_nobody_kept_are_not_known_to_be_the_same(root):
+    (root / "golden" / "op-streams.md").unlink()
+    lines = said(root)
+    assert lines[1] == "    op streams: known of 0 of 1, and the same"
+    assert SAME_OPS not in lines
+
+
+def test_a_moved_input_moves_estimates_and_no_latency(root):
+    path = root / "golden" / "Jetson-Orin-AGX" / "estimates.md"
+    row = r"(\| constant.dispatch_kcycles \| )[0-9.]+"
+    path.write_text(re.sub(row, r"\g<1>1.0", path.read_text("utf-8")), encoding="utf-8")
+    (line,) = (line for line in said(root) if "dispatch_kcycles" in line)
+    assert re.fullmatch(r"    dispatch_kcycles 1 -> .* \(moves estimates, no latency\)", line)
+
+
+def test_inputs_that_nobody_kept_are_not_known(root):
+    (root / "golden" / "Jetson-Orin-AGX" / "estimates.md").unlink()
+    assert "    inputs: not known, for none were kept then" in said(root)
+
+
+def test_the_suite_is_compared_with_the_revision_that_recorded(request):
+    lines = said(request.config.rootpath, provenance={**THEN, "revision": "0123456789abcdef and changes"})
+    assert lines[0] == "  This suite, since the goldens were made:"  # git knows no such revision
