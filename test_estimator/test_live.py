@@ -251,8 +251,8 @@ def test_what_cannot_be_checked_of_a_device_is_said(live):
 REFUSED = {
     "workers": (("--device", "cpu", "-n2"), "--device cpu cannot be combined with -n: *; leave -n out, or replay *"),
     "update": (("--device", "cpu", "--snapshot-update"), "--snapshot-update cannot be combined with a live device: *"),
-    "rounds": (("--device", "cpu", "--rounds", "0"), "--rounds: must be a whole number from 1 to 1000000, got '0' *"),
-    "runs": (("--device", "cpu", "--runs", "x"), "--runs: must be a whole number from 1 to 1000000, got 'x' *"),
+    "rounds": (("--device", "cpu", "--rounds", "0"), "--rounds: must be a whole number from 1 to 1000000, got '0'*"),
+    "runs": (("--device", "cpu", "--runs", "x"), "--runs: must be a whole number from 1 to 1000000, got 'x'*"),
     "replay": (("--device", "recorded"), "--hardware local-cpu is *: add --device cpu"),
     "mode": (("--device", "cpu", "--thermal-profile", "50W"), "unknown thermal profile '50W' of local-cpu; *"),
 }
