@@ -48,7 +48,7 @@ TESTS: Sequence[Tuple[str, str, str]] = (
         "gate review suite_goldens suite_run suite_verdict",
     ),
     ("estimator/records/*.py", "recorded goldens models", "measure_recording suite_bad_input"),
-    ("estimator/checked.py", "checked recorded profile goldens", "suite_bad_input"),
+    ("estimator/checked.py", "checked recorded profile", "goldens suite_bad_input"),
     ("estimator/suite/golden_verdict.py", "golden_verdict", "suite_verdict"),
     ("estimator/suite/live_verdict.py", "live_verdict live_session", "live"),
     (

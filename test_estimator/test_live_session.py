@@ -269,6 +269,16 @@ def test_a_machine_that_left_fails_in_common_and_no_model_beside_it(home):
     assert not any(f"{model.name}: " in message for model in FIVE)
 
 
+def test_a_model_that_was_recorded_by_itself_is_not_judged_with_the_others(home):
+    about = {"partial_2026": f"{FIVE[0].name}: clocks: others"}
+    recorded(home, {model.name: (10.0, 10.1) for model in FIVE}, **about)
+    session = live(home, {model.name: 50.0 for model in FIVE}, models=FIVE, runs=2)
+    for model in FIVE:
+        failure_of(session, model)
+    session.check_all(Request(session))  # of four that are left nothing is common
+    assert session.measurements()[FIVE[1].name].verdict.count("REGRESSION") == 1
+
+
 def test_too_few_models_have_nothing_to_fail_together(home):
     recorded(home, {model.name: (10.0, 10.1) for model in QUICK})
     session = live(home, {model.name: 50.0 for model in QUICK}, runs=2)
