@@ -12,7 +12,7 @@ import pytest
 from estimator.errors import UsageError
 from estimator.hardware.boards import Board, find_board
 from estimator.measure.device import environment
-from estimator.measure.device.choice import Choice, choose_device, has_gpu
+from estimator.measure.device.choice import Choice, choose_device, has_gpu, visible_gpu
 from estimator.measure.device.cpu import CpuReader
 from estimator.measure.device.environment import driver_version, installed_software, set_arithmetic
 from estimator.measure.device.jetson import JetsonReader, is_jetson, mode_in_answer
@@ -332,6 +332,11 @@ def test_the_named_gpu_is_measured_on_by_itself(tmp_path):
     assert choose_device("auto", Board("NVIDIA-H100"), tmp_path).device == "cuda"
     why = "the GPU here is NVIDIA H100 80GB HBM3, not Jetson-Orin-AGX"
     assert choose_device("auto", Board(ORIN), tmp_path) == Choice("recorded", why)
+
+
+def test_a_gpu_s_name_may_have_a_colon(tmp_path):
+    gpu_machine(tmp_path, "NVIDIA H100: a slice: of it")
+    assert visible_gpu(tmp_path) == ("NVIDIA H100: a slice: of it", None)
 
 
 def test_the_named_jetson_is_measured_on_by_itself(root):
