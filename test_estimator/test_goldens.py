@@ -30,6 +30,7 @@ from estimator.goldens.files import (
     read_cross_validation,
 )
 from estimator.goldens.inputs import golden_inputs, inputs_now, inputs_table, with_inputs
+from estimator.goldens.root import repository_root
 from estimator.goldens.tables import Document, Table, document_text, parse_document, read_document, table_text
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
@@ -380,3 +381,32 @@ def test_the_jetson_was_cross_validated_and_no_other_board(request):
         assert read_cross_validation(folder)[kind] == figures
     assert IN_SAMPLE not in load_held_out_means_pct(folder)
     assert read_cross_validation(folder.parent) == {}
+
+
+def root_of(tmp_path, plugins):
+    """The repository of a session with these plugins, whose rootdir pytest takes for another folder."""
+    manager = SimpleNamespace(get_plugins=lambda: [object(), *plugins])
+    return repository_root(SimpleNamespace(rootpath=tmp_path / "elsewhere", pluginmanager=manager))
+
+
+def test_goldens_belong_to_the_repository_whose_conftest_loads_the_suite(tmp_path):
+    inner = tmp_path / "repository" / "tests"
+    inner.mkdir(parents=True)
+    for named in (("other", "estimator.suite.plugin"), "estimator.suite.plugin"):
+        ours = SimpleNamespace(__file__=str(inner / "conftest.py"), pytest_plugins=named)
+        assert root_of(tmp_path, [ours]) == inner
+    (tmp_path / "repository" / "setup.cfg").touch()
+    assert root_of(tmp_path, [ours]) == tmp_path / "repository"
+    (inner / "pytest.ini").touch()
+    assert root_of(tmp_path, [ours]) == inner
+
+
+def test_a_session_without_such_a_conftest_has_pytest_s_own_folder(tmp_path):
+    for about in (
+        {"__file__": str(tmp_path / "conftest.py"), "pytest_plugins": ("another.plugin",)},
+        {"__file__": str(tmp_path / "conftest.py"), "pytest_plugins": ()},
+        {"__file__": str(tmp_path / "conftest.py"), "pytest_plugins": None},
+        {"__file__": str(tmp_path / "module.py"), "pytest_plugins": "estimator.suite.plugin"},
+        {"__file__": None, "pytest_plugins": "estimator.suite.plugin"},
+    ):
+        assert root_of(tmp_path, [SimpleNamespace(**about)]) == tmp_path / "elsewhere"
