@@ -72,6 +72,16 @@ def test_an_unreadable_power_mode_is_refused(root):
     assert "its power mode cannot be read, 50W is needed" in before(read(root))
 
 
+@pytest.mark.parametrize(
+    ("known", "ask", "mode"), [(True, True, "MODE_50W"), (False, True, "ASKED"), (False, False, None)]
+)
+def test_nvpmodel_is_asked_where_no_file_says_the_mode(root, monkeypatch, known, ask, mode):
+    monkeypatch.setattr("estimator.measure.device.jetson._nvpmodel_mode", lambda: "ASKED")
+    if not known:
+        (root / "var/lib/nvpmodel/status").unlink()
+    assert JetsonReader(root, ask_nvpmodel=ask).read().power_mode == mode
+
+
 def test_nvpmodel_s_answer_names_the_mode(root):
     assert mode_in_answer((root / "nvpmodel-q.txt").read_text()) == "MODE_50W"
     assert mode_in_answer("") is None
