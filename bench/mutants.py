@@ -61,6 +61,7 @@ TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/measure/device/*.py", "measure_state measure_company", "measure_protocol measure_recording"),
     ("estimator/hardware/profile.py", "profile boards models cost", "local_cpu"),
     ("estimator/hardware/__main__.py", "new_device", "set_up"),
+    ("estimator/hardware/software.py", "software", ""),
     ("estimator/hardware/*.py", "profile boards corrections cost_cpu models cost", "software new_device set_up"),
 )
 """The modules that are mutated, by the first pattern that fits, and the files of their tests.

@@ -182,3 +182,21 @@ def test_a_key_that_cannot_be_printed_is_shown_among_the_others():
         Checked(FILE, content).get("other")
     names = ", ".join(["plain", repr("two\nlines"), shown("k" * 61), "k" * 60])
     assert str(refused.value) == f"some.toml: other: is missing; keys here: {names}"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "lower", "upper"),
+    [
+        (checked.LATENCY_MS, 1e-5, 1e8),
+        (checked.LATENCY_US, 0.01, 1e11),
+        (checked.TERM_MS, 0, 1e8),
+        (checked.ERROR_PCT, -100, 1e15),
+        (checked.SHARE, 1e-4, 2),
+        (checked.PERCENT, 0, 1e4),
+        (checked.SIZE, 1, 65536),
+        (checked.BATCH, 1, 1048576),
+        (checked.COUNT, 0, 1000000),
+    ],
+)
+def test_what_is_measured_and_counted_lies_where_it_can(bounds, lower, upper):
+    assert (bounds.lower, bounds.upper) == (lower, pytest.approx(upper))

@@ -298,6 +298,7 @@ def test_the_summary_has_runs_costs_and_page_faults(home):
     assert "  2 threads; at most 7 page faults a forward" in lines
     assert any("s of them warm-ups and rounds: overhead" in line for line in lines)
     assert any("Found: the estimates of 2 models" in line for line in lines)
+    assert not any("None" in line or "ecorded" in line for line in lines)
     assert any(line.startswith("  calibrated with 1 threads, 2 are used now: pytest test_patterns ") for line in lines)
     session.measuring.close()
 
