@@ -172,3 +172,8 @@ def test_a_difference_survives_json():
 def test_a_row_of_op_streams_has_the_columns_that_are_read():
     assert STREAM[STREAM_TITLES.index("Digest")] == "aaaa"
     assert STREAM[STREAM_TITLES.index("Ops by name")] == "add 2, relu_ 1"
+
+
+def test_ops_that_came_or_went_with_the_whole_stream_are_counted():
+    assert difference(stream_before=()).ops_text() == ["add 0 -> 2", "relu_ 0 -> 1"]
+    assert difference(stream_now=()).ops_text() == ["add 2 -> 0", "relu_ 1 -> 0"]
