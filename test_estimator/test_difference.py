@@ -43,6 +43,8 @@ def rated(before, now, **changes):
         (difference(), "as before"),
         (difference(est_ms=10.5, rating="GOOD"), "10.00 -> 10.50 ms (+5.0 %), EXCELLENT -> GOOD"),
         (difference(est_ms=9.5), "10.00 -> 9.500 ms (-5.0 %), EXCELLENT"),
+        (difference(est_ms=10.05), "10.00 -> 10.05 ms (+0.5 %), EXCELLENT"),
+        (difference(est_ms=9.995), "10.00 -> 9.995 ms (-0.1 %), EXCELLENT"),
         (difference(est_ms=10.004), "10.00 -> 10.00 ms (+0.04 %), EXCELLENT"),
         (difference(est_ms=1234.5), "10.00 -> 1234 ms (+12245.0 %), EXCELLENT"),
         (difference(UNMEASURED, UNMEASURED, est_ms=11.0), "10.00 -> 11.00 ms (+10.0 %)"),
