@@ -280,3 +280,63 @@ def test_a_damaged_correction_is_one_line(tmp_path, good, bad, message):
     path.write_text(text.replace(good, bad), encoding="utf-8")
     with pytest.raises(ProfileError, match=message):
         read_profile(path)
+
+
+def by_hand(layer, *shape):
+    """The kernel of a layer without a bias, its microseconds, and of them packing and traffic by themselves."""
+    lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
+    (us,) = device_us(kernel_columns(lowered), CONSTANTS)
+    (kernel,) = (kernel for op in lowered for kernel in op.kernels)
+    packing_us = kernel.cold_bytes / (CONSTANTS["packing_gb_s"] * 1e3)
+    warm_us = (kernel.read_bytes + kernel.write_bytes) / (CONSTANTS["warm_gb_s"] * 1e3)
+    return kernel, us, packing_us, warm_us
+
+
+def waste(length, half):
+    return 1 + CONSTANTS[half] / length
+
+
+def test_a_depthwise_convolution_by_hand():
+    layer = torch.nn.Conv2d(64, 64, 3, groups=64, bias=False, device="meta")
+    kernel, us, packing_us, warm_us = by_hand(layer, 1, 64, 28, 28)
+    called_us = CONSTANTS["library_call_us"] + CONSTANTS["reorder_us"]
+    work_us = kernel.flops / (CONSTANTS["depthwise_gflop_s"] * 1e3)
+    assert us == pytest.approx(work_us + called_us + packing_us + (1 + CONSTANTS["layout_passes"]) * warm_us)
+
+
+@pytest.mark.parametrize(("side", "share"), [(1, CONSTANTS["pointwise_reorder_share"]), (3, 1.0)])
+def test_a_convolution_by_hand(side, share):
+    layer = torch.nn.Conv2d(64, 96, side, bias=False, device="meta")
+    kernel, us, packing_us, warm_us = by_hand(layer, 1, 64, 28, 28)
+    work_us = kernel.flops / (CONSTANTS["convolution_gflop_s"] * 1e3)
+    work_us *= waste(96, "block_half_channels") * waste((28 - side + 1) ** 2, "block_half_rows")
+    called_us = CONSTANTS["library_call_us"] + share * CONSTANTS["reorder_us"]
+    assert us == pytest.approx(work_us + called_us + packing_us + (1 + share * CONSTANTS["layout_passes"]) * warm_us)
+
+
+def test_products_by_hand():
+    layer = torch.nn.Linear(300, 500, bias=False, device="meta")
+    kernel, us, packing_us, warm_us = by_hand(layer, 20, 300)
+    work_us = kernel.flops / (CONSTANTS["product_gflop_s"] * 1e3) * (1 + 500 / CONSTANTS["product_double_columns"])
+    work_us *= math.prod(waste(side, "product_half_elements") for side in (20, 300, 500))
+    assert us == pytest.approx(warm_us + work_us + packing_us)
+    kernel, us, _, warm_us = by_hand(layer, 1, 300)
+    assert us == pytest.approx(warm_us + kernel.cold_bytes / (CONSTANTS["cold_gb_s"] * 1e3))
+
+
+def test_a_host_by_hand():
+    big = (1, 64, 56, 56)
+
+    def host(layer, *shape):
+        return priced(layer, *shape)[0][-1]
+
+    dispatch_us, refill_us = CONSTANTS["dispatch_us"], CONSTANTS["refill_us"]
+    assert host(torch.nn.ReLU(), 2048) == dispatch_us
+    assert host(torch.nn.ReLU(), 2049) == dispatch_us + refill_us
+    assert host(torch.nn.BatchNorm2d(64).eval(), *big) == dispatch_us + refill_us + CONSTANTS["norm_extra_us"]
+    assert host(convolution(64, 64, bias=True), *big) == dispatch_us + refill_us  # it adds its bias itself
+    assert host(torch.nn.Flatten(), *big) == CONSTANTS["view_us"]
+    attention = torch.nn.TransformerEncoderLayer(64, 4, batch_first=True).eval()
+    lowered = lower(capture(attention, torch.empty(1, 20, 64)))
+    nested_us = lowered[-1].calls * CONSTANTS["nested_dispatch_us"]
+    assert host_us(op_columns(lowered), CONSTANTS)[-1] == dispatch_us + nested_us
