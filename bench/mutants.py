@@ -35,9 +35,9 @@ SEED = 17
 LEAST_PCT = 95.0
 TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/lower/*.py", "rules lower on_cuda doubt models cost", "cost_cpu inputs"),
-    ("estimator/cost/gpu.py", "cost models monotone published", ""),
-    ("estimator/cost/cpu.py", "cost_cpu monotone", "local_cpu explain"),
-    ("estimator/cost/corrections.py", "cost_cpu", "calibration local_cpu"),
+    ("estimator/cost/gpu.py", "limits cost models monotone published", "explain"),
+    ("estimator/cost/cpu.py", "limits cost_cpu monotone", "local_cpu explain"),
+    ("estimator/cost/corrections.py", "corrections cost_cpu", "calibration local_cpu"),
     ("estimator/cost/*.py", "cost cost_cpu models", "explain"),
     ("estimator/schedule.py", "schedule cost models", ""),
     ("estimator/interval.py", "interval doubt estimate models cost", "software new_device"),
@@ -48,7 +48,7 @@ TESTS: Sequence[Tuple[str, str, str]] = (
         "gate review suite_goldens suite_run suite_verdict",
     ),
     ("estimator/records/*.py", "recorded goldens models", "measure_recording suite_bad_input"),
-    ("estimator/checked.py", "checked recorded profile goldens", "suite_bad_input"),
+    ("estimator/checked.py", "checked recorded profile", "goldens suite_bad_input"),
     ("estimator/suite/golden_verdict.py", "golden_verdict", "suite_verdict"),
     ("estimator/suite/live_verdict.py", "live_verdict live_session", "live"),
     (
@@ -61,7 +61,8 @@ TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/measure/device/*.py", "measure_state measure_company", "measure_protocol measure_recording"),
     ("estimator/hardware/profile.py", "profile boards models cost", "local_cpu"),
     ("estimator/hardware/__main__.py", "new_device", "set_up"),
-    ("estimator/hardware/*.py", "profile boards cost_cpu models cost", "software new_device set_up"),
+    ("estimator/hardware/software.py", "software", ""),
+    ("estimator/hardware/*.py", "profile boards corrections cost_cpu models cost", "software new_device set_up"),
 )
 """The modules that are mutated, by the first pattern that fits, and the files of their tests.
 
@@ -154,6 +155,7 @@ def prepare(folder: Path) -> None:
         PYTHONPATH=os.pathsep.join(paths),
         PYTHONDONTWRITEBYTECODE="1",
         HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"),
+        XDG_CACHE_HOME=str(folder / "cache"),
         OMP_NUM_THREADS="1",
     )
     import hypothesis  # noqa: F401

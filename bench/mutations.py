@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
 from types import CodeType
-from typing import Any, Iterator, List, Optional, Sequence, Set, Tuple, Type
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Type
 
 VARIABLE = "MUTANT"
 _COMPARED: Sequence[Tuple[Type[ast.cmpop], Type[ast.cmpop], str]] = (
@@ -43,7 +44,10 @@ _NAMES = {"any": "all", "all": "any", "min": "max", "max": "min"}
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change of a module: its number, the function it is in, the source text it changes, and how."""
+    """One change of a module: its number, the function it is in, the source text it changes, and how.
+
+    `again` counts those before it that say the same.
+    """
 
     module: str
     number: int
@@ -51,11 +55,14 @@ class Mutation:
     text: str
     change: str
     line: int
+    again: int = 0
 
     @property
     def name(self) -> str:
         """Returns what it is known by, whatever lines are above it."""
-        return f"{self.module} {self.function}: `{self.text}`: {self.change}"
+        return f"{self.module} {self.function}: `{self.text}`: {self.change}" + (
+            f" #{self.again}" if self.again else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,18 @@ class _Site:
             getattr(self.node, self.field)[self.at] = self.new
 
 
+def _counter() -> Dict[Tuple[str, str, str], int]:
+    return defaultdict(int)
+
+
 def mutations(module: str, source: str) -> List[Mutation]:
     """Returns every mutation of the module."""
-    lines = source.encode().split(b"\n")
-    return [
-        Mutation(module, number, function or "module", _text(lines, site.node), site.change, _line(site.node))
-        for number, (function, site) in enumerate(_walk(ast.parse(source), ""))
-    ]
+    lines, seen, found = source.encode().split(b"\n"), _counter(), []
+    for number, (function, site) in enumerate(_walk(ast.parse(source), "")):
+        what = function or "module", _text(lines, site.node), site.change
+        found.append(Mutation(module, number, *what, _line(site.node), seen[what]))
+        seen[what] += 1
+    return found
 
 
 def mutated(source: str, number: int) -> ast.Module:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from estimator.files import read_toml
-from estimator.hardware.boards import load_profile
+from estimator.hardware.boards import find_board, load_profile
 from estimator.hardware.quantities import CAPABILITIES
 from estimator.hardware.reading import known_profiles
 
@@ -170,3 +170,13 @@ def test_a_compute_capability_implies_the_advertised_rates(capability):
     per_clock_and_sm = [rate * 1e6 / (sms * gpu_mhz) for rate in tera]
     assert CAPABILITIES[capability] == pytest.approx(per_clock_and_sm, rel=0.07)
     assert all(rate & (rate - 1) == 0 for rate in CAPABILITIES[capability])  # units come in powers of two
+
+
+def test_a_board_with_a_host_has_that_fitted_first_for_another_software_and_a_cpu_is_fitted_whole():
+    orin, cpu = find_board("Jetson-Orin-AGX"), find_board("local-cpu")
+    command = "pytest test_patterns --hardware Jetson-Orin-AGX --device cuda --calibrate"
+    assert (orin.calibrate_command, orin.software_command) == (command, f"{command} host")
+    assert cpu.software_command == cpu.calibrate_command
+    assert [orin.shares_speed(bound) for bound in ("host", "device", None)] == [True, False, False]
+    assert [cpu.shares_speed(bound) for bound in ("host", "device", None)] == [True, True, True]
+    assert orin.estimates("fp16")

@@ -18,16 +18,19 @@ from estimator.goldens.content import (
 from estimator.goldens.extensions import json_text
 from estimator.goldens.files import (
     IN_SAMPLE,
+    document_head,
     drop_section,
     estimates_path,
     every_target,
     golden_root,
+    golden_streams,
     labels_of,
     load_goldens,
     load_held_out_means_pct,
     read_cross_validation,
 )
-from estimator.goldens.inputs import inputs_table, with_inputs
+from estimator.goldens.inputs import golden_inputs, inputs_now, inputs_table, with_inputs
+from estimator.goldens.root import repository_root
 from estimator.goldens.tables import Document, Table, document_text, parse_document, read_document, table_text
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
@@ -37,7 +40,7 @@ from estimator.opstream import Op, TensorSpec, digest
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
 from estimator.report import CROSS_VALIDATION_BARS_PCT
-from estimator.results import Result
+from estimator.results import Result, validate
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import resolve
@@ -328,3 +331,82 @@ def golden_of(model, ops, profile, precision, mode):
     target = replace(resolve(thermal_profile=mode, precision=precision), profile=profile)
     estimate = estimate_lowered(ops, target)
     return golden_data(Result(compare(model.name, model.family, estimate, None), estimate))
+
+
+def tables_of(root):
+    return sorted((root / "golden").rglob("op-streams.md")) + sorted((root / "golden").rglob("estimates.md"))
+
+
+def test_the_tables_of_the_repository_are_as_the_suite_would_write_them(request):
+    paths = tables_of(request.config.rootpath)
+    assert len(paths) == 1 + len(known_profiles())
+    for path in paths:
+        assert document_text(document_head(path), read_document(path)) == path.read_text(encoding="utf-8"), path
+    for path in sorted((request.config.rootpath / "golden").rglob("test_model*.json")):
+        text = path.read_text(encoding="utf-8")
+        assert json_text(json.loads(text)) == text, path
+
+
+def test_tables_of_another_repository_speak_of_inputs_alone_and_of_its_own_update(tmp_path):
+    head = document_head(tmp_path / "golden" / "Jetson-Orin-AGX" / "estimates.md")
+    assert "<!-- pytest --snapshot-update -->" in head
+    assert "# Estimates for Jetson-Orin-AGX" in head
+    assert "that nobody has measured" not in head
+    assert "# Op streams" in document_head(tmp_path / "golden" / "op-streams.md")
+
+
+def test_rows_of_the_repository_are_those_of_the_models_now(request):
+    root, target = request.config.rootpath, resolve("Jetson-AGX-Xavier", "15W")
+    rows = read_document(estimates_path(root, target.hardware)).sections[target.label].rows
+    streams = golden_streams(root, target.stream_label).rows
+    for model in (MODELS[0], MODELS[6]):
+        found = validate(model, target, None)
+        assert estimate_row(found) == rows[model.name]
+        assert stream_row(model.name, found.ops, found) == streams[model.name]
+
+
+@pytest.mark.parametrize("hardware", known_profiles())
+def test_the_inputs_of_the_repository_are_those_of_the_profiles_now(request, hardware):
+    root = request.config.rootpath
+    now = inputs_now(root, hardware)
+    assert now.rows == golden_inputs(root, hardware).rows
+    assert any(name.startswith("held_out.") for name in now.rows) == (hardware == "Jetson-Orin-AGX")
+
+
+def test_the_jetson_was_cross_validated_and_no_other_board(request):
+    folder = golden_root(request.config.rootpath) / "Jetson-Orin-AGX" / "50W-fp32-b1"
+    data = json.loads((folder / "cross-validation.json").read_text(encoding="utf-8"))
+    for kind in (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT):
+        figures = data[kind]["mean_abs_error_pct"], data[kind]["max_abs_error_pct"]
+        assert read_cross_validation(folder)[kind] == figures
+    assert IN_SAMPLE not in load_held_out_means_pct(folder)
+    assert read_cross_validation(folder.parent) == {}
+
+
+def root_of(tmp_path, plugins):
+    """The repository of a session with these plugins, whose rootdir pytest takes for another folder."""
+    manager = SimpleNamespace(get_plugins=lambda: [object(), *plugins])
+    return repository_root(SimpleNamespace(rootpath=tmp_path / "elsewhere", pluginmanager=manager))
+
+
+def test_goldens_belong_to_the_repository_whose_conftest_loads_the_suite(tmp_path):
+    inner = tmp_path / "repository" / "tests"
+    inner.mkdir(parents=True)
+    for named in (("other", "estimator.suite.plugin"), "estimator.suite.plugin"):
+        ours = SimpleNamespace(__file__=str(inner / "conftest.py"), pytest_plugins=named)
+        assert root_of(tmp_path, [ours]) == inner
+    (tmp_path / "repository" / "setup.cfg").touch()
+    assert root_of(tmp_path, [ours]) == tmp_path / "repository"
+    (inner / "pytest.ini").touch()
+    assert root_of(tmp_path, [ours]) == inner
+
+
+def test_a_session_without_such_a_conftest_has_pytest_s_own_folder(tmp_path):
+    for about in (
+        {"__file__": str(tmp_path / "conftest.py"), "pytest_plugins": ("another.plugin",)},
+        {"__file__": str(tmp_path / "conftest.py"), "pytest_plugins": ()},
+        {"__file__": str(tmp_path / "conftest.py"), "pytest_plugins": None},
+        {"__file__": str(tmp_path / "module.py"), "pytest_plugins": "estimator.suite.plugin"},
+        {"__file__": None, "pytest_plugins": "estimator.suite.plugin"},
+    ):
+        assert root_of(tmp_path, [SimpleNamespace(**about)]) == tmp_path / "elsewhere"

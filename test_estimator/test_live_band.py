@@ -123,7 +123,7 @@ def test_each_model_has_its_line_alone_and_beside_what_models_share():
 
 
 def test_what_was_measured_goes_into_the_benchmark_s_file():
-    assert extra_info(RESULT) == {
+    assert extra_info(replace(RESULT, noise_pct=2.504)) == {
         "est_ms": 11.0,
         "error_pct": 7.32,
         "rating": "EXCELLENT",

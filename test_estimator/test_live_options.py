@@ -138,3 +138,22 @@ def test_several_boards_are_estimated_and_none_is_measured():
         plan(hardware=both, device="cuda")
     with pytest.raises(UsageError, match="measures one board"):
         plan(hardware="Jetson-Orin-AGX,local-cpu")
+
+
+def declared():
+    """What is declared of each option."""
+    options = {}
+    group = SimpleNamespace(addoption=lambda name, **about: options.update({name: about}))
+    live_options.add_live_options(SimpleNamespace(getgroup=lambda name: group))
+    return options
+
+
+def test_each_option_of_measuring_has_help_and_a_default_that_measures_nothing_else():
+    assert {name: about.get("default") for name, about in declared().items()} == {
+        **{"--device": "auto", "--record": None, "--runs": None, "--rounds": None, "--warmup": None},
+        **{"--calibrate": None, "--calibration-share": "1"},
+    }
+    assert all(len(about["help"]) > 20 for about in declared().values())
+    assert {name for name, about in declared().items() if "metavar" not in about} == {"--record"}
+    assert declared()["--record"]["action"] == "store_true"
+    assert (declared()["--calibrate"]["nargs"], declared()["--calibrate"]["const"]) == ("?", "all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,8 @@ from estimator.results import validate
 from estimator.subjects.own import OwnModel
 from estimator.subjects.patterns import PATTERNS
 from estimator.subjects.zoo import MODELS, find_models
-from estimator.suite.configuration import load_configuration
+from estimator.suite.collector import DEFAULTED
+from estimator.suite.configuration import kind_of, load_configuration
 from estimator.suite.live import Live
 from estimator.suite.options import Options
 from estimator.suite.session import BASELINE, EVERY, INPUTS, WHOLE_ZOO, Asked
@@ -175,6 +177,15 @@ def test_an_estimate_outside_the_band_fails_and_one_inside_passes(home, factor, 
     assert ("outside the band of FAIR" in failure_of(session, model)) == fails
 
 
+@pytest.mark.parametrize(("anchor_ms", "asserted"), [(0.5, False), (1.0, True)])
+def test_a_machine_that_is_not_what_it_was_asserts_no_estimate(home, anchor_ms, asserted):
+    path = home / "local-cpu.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[calibration]", f"[calibration]\nanchor_ms = {anchor_ms}"), encoding="utf-8")
+    session = live(home, {QUICK[0].name: 0.5})
+    assert ("outside the band of FAIR" in failure_of(session, QUICK[0])) == asserted
+
+
 def test_a_pattern_alone_is_measured_and_its_estimate_not_asserted(home):
     pattern = PATTERNS[0]
     session = live(home, {pattern.name: 1000.0}, models=MODELS)
@@ -258,6 +269,16 @@ def test_a_machine_that_left_fails_in_common_and_no_model_beside_it(home):
     assert not any(f"{model.name}: " in message for model in FIVE)
 
 
+def test_a_model_that_was_recorded_by_itself_is_not_judged_with_the_others(home):
+    about = {"partial_2026": f"{FIVE[0].name}: clocks: others"}
+    recorded(home, {model.name: (10.0, 10.1) for model in FIVE}, **about)
+    session = live(home, {model.name: 50.0 for model in FIVE}, models=FIVE, runs=2)
+    for model in FIVE:
+        failure_of(session, model)
+    session.check_all(Request(session))  # of four that are left nothing is common
+    assert session.measurements()[FIVE[1].name].verdict.count("REGRESSION") == 1
+
+
 def test_too_few_models_have_nothing_to_fail_together(home):
     recorded(home, {model.name: (10.0, 10.1) for model in QUICK})
     session = live(home, {model.name: 50.0 for model in QUICK}, runs=2)
@@ -277,8 +298,27 @@ def test_the_summary_has_runs_costs_and_page_faults(home):
     assert "  2 threads; at most 7 page faults a forward" in lines
     assert any("s of them warm-ups and rounds: overhead" in line for line in lines)
     assert any("Found: the estimates of 2 models" in line for line in lines)
+    assert not any("None" in line or "ecorded" in line for line in lines)
     assert any(line.startswith("  calibrated with 1 threads, 2 are used now: pytest test_patterns ") for line in lines)
     session.measuring.close()
+
+
+def test_what_an_op_without_a_rule_takes_is_kept_for_the_table(home):
+    import torch
+
+    class Inverse(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.inv(x)
+
+    session = live(home, {"mine": 5.0}, models=MODELS)
+    request = Request(session)
+    own = OwnModel("mine", "test_mine", Inverse(), torch.rand(3, 3))
+    session._kinds["mine"] = kind_of(own)
+    session._outcomes["mine"] = session._result(own)
+    with contextlib.suppress(pytest.fail.Exception):
+        session.check(request, Asked(own, session.configuration))
+    (kept,) = (text for name, text in request.node.user_properties if name == DEFAULTED)
+    assert "linalg_inv_ex" in kept
 
 
 def test_a_record_is_written_at_the_end_and_only_if_the_session_ended(home):

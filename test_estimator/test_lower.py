@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from estimator.capture import capture
 from estimator.lower import Product, Window, lower
+from estimator.lower.kernels import share_inside
 from estimator.opstream import Op, TensorSpec
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
@@ -178,3 +181,23 @@ def test_an_op_without_a_rule_is_priced_by_its_bytes_and_says_so():
     (op,) = lower([Op("aten.something_new", (spec, spec), (), (spec,), is_view=False, in_place=False)])
     assert not op.has_rule
     assert [kernel.bytes for kernel in op.kernels] == [120]
+
+
+def share_by_counting(length, side, stride, padding, dilation):
+    """Of the taps of a window, at each of its positions one after the other, those inside the image."""
+    starts = range(-padding, length + padding - dilation * (side - 1), stride)
+    taps = [start + tap * dilation for start in starts for tap in range(side)]
+    return sum(0 <= tap < length for tap in taps) / len(taps)
+
+
+def test_the_share_of_a_window_inside_an_image_is_that_of_counting():
+    checked = 0
+    for length, side, stride, padding, dilation in itertools.product(
+        (4, 7, 12), (1, 2, 3, 5), (1, 2, 3), range(6), (1, 2, 4)
+    ):
+        if length + 2 * padding > dilation * (side - 1):
+            expected = share_by_counting(length, side, stride, padding, dilation)
+            assert share_inside(length, side, stride, padding, dilation) == pytest.approx(expected)
+            checked += 1
+    assert checked > 400
+    assert share_inside(2, 5, 1, 1, 1) == 1.0  # no position at all

@@ -160,3 +160,12 @@ def test_a_process_has_used_user_and_system_time(proc):
     times = read_cpu_times(proc.root)
     assert times.processes[OWN] == ("python", pytest.approx(5.0))
     assert SORT not in times.processes
+
+
+@pytest.mark.parametrize(("seconds", "who"), [(0.24, ()), (0.26, ("sort (x) y (process 20)",))])
+def test_a_look_takes_a_quarter_of_a_second(proc, seconds, who):
+    for begin in (lambda reader: reader.begin(), lambda reader: reader.begin(look_s=0.1)):
+        reader = CpuReader(proc.root)
+        begin(reader)
+        proc.run(seconds, SORT=1.0)
+        assert reader.read([OWN]).others == who

@@ -12,7 +12,7 @@ import pytest
 from estimator.errors import UsageError
 from estimator.hardware.boards import Board, find_board
 from estimator.measure.device import environment
-from estimator.measure.device.choice import Choice, choose_device, has_gpu
+from estimator.measure.device.choice import Choice, choose_device, has_gpu, visible_gpu
 from estimator.measure.device.cpu import CpuReader
 from estimator.measure.device.environment import driver_version, installed_software, set_arithmetic
 from estimator.measure.device.jetson import JetsonReader, is_jetson, mode_in_answer
@@ -70,6 +70,16 @@ def test_another_power_mode_is_refused(root):
 def test_an_unreadable_power_mode_is_refused(root):
     (root / "var/lib/nvpmodel/status").unlink()
     assert "its power mode cannot be read, 50W is needed" in before(read(root))
+
+
+@pytest.mark.parametrize(
+    ("known", "ask", "mode"), [(True, True, "MODE_50W"), (False, True, "ASKED"), (False, False, None)]
+)
+def test_nvpmodel_is_asked_where_no_file_says_the_mode(root, monkeypatch, known, ask, mode):
+    monkeypatch.setattr("estimator.measure.device.jetson._nvpmodel_mode", lambda: "ASKED")
+    if not known:
+        (root / "var/lib/nvpmodel/status").unlink()
+    assert JetsonReader(root, ask_nvpmodel=ask).read().power_mode == mode
 
 
 def test_nvpmodel_s_answer_names_the_mode(root):
@@ -332,6 +342,11 @@ def test_the_named_gpu_is_measured_on_by_itself(tmp_path):
     assert choose_device("auto", Board("NVIDIA-H100"), tmp_path).device == "cuda"
     why = "the GPU here is NVIDIA H100 80GB HBM3, not Jetson-Orin-AGX"
     assert choose_device("auto", Board(ORIN), tmp_path) == Choice("recorded", why)
+
+
+def test_a_gpu_s_name_may_have_a_colon(tmp_path):
+    gpu_machine(tmp_path, "NVIDIA H100: a slice: of it")
+    assert visible_gpu(tmp_path) == ("NVIDIA H100: a slice: of it", None)
 
 
 def test_the_named_jetson_is_measured_on_by_itself(root):

@@ -60,6 +60,12 @@ def test_each_change_is_named_by_function_and_text():
     assert len({m.number for m in mutations("judging", SOURCE)}) == len(found)
 
 
+def test_changes_that_say_the_same_are_counted():
+    names = [m.name for m in mutations("twice", "PAIR = (0, 0, 0)")]
+    same = "twice module: `0`: + 1"
+    assert names == [same, f"{same} #1", f"{same} #2"]
+
+
 @pytest.mark.parametrize(
     ("text", "change", "values", "right", "wrong"),
     [

@@ -115,3 +115,9 @@ def test_without_a_gpu_it_is_one_line(capsys):
         pytest.skip("a real GPU is here")
     assert command.main(["NVIDIA-Nothing"]) == 4
     assert capsys.readouterr().err.endswith("sees no GPU to describe\n")
+
+
+def test_the_command_says_what_it_wants(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    assert "the words of the device's own name" in " ".join(capsys.readouterr().out.split())

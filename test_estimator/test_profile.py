@@ -5,7 +5,7 @@ import re
 import pytest
 
 from estimator.errors import ProfileError, UsageError
-from estimator.hardware.boards import load_profile
+from estimator.hardware.boards import find_board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.hardware.reading import known_profiles, read_profile
 
@@ -29,6 +29,11 @@ def test_the_jetson_has_its_four_power_modes_and_is_calibrated_at_50_watts():
     assert list(profile.modes) == ["15W", "30W", "50W", "MAXN"]
     assert profile.default_mode == profile.calibrated_mode == "50W"
     assert [mode.sms for mode in profile.modes.values()] == [6, 8, 16, 16]
+    assert [mode.watts for mode in profile.modes.values()] == [15, 30, 50, None]
+
+
+def test_a_calibration_of_a_board_starts_from_its_profile():
+    assert find_board("Jetson-Orin-AGX").base_profile().values() == load_profile("Jetson-Orin-AGX").values()
 
 
 def test_at_most_twenty_two_numbers_are_fitted():
@@ -160,3 +165,60 @@ def test_a_transferred_profile_borrows_constants_and_says_from_whom():
     ]
     assert all(other.transferred_from == origin.name for other in others)
     assert all(other.constants == origin.constants for other in others)
+
+
+BOARD = """
+[board]
+description = "made up"
+source = "made up"
+
+[power_mode.default]
+cpu_mhz = {cpu_mhz!r}
+gpu_mhz = {gpu_mhz!r}
+sms = {sms!r}
+bandwidth_gb_s = {bandwidth_gb_s!r}
+watts = {watts!r}
+
+[facts]
+dram_peak_gb_s = {dram_peak_gb_s!r}
+l2_mib = {l2_mib!r}
+fp32_flops_per_clock_per_sm = {fp32_flops_per_clock_per_sm!r}
+tf32_flops_per_clock_per_sm = {tf32_flops_per_clock_per_sm!r}
+fp16_flops_per_clock_per_sm = {fp16_flops_per_clock_per_sm!r}
+event_pair_kcycles = {event_pair_kcycles!r}
+
+[calibration]
+transferred_from = "Jetson-Orin-AGX"
+"""
+LEAST_AND_MOST = {
+    "cpu_mhz": (100, 10000),
+    "gpu_mhz": (50, 5000),
+    "sms": (1, 1024),
+    "bandwidth_gb_s": (1, 10000),
+    "watts": (1, 5000),
+    "dram_peak_gb_s": (10, 10000),
+    "l2_mib": (0.25, 256),
+    "fp32_flops_per_clock_per_sm": (64, 1024),
+    "tf32_flops_per_clock_per_sm": (64, 8192),
+    "fp16_flops_per_clock_per_sm": (64, 16384),
+    "event_pair_kcycles": (0.1, 1000),
+}
+USUAL = {name: most for name, (_, most) in LEAST_AND_MOST.items()}
+
+
+def board_with(tmp_path, **figures):
+    path = tmp_path / "Made-Up.toml"
+    path.write_text(BOARD.format(**{**USUAL, **figures}), encoding="utf-8")
+    return read_profile(path)
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [(name, *ends) for name, ends in LEAST_AND_MOST.items()])
+def test_a_figure_of_a_board_lies_where_boards_are(tmp_path, name, least, most):
+    for value in (least, most):
+        slow = {"bandwidth_gb_s": 1} if name == "dram_peak_gb_s" else {}
+        found = board_with(tmp_path, **{name: value, **slow})
+        assert value == (found.fact(name) if name in found.facts else getattr(found.mode(), name))
+    step = 1 if name == "sms" else 0.001 * least
+    for value in (least - step, most + step, 0, -least):
+        with pytest.raises(ProfileError, match=rf"{name}.*must be a .* number from {least:g} to {most:g}"):
+            board_with(tmp_path, **{name: value})

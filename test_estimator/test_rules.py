@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -333,6 +334,31 @@ def test_a_look_up_costs_the_same_in_a_table_of_any_size(name):
     (args,) = (args for row_name, args, *_ in CALLS if row_name == name)
     small, large = lower(call(name, (f32(rows, 3), *args[1:]), X) for rows in (10, 1_000_000))
     assert small.kernels == large.kernels
+
+
+@pytest.mark.parametrize("strided", [(), (0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_fused_attention_reads_in_order_where_query_key_and_value_lie_in_order(strided):
+    inputs = [replace(t, contiguous=place not in strided) for place, t in enumerate((QUERY, KEY, KEY))]
+    for name in ("flash_attention", "efficient_attention"):
+        mask = () if name == "flash_attention" else (None, False)
+        (lowered,) = lower([call(f"_scaled_dot_product_{name}", (*inputs, *mask), QUERY)])
+        assert lowered.kernels[0].contiguous == (not strided)
+
+
+@pytest.mark.parametrize(
+    ("side", "image", "weight", "expected"),
+    [
+        (3, True, True, True),
+        (3, True, False, False),
+        (3, False, True, False),
+        (1, True, False, True),
+        (1, False, False, False),
+    ],
+)
+def test_a_convolution_is_in_channels_last_where_image_and_window_are(side, image, weight, expected):
+    tensors = replace(IMAGE, channels_last=image), replace(f32(3, 2, side, side), channels_last=weight)
+    (lowered,) = lower([call("convolution", (*tensors, *CONVOLUTION[2:]), f32(1, 3, 4, 4))])
+    assert lowered.kernels[0].channels_last == expected
 
 
 @pytest.mark.parametrize("pair", list(combinations(WEIGHTS, 2)), ids=" and ".join)

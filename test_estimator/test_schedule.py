@@ -85,3 +85,9 @@ def test_a_kernel_that_is_launched_early_starts_early():
     assert late.kernel_start_us.tolist() == [10, 110, 130]
     assert early.kernel_start_us.tolist() == [10, 50, 110]
     assert (late.end_us, early.end_us) == (150, 130)
+
+
+def test_a_pass_may_have_one_kernel_or_none():
+    host_us, device_us = columns([10, 10, 5], [100, 7])
+    passes = Passes(np.array([0, 1, 2, 3]), np.array([0, 1, 1, 2]), np.array([0, 2]))
+    assert passes.ends_us(host_us, device_us).tolist() == [110, 10, 12]

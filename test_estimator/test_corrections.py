@@ -1,0 +1,127 @@
+"""What a correction looks at in an op, and how it compares two of them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from estimator.capture import capture
+from estimator.cost.columns import kernel_columns, op_columns
+from estimator.cost.corrections import correction_logs, describe, length_scales, similarity
+from estimator.hardware.profile import Correction
+from estimator.hardware.quantities import FEATURES
+from estimator.lower import lower
+
+NAMES = list(FEATURES)
+HALF_AS_FAR = ("window_side", "stride", "dilation", "in_place", "strided")
+
+
+class Calls(torch.nn.Module):
+    """A module that calls this function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
+
+
+def described(layer, *shapes):
+    """The kind and the features of the last op, those that are not 0."""
+    model = layer if isinstance(layer, torch.nn.Module) else Calls(layer)
+    lowered = lower(capture(model, tuple(torch.empty(*shape, device="meta") for shape in shapes)))
+    kinds, features = describe(op_columns(lowered), kernel_columns(lowered))
+    return kinds[-1], {name: value for name, value in zip(NAMES, features[-1]) if value}
+
+
+def convolution(*args, **kwargs):
+    return torch.nn.Conv2d(*args, **kwargs, bias=False, device="meta")
+
+
+def logs(**values):
+    return {name: pytest.approx(math.log2(value)) for name, value in values.items() if value != 1}
+
+
+def test_a_convolution_is_known_by_work_traffic_shape_and_window():
+    kind, features = described(convolution(24, 40, 3, stride=2, padding=2, dilation=2), (1, 24, 16, 16))
+    assert kind == "convolution"
+    assert features == {
+        **logs(flop=2 * 64 * 40 * 24 * 9, warm_bytes=4 * (24 * 256 + 40 * 64), cold_bytes=4 * 24 * 40 * 9),
+        **logs(elements=40 * 64, m=64, n=40, k=24 * 9, window_side=3, stride=2, dilation=2),
+        **{"twos_in_n": 3.0, "twos_in_k": 3.0},
+    }
+
+
+def test_powers_of_two_count_up_to_a_vector_s_worth():
+    features = described(convolution(256, 96, 1), (1, 256, 4, 4))[1]
+    assert (features["twos_in_k"], features["twos_in_n"]) == (6.0, 5.0)
+    assert "twos_in_n" not in described(convolution(8, 9, 1), (1, 8, 4, 4))[1]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes", "kind"),
+    [
+        (convolution(8, 8, 3, groups=8), [(1, 8, 8, 8)], "depthwise"),
+        (convolution(8, 8, 3, groups=2), [(1, 8, 8, 8)], "grouped convolution"),
+        (torch.nn.Linear(8, 4, device="meta"), [(3, 8)], "product"),
+        (torch.nn.Linear(8, 4, device="meta"), [(1, 8)], "vector product"),
+        (torch.bmm, [(2, 3, 4), (2, 4, 5)], "batched product"),
+        (torch.bmm, [(1, 3, 4), (1, 4, 5)], "product"),
+        (torch.relu, [(3, 8)], "relu"),
+        (torch.nn.GELU(), [(3, 8)], "gelu"),
+        (lambda x: x.view(4, 6), [(3, 8)], "view"),
+        (torch.nn.TransformerEncoderLayer(8, 2, batch_first=True, device="meta"), [(1, 5, 8)], "attention"),
+    ],
+    ids=str,
+)
+def test_an_op_is_of_the_kind_of_its_heaviest_kernel(layer, shapes, kind):
+    assert described(layer, *shapes)[0] == kind
+
+
+def test_a_batched_product_is_known_by_its_three_sides_and_its_batch():
+    features = described(torch.bmm, (4, 3, 8), (4, 8, 16))[1]
+    assert features == {
+        **logs(flop=2 * 4 * 3 * 8 * 16, warm_bytes=4 * 4 * (24 + 128 + 48), elements=4 * 48, batch=4, m=3, n=16, k=8),
+        **{"twos_in_n": 4.0, "twos_in_k": 3.0},
+    }
+
+
+def test_in_place_and_against_the_order_of_memory_are_seen():
+    assert described(torch.nn.ReLU(inplace=True), (4, 8))[1]["in_place"] == 1.0
+    assert "in_place" not in described(torch.nn.ReLU(), (4, 8))[1]
+    assert described(lambda x: x.t().clone(), (4, 8))[1]["strided"] == 1.0
+    assert "strided" not in described(lambda x: x.clone(), (4, 8))[1]
+
+
+def test_a_view_is_known_by_its_elements_alone():
+    assert described(lambda x: x.view(64), (8, 8))[1] == logs(elements=64)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_octave_of_a_feature_is_a_length_and_of_a_window_s_two(name):
+    expected = 4.0 * (0.5 if name in HALF_AS_FAR else 1.0)
+    assert length_scales((name,), 4.0).tolist() == [expected]
+
+
+def test_two_ops_are_as_alike_as_a_bell_of_their_distance_says():
+    found = similarity(np.array([[1.0, 2.0]]), np.array([[1.0, 2.0], [3.0, 2.0], [3.0, 6.0]]), np.array([2.0, 4.0]))
+    assert found[0].tolist() == pytest.approx([1.0, math.exp(-0.5), math.exp(-1.0)])
+
+
+def test_what_was_measured_at_two_places_is_said_again_there_and_in_between_both_count():
+    points, residuals = ((2.0,), (8.0,)), (0.3, -0.2)
+    correction = Correction(9, 0.1, 0.05, 2.0, ("elements",), points, residuals)
+    rows = np.zeros((4, len(NAMES)))
+    rows[:, NAMES.index("elements")] = (2.0, 8.0, 5.0, 60.0)
+    found = correction_logs(correction, rows)
+    assert found[:2].tolist() == pytest.approx([0.35, -0.15], abs=1e-3)
+    apart, between = math.exp(-0.5 * 9), math.exp(-0.5 * 2.25)
+    weights = np.linalg.solve([[1.001, apart], [apart, 1.001]], residuals)
+    assert found[2] == pytest.approx(0.05 + between * weights.sum())
+    assert found[3] == pytest.approx(0.05)
+    nowhere = Correction(9, 0.1, 0.05, 2.0, ("elements",), (), ())
+    assert correction_logs(nowhere, rows).tolist() == [0.05] * 4
