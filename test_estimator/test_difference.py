@@ -43,6 +43,8 @@ def rated(before, now, **changes):
         (difference(), "as before"),
         (difference(est_ms=10.5, rating="GOOD"), "10.00 -> 10.50 ms (+5.0 %), EXCELLENT -> GOOD"),
         (difference(est_ms=9.5), "10.00 -> 9.500 ms (-5.0 %), EXCELLENT"),
+        (difference(est_ms=10.05), "10.00 -> 10.05 ms (+0.5 %), EXCELLENT"),
+        (difference(est_ms=9.995), "10.00 -> 9.995 ms (-0.1 %), EXCELLENT"),
         (difference(est_ms=10.004), "10.00 -> 10.00 ms (+0.04 %), EXCELLENT"),
         (difference(est_ms=1234.5), "10.00 -> 1234 ms (+12245.0 %), EXCELLENT"),
         (difference(UNMEASURED, UNMEASURED, est_ms=11.0), "10.00 -> 11.00 ms (+10.0 %)"),
@@ -172,3 +174,8 @@ def test_a_difference_survives_json():
 def test_a_row_of_op_streams_has_the_columns_that_are_read():
     assert STREAM[STREAM_TITLES.index("Digest")] == "aaaa"
     assert STREAM[STREAM_TITLES.index("Ops by name")] == "add 2, relu_ 1"
+
+
+def test_ops_that_came_or_went_with_the_whole_stream_are_counted():
+    assert difference(stream_before=()).ops_text() == ["add 0 -> 2", "relu_ 0 -> 1"]
+    assert difference(stream_now=()).ops_text() == ["add 2 -> 0", "relu_ 1 -> 0"]

@@ -260,6 +260,18 @@ DAMAGES = {
         lambda text: text.replace('"meas_ms": 7.0', '"meas_ms": -7'),
         "meas_ms: must be a finite",
     ),
+    "terms that are none": (
+        lambda text: re.sub(r'"host_terms_ms": [{].*?[}]', '"host_terms_ms": 5', text),
+        "host_terms_ms: must be an object, got 5",
+    ),
+    "a term that is no number": (
+        lambda text: re.sub(r'"device_terms_ms": [{].*?[}]', '"device_terms_ms": {"copy": "1"}', text),
+        "device_terms_ms: must be a finite number from 0 to 1e+08 ms, got '1'",
+    ),
+    "an interval below nothing": (
+        lambda text: re.sub(r'"interval_pct": [0-9.]+', '"interval_pct": -1', text),
+        "interval_pct: must be a finite number from 0 to 10000",
+    ),
 }
 
 

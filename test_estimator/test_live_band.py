@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,9 +28,11 @@ from estimator.suite.live_report import (
     common_problem,
     extra_info,
     live_lines,
+    process_start_s,
+    software_notes,
     verdict_problem,
 )
-from estimator.target import resolve
+from estimator.target import resolve, target_on
 
 STATE = DeviceState("made up", temperature_c=50.0, power_mode="50W")
 RUNS = (Run((9.0, 10.0, 11.0), 1, 0.1, 0.1, 10.0, 7, True), Run((10.0, 10.5, 11.0), 1, 0.1, 0.1, 10.5, 9, True))
@@ -150,3 +154,34 @@ def test_what_was_measured_goes_into_the_benchmark_s_file():
 def test_a_verdict_says_what_is_not_known(verdict, text):
     assert verdict.text == text
     assert not verdict.alarms
+
+
+def notes(host, device, here, board="Jetson-Orin-AGX"):
+    """What is said on a machine with this software of constants that were fitted with those."""
+    found = Board(board) if board != "local-cpu" else ThisCpu()
+    profile = replace(found.base_profile(), host_software=host, software=device)
+    return list(software_notes(target_on(found, profile), here))
+
+
+OLD, NEW = {"torch": "2.1.0"}, {"torch": "2.6.0", "python": "3.12"}
+FIT_HOST = "to fit the host's here: pytest test_patterns --hardware Jetson-Orin-AGX --device cuda --calibrate host"
+FIT_ALL = "to fit all here: pytest test_patterns --hardware Jetson-Orin-AGX --device cuda --calibrate"
+
+
+def test_the_software_of_the_constants_is_named_where_it_is_another():
+    fitted = "another software: the constants were fitted with torch 2.1.0; here torch 2.6.0; "
+    assert notes(OLD, OLD, OLD) == notes({}, {}, NEW) == []
+    assert notes(OLD, OLD, NEW) == [f"{fitted}intervals allow for it; {FIT_HOST}"]
+    (of_cpu,) = notes(OLD, OLD, NEW, "local-cpu")
+    assert of_cpu.startswith(f"{fitted}no evidence says what that changes; to fit them here: pytest test_patterns ")
+    (of_device,) = notes(NEW, OLD, NEW)
+    assert of_device == (
+        "another software: the device's constants were fitted with torch 2.1.0; here torch 2.6.0; the host's are of "
+        f"this software; what the device's would be is not known; {FIT_ALL}"
+    )
+
+
+def test_a_session_s_costs_begin_with_its_process():
+    boot_s = int(next(line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if "btime" in line))
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    assert process_start_s() == pytest.approx(boot_s + ticks / os.sysconf("SC_CLK_TCK"), abs=3)

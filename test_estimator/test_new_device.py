@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -121,3 +122,17 @@ def test_the_command_says_what_it_wants(capsys):
     with pytest.raises(SystemExit):
         command.main(["--help"])
     assert "the words of the device's own name" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_memory_s_peak_is_its_clock_twice_times_the_width_of_its_bus(monkeypatch):
+    nvml = SimpleNamespace(
+        NVML_CLOCK_MEM=2,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByIndex=lambda index: f"GPU {index}",
+        nvmlDeviceGetMaxClockInfo=lambda handle, clock: {("GPU 0", 2): 2619}[handle, clock],
+        nvmlDeviceGetMemoryBusWidth=lambda handle: 5120,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert command._memory_gb_s() == pytest.approx(3352.3, abs=0.1)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert command._memory_gb_s() is None
