@@ -33,7 +33,9 @@ class Budget:
     @property
     def least_ms(self) -> Optional[float]:
         """Returns the lower end of the interval."""
-        return None if self.interval_pct is None else significant(self.latency_ms * (1 - self.interval_pct / 100))
+        return (
+            None if self.interval_pct is None else significant(self.latency_ms * max(0.0, 1 - self.interval_pct / 100))
+        )
 
     @property
     def verdict(self) -> str:

@@ -11,9 +11,7 @@ import pytest
 from estimator.errors import UsageError
 from estimator.files import refuse_unwritable, write_atomically
 from estimator.goldens.root import repository_root
-from estimator.report import FORMATS
 from estimator.suite import printing
-from estimator.suite.arguments import FILE_OPTIONS, joined_arguments
 from estimator.suite.options import _output_path, _refuse_with_every_configuration
 from estimator.target import resolve
 
@@ -40,23 +38,6 @@ def test_goldens_belong_to_the_repository_whose_conftest_loads_the_suite(tmp_pat
 def test_without_an_ini_file_goldens_are_beside_the_conftest_and_without_one_below_pytest_s_rootdir(tmp_path):
     assert repository_root(configured(tmp_path, conftest(tmp_path / "a"))) == tmp_path / "a"
     assert repository_root(configured(tmp_path, conftest(tmp_path / "a", "others"))) == tmp_path
-
-
-def test_an_option_s_file_is_joined_to_it_where_pytest_would_take_it_for_a_test(tmp_path):
-    (tmp_path / "table.csv").touch()
-    table, new = str(tmp_path / "table.csv"), str(tmp_path / "new.csv")
-    assert joined_arguments(["-q", "--output", table, "--models", "vgg11"]) == [
-        "-q",
-        f"--output={table}",
-        "--models",
-        "vgg11",
-    ]
-    for untouched in (["--output", new], [f"--output={table}"], ["--report", table], ["--models", table], [table]):
-        assert joined_arguments(untouched) == untouched
-
-
-def test_every_format_of_a_table_is_known_to_be_one():
-    assert FILE_OPTIONS["--output"] == tuple(FORMATS)
 
 
 def test_through_a_link_the_file_it_leads_to_is_written(tmp_path):
@@ -131,7 +112,7 @@ def test_a_file_that_exists_outside_of_the_repository_is_written_through_its_lin
     link, target = folder / "link.csv", folder / "target.csv"
     target.write_text("old")
     link.symlink_to(target)
-    run = suite.run("-p", "estimator.suite.arguments", "--output", str(link), models="vgg11")
+    run = suite.run(f"--output={link}", models="vgg11")
     run.assert_outcomes(passed=1)
     run.stdout.fnmatch_lines([f"  Table written to {link}"])
     assert link.is_symlink()

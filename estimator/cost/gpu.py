@@ -104,21 +104,25 @@ def _by_type(kernels: KernelColumns, target: Target, formula: Callable[[KernelCo
     What is in half precision multiplies in FP16, and in FP32 as PyTorch does by default.
     """
     times = np.zeros(len(kernels.op))
-    for own, rows in _types(kernels, target):
-        times[rows] = formula(kernels.select(rows), own)
+    for own, rows, of_type in _types(kernels, target):
+        times[rows] = formula(of_type, own)
     return times
 
 
-def _types(kernels: KernelColumns, target: Target) -> Iterator[Tuple[Target, Column]]:
+def _types(kernels: KernelColumns, target: Target) -> Iterator[Tuple[Target, Column, KernelColumns]]:
     targets_half = target.precision.tensors != "float32"
     other = (kernels.kind != DEVICE_KINDS.index("stream")) & ((kernels.item_bytes == 2) != targets_half)
-    yield target, ~other
-    if other.any():
-        yield replace(target, precision=PRECISIONS["fp32" if targets_half else "fp16"]), other
+    if not other.any():
+        yield target, ~other, kernels  # themselves, which keep what they were split into
+        return
+    yield target, ~other, kernels.select(~other)
+    yield replace(target, precision=PRECISIONS["fp32" if targets_half else "fp16"]), other, kernels.select(other)
 
 
 def _early_us(ops: OpColumns, kernels: KernelColumns, rates: Rates) -> Column:
     """A library launches one kernel after another while the device runs those before."""
+    if not _launches_itself(ops).any():
+        return np.zeros(len(kernels.op))
     last = np.cumsum(ops.kernels) - 1
     after = last[kernels.op] - np.arange(len(kernels.op))
     launches = np.where(_launches_itself(ops)[kernels.op], after, 0)
@@ -159,8 +163,8 @@ def limits(kernels: KernelColumns, target: Target, constants: Mapping[str, float
     Arithmetic that takes more than twice what its rate alone would is bound by waves: blocks that do not fill all SMs.
     """
     limit, least_us = np.zeros(len(kernels.op), dtype=int), np.zeros(len(kernels.op))
-    for own, rows in _types(kernels, target):
-        found = _limits(kernels.select(rows), rates_of(own, constants))
+    for own, rows, of_type in _types(kernels, target):
+        found = _limits(of_type, rates_of(own, constants))
         limit[rows], least_us[rows] = found.limit, found.least_us
     return Limits(limit, least_us)
 
