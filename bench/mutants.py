@@ -39,7 +39,7 @@ TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/cost/cpu.py", "limits cost_cpu monotone", "local_cpu explain"),
     ("estimator/cost/corrections.py", "corrections cost_cpu", "calibration local_cpu"),
     ("estimator/cost/*.py", "cost cost_cpu models", "explain"),
-    ("estimator/schedule.py", "schedule cost models", ""),
+    ("estimator/schedule.py", "schedule cost cost_cpu models", ""),
     ("estimator/interval.py", "interval doubt estimate models cost", "software new_device"),
     ("estimator/compare.py", "compare report models", ""),
     (

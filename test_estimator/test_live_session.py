@@ -279,6 +279,11 @@ def test_a_model_that_was_recorded_by_itself_is_not_judged_with_the_others(home)
     assert session.measurements()[FIVE[1].name].verdict.count("REGRESSION") == 1
 
 
+def test_models_that_the_speed_of_the_host_does_not_move_have_nothing_in_common(home, monkeypatch):
+    monkeypatch.setattr(ThisCpu, "shares_speed", lambda board, bound: False)
+    assert measured_together(home, [5.0] * 5)[1] == ""
+
+
 def test_too_few_models_have_nothing_to_fail_together(home):
     recorded(home, {model.name: (10.0, 10.1) for model in QUICK})
     session = live(home, {model.name: 50.0 for model in QUICK}, runs=2)
@@ -299,6 +304,8 @@ def test_the_summary_has_runs_costs_and_page_faults(home):
     assert any("s of them warm-ups and rounds: overhead" in line for line in lines)
     assert any("Found: the estimates of 2 models" in line for line in lines)
     assert not any("None" in line or "ecorded" in line for line in lines)
+    session.measuring._reader.unchecked = "it is blind"
+    assert "  it is blind" in list(session.summary())
     assert any(line.startswith("  calibrated with 1 threads, 2 are used now: pytest test_patterns ") for line in lines)
     session.measuring.close()
 

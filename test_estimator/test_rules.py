@@ -336,6 +336,19 @@ def test_a_look_up_costs_the_same_in_a_table_of_any_size(name):
     assert small.kernels == large.kernels
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "dims", "out", "flops"),
+    [
+        ("_fft_r2c", f32(4, 8), (1, 0), TensorSpec((4, 5), "complex64", 8), (5 * 32 * 3, 5 * 32 * 2)),
+        ("_fft_c2r", TensorSpec((4, 5), "complex64", 8), (1,), f32(4, 8), (5 * 32 * 3,)),
+        ("_fft_c2c", TensorSpec((1, 16), "complex64", 8), (0, 1), TensorSpec((1, 16), "complex64", 8), (80, 320)),
+    ],
+)
+def test_a_fourier_transform_does_five_flop_an_element_and_power_of_two(name, source, dims, out, flops):
+    (lowered,) = lower([call(name, (source, dims, 0, True), out)])
+    assert tuple(kernel.flops for kernel in lowered.kernels) == flops
+
+
 @pytest.mark.parametrize("strided", [(), (0,), (1,), (2,), (0, 1, 2)], ids=str)
 def test_fused_attention_reads_in_order_where_query_key_and_value_lie_in_order(strided):
     inputs = [replace(t, contiguous=place not in strided) for place, t in enumerate((QUERY, KEY, KEY))]
