@@ -30,11 +30,17 @@ DEFAULTS = {
 }
 
 
-def plan(**options):
-    """The plan of a session with these options, on a machine with the GPU that is named."""
-    values = {**DEFAULTS, **options}
+def plan(without=(), **options):
+    """The plan of a session with these options, on a machine with the GPU that is named; some are not even known."""
+    values = {name: value for name, value in {**DEFAULTS, **options}.items() if name not in without}
+
+    def getoption(name, default=ValueError):
+        if name not in values and default is ValueError:
+            raise ValueError(f"no option named {name!r}")
+        return values.get(name, default)
+
     config = SimpleNamespace(
-        getoption=lambda name, default=None: values.get(name, default),
+        getoption=getoption,
         getini=lambda name: [] if name == "latency_hardware" else "",
         option=SimpleNamespace(**values),
     )
@@ -56,6 +62,10 @@ def test_a_gpu_has_three_runs_of_a_hundred_rounds_and_a_cpu_one():
     assert (found.record, found.calibration_share, found.host_alone) == (False, 0.0, False)
     found = plan(hardware="local-cpu", device="cpu")
     assert (found.choice.device, found.runs, found.protocol.turns) == ("cpu", 1, 3)
+
+
+def test_pytest_xdist_and_syrupy_need_not_be_there():
+    assert plan(("numprocesses", "dist", "update_snapshots")).choice.device == "cuda"
 
 
 def test_counts_are_those_that_are_given():

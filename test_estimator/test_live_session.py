@@ -392,13 +392,17 @@ def test_a_module_of_one_s_own_is_found_by_the_processes_in_its_test(home):
     own = OwnModel("mine", "test_mine", torch.nn.ReLU(), torch.rand(1, 3))
     session = live(home, {"mine": 5.0}, models=MODELS)
     request = Request(session)
-    request.config.inipath, request.config.rootpath = None, home
+    request.config.inipath, request.config.rootpath = home / "tox.ini", home
     request.node.path, request.node.nodeid = home / "test_mine.py", "test_mine.py::test_it"
     with pytest.raises(pytest.fail.Exception):
         session.check(request, Asked(own, session.configuration))
     place = session.measuring.tests["mine"]
     assert place.node == f"{home / 'test_mine.py'}::test_it"
-    assert "--hardware" in place.options
+    assert place.options[:3] == (f"--rootdir={home}", "-c", str(home / "tox.ini"))
+    assert place.options[3:] == (
+        *("--hardware", "local-cpu", "--power-mode", "default"),
+        *("--precision", "fp32", "--batch-size", "1"),
+    )
     zoo = live(home, estimates_ms(session))
     zoo.check(Request(zoo), Asked(QUICK[0], zoo.configuration))
     assert zoo.measuring.tests == {}

@@ -219,7 +219,10 @@ def test_without_nvml_the_name_is_what_torch_says(monkeypatch):
 
 
 def test_a_cpu_has_a_name_and_a_load(tmp_path):
-    for name, text in {"cpuinfo": "model name\t: Some CPU\n", "loadavg": "0.52 0.58 0.59 1/467 1\n"}.items():
+    for name, text in {
+        "cpuinfo": "processor\t: 0\n\nmodel name\t: Some CPU\n",
+        "loadavg": "0.52 0.58 0.59 1/467 1\n",
+    }.items():
         (tmp_path / "proc").mkdir(exist_ok=True)
         (tmp_path / "proc" / name).write_text(text)
     state = CpuReader(tmp_path).read()
