@@ -60,7 +60,7 @@ def test_a_provenance_states_its_versions_however_it_was_written():
 def test_versions_differ_as_far_as_both_sides_state_them(key, one, other, is_another):
     assert bool(differing({key: one}, {key: other})) == bool(differing({key: other}, {key: one})) == is_another
     assert differing({key: one}, {}) == differing({}, {key: other}) == ()
-    assert is_same({key: one}, {key: other}) is not is_another
+    assert is_same({key: one}, {key: other}) is (not is_another)
     assert is_same({key: one}, {}) is None
 
 
