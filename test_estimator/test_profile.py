@@ -222,3 +222,15 @@ def test_a_figure_of_a_board_lies_where_boards_are(tmp_path, name, least, most):
     for value in (least - step, most + step, 0, -least):
         with pytest.raises(ProfileError, match=rf"{name}.*must be a .* number from {least:g} to {most:g}"):
             board_with(tmp_path, **{name: value})
+
+
+@pytest.mark.parametrize("name", LEAST_AND_MOST)
+def test_a_board_without_a_figure_is_refused_and_only_watts_may_be_missing(tmp_path, name):
+    path = tmp_path / "Made-Up.toml"
+    lines = BOARD.format(**USUAL).splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith(f"{name} = ")), encoding="utf-8")
+    if name == "watts":
+        assert read_profile(path).mode().watts is None
+    else:
+        with pytest.raises(ProfileError, match=f"{name}: is missing"):
+            read_profile(path)
