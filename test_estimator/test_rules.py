@@ -336,6 +336,15 @@ def test_a_look_up_costs_the_same_in_a_table_of_any_size(name):
     assert small.kernels == large.kernels
 
 
+@pytest.mark.parametrize("strided", [(), (0,), (1,), (0, 1)], ids=str)
+@pytest.mark.parametrize("name", ["mm", "bmm"])
+def test_a_product_reads_in_order_where_both_sides_lie_in_order(name, strided):
+    sides = (X, f32(3, 4)) if name == "mm" else (f32(2, 2, 3), f32(2, 3, 4))
+    inputs = [replace(t, contiguous=place not in strided) for place, t in enumerate(sides)]
+    (lowered,) = lower([call(name, tuple(inputs), f32(2, 4))])
+    assert lowered.kernels[0].contiguous == (not strided)
+
+
 @pytest.mark.parametrize(
     ("name", "source", "dims", "out", "flops"),
     [
