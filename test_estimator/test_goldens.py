@@ -371,6 +371,7 @@ def test_rows_of_the_repository_are_those_of_the_models_now(request):
     root, target = request.config.rootpath, resolve("Jetson-AGX-Xavier", "15W")
     rows = read_document(estimates_path(root, target.hardware)).sections[target.label].rows
     streams = golden_streams(root, target.stream_label).rows
+    assert list(load_goldens(root, target, None, MODEL_KIND)) == [model.name for model in MODELS] == list(rows)
     for model in (MODELS[0], MODELS[6]):
         found = validate(model, target, None)
         assert estimate_row(found) == rows[model.name]
