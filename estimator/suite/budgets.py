@@ -81,7 +81,7 @@ def _op_line(op: ExpensiveOp, latency_ms: float) -> str:
 
 
 def _help_lines(found: Explanation, budget: Budget) -> Iterator[str]:
-    """The changes that make it fastest; power modes and batches are no change of the model's."""
+    """The changes that make it fastest; another batch makes no forward pass faster."""
     as_is, *others = found.what_if
     faster = [row for row in others if _is_worth_trying(row, as_is)]
     best = sorted(faster, key=lambda row: row.latency_ms or 0.0)[:MOST_CHANGES]
