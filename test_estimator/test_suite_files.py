@@ -121,8 +121,9 @@ def test_a_file_that_exists_outside_of_the_repository_is_written_through_its_lin
 
 def test_another_rootdir_changes_neither_the_goldens_nor_what_is_collected(suite, tmp_path_factory):
     before, folder = suite.files(), tmp_path_factory.mktemp("rootdir")
-    (suite.path / "test_estimator").mkdir()
-    (suite.path / "test_estimator" / "test_own.py").write_text("raise ImportError")
+    for name in ("test_estimator", "test_architectures", "examples"):
+        (suite.path / name).mkdir()
+        (suite.path / name / "test_own.py").write_text("raise ImportError")
     suite.golden("vgg11").unlink()
     run = suite.run(str(suite.path), "--rootdir", str(folder), "--snapshot-update", models="vgg11")
     run.assert_outcomes(passed=1)
