@@ -666,3 +666,11 @@ def test_a_job_that_names_no_event_is_refused(tmp_path: Path) -> None:
         ["bash", str(SCRIPTS / "job-started.sh")], env={"PATH": os.environ["PATH"]}, stderr=subprocess.PIPE
     )
     assert run.returncode != 0
+
+
+def test_every_environment_knows_that_it_runs_in_ci_where_every_op_stream_is_captured() -> None:
+    settings = tox_settings()
+    assert settings["testenv"]["pass_env"] == "CI"
+    others = [section["pass_env"] for name, section in settings.items() if "pass_env" in section and name != "testenv"]
+    assert others
+    assert all("{[testenv]pass_env}" in names for names in others)
