@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Mapping, Optional
 
-from .checked import BATCH, checked_option, whole
+from .checked import BATCH, checked_option, shown, whole
 from .errors import RecordError, UsageError
 from .hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from .hardware.profile import PowerMode, Profile
@@ -40,7 +40,7 @@ PRECISIONS: Mapping[str, Precision] = {
 def find_precision(name: str) -> Precision:
     """Returns the precision of that name; UsageError names the known ones."""
     if name not in PRECISIONS:
-        raise UsageError(f"unknown precision {name!r}; known precisions: {', '.join(PRECISIONS)}")
+        raise UsageError(f"unknown precision {shown(name)}; known precisions: {', '.join(PRECISIONS)}")
     return PRECISIONS[name]
 
 
@@ -127,6 +127,6 @@ def parse_label(board: Board, profile: Profile, label: str, where: object = "gol
     if found is None or found[1] not in profile.modes:
         modes = ", ".join(profile.modes)
         raise RecordError(
-            f"{where}: {label!r} is no name of a configuration of {board.name}; one is 50W-fp32-b1; modes: {modes}"
+            f"{where}: {shown(label)} is no name of a configuration of {board.name}; one is 50W-fp32-b1; modes: {modes}"
         )
     return target_on(board, profile, found[1], found[2], int(found[3]))

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
+from ..checked import shown
 from ..errors import RecordError
 from ..files import read_text
 
 Row = Tuple[str, ...]
+_LONGEST_TITLE = 100  # it is the name of a folder, too
 INPUTS = "Inputs"
 """The section of a board's estimates.md that holds what its goldens were made from."""
 REPAIR = "restore it with git, or delete it and run pytest --every-configuration --snapshot-update"
@@ -87,10 +89,10 @@ def parse_table(text: str) -> Table:
         raise ValueError("there must be a line of titles, and one below them")
     titles, rule, *rows = lines
     if not all(re.fullmatch("-+:?", mark) for mark in rule):
-        raise ValueError(f"the line below the titles must be | --- | --- |, got {_line(rule)}")
+        raise ValueError(f"the line below the titles must be | --- | --- |, got {shown(_line(rule))}")
     for row in rows:
         if len(row) != len(titles):
-            raise ValueError(f"a row must have {len(titles)} cells, got {_line(row)}")
+            raise ValueError(f"a row must have {len(titles)} cells, got {shown(_line(row))}")
     if len(set(titles)) != len(titles):
         raise ValueError("there are two columns of one title")
     named = {row[0]: row for row in rows}
@@ -101,7 +103,7 @@ def parse_table(text: str) -> Table:
 
 def _cells(line: str) -> Row:
     if not (line.startswith("| ") and line.endswith(" |")):
-        raise ValueError(f"must be a row of a table, got {line!r}")
+        raise ValueError(f"must be a row of a table, got {shown(line)}")
     return tuple(cell.strip() for cell in line[2:-2].split(" | "))
 
 
@@ -111,11 +113,13 @@ def parse_document(text: str) -> Document:
     sections: Dict[str, Table] = {}
     for title, body in _sections(text):
         if title in sections:
-            raise ValueError(f"there are two sections {title!r}")
+            raise ValueError(f"there are two sections {shown(title)}")
+        if len(title) > _LONGEST_TITLE:
+            raise ValueError(f"a section must be named in at most {_LONGEST_TITLE} characters, got {shown(title)}")
         try:
             sections[title] = parse_table(body)
         except ValueError as error:
-            raise ValueError(f"section {title!r}: {error}") from error
+            raise ValueError(f"section {shown(title)}: {error}") from error
     return Document(sections)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Optional, Tuple
 
+from ..checked import shown
 from ..errors import ProfileError, UsageError
 from .profile import Profile
 from .reading import PROFILES, TEMPLATES, known_profiles, read_profile
@@ -126,7 +127,7 @@ def find_board(name: str) -> Board:
     if name == ThisCpu.NAME:
         return ThisCpu()
     if name not in known_profiles():
-        raise UsageError(f"unknown hardware {name!r}; known hardware: {', '.join(known_hardware())}")
+        raise UsageError(f"unknown hardware {shown(name)}; known hardware: {', '.join(known_hardware())}")
     return Board(name)
 
 

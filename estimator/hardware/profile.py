@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
+from ..checked import shown
 from ..errors import UsageError
 
 
@@ -107,7 +108,7 @@ class Profile:
         wanted = name or self.default_mode
         if wanted not in self.modes:
             known = ", ".join(self.modes)
-            raise UsageError(f"unknown thermal profile {wanted!r} of {self.name}; known thermal profiles: {known}")
+            raise UsageError(f"unknown thermal profile {shown(wanted)} of {self.name}; known thermal profiles: {known}")
         return self.modes[wanted]
 
     @property

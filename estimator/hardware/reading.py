@@ -9,7 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ..checked import LATENCY_MS, PERCENT, Bounds, Checked, number, one_of
+from ..checked import LATENCY_MS, PERCENT, Bounds, Checked, number, one_of, shown
 from ..errors import ProfileError, RecordError
 from ..files import read_toml, write_atomically
 from .profile import Constant, Correction, PowerMode, Profile, Quantity
@@ -211,7 +211,7 @@ def _correction(table: Checked) -> Correction:
 def _sources(calibration: Checked) -> str:
     found = calibration.text("sources", SOURCES[0])
     if found in _FORMER_SOURCES:
-        raise calibration.error(f"{found!r} is called {_FORMER_SOURCES[found]!r} now", "sources")
+        raise calibration.error(f"{shown(found)} is called {_FORMER_SOURCES[found]!r} now", "sources")
     return str(calibration.check("sources", found, one_of, SOURCES))
 
 
@@ -219,7 +219,7 @@ def _origin(calibration: Checked) -> Profile:
     origin = calibration.text("transferred_from")
     if origin not in known_profiles() or origin == calibration.path.stem:
         known = ", ".join(known_profiles())
-        raise calibration.error(f"unknown hardware {origin!r}; known: {known}", "transferred_from")
+        raise calibration.error(f"unknown hardware {shown(origin)}; known: {known}", "transferred_from")
     source = read_profile(PROFILES / f"{origin}.toml")
     if source.transferred_from:
         raise calibration.error(f"{origin} is itself transferred from {source.transferred_from}", "transferred_from")
@@ -278,7 +278,7 @@ def _check(profile: Profile, document: Checked) -> None:
     calibration = document.table("calibration")
     if profile.calibrated_mode not in profile.modes:
         known = ", ".join(profile.modes)
-        raise calibration.error(f"unknown power mode {profile.calibrated_mode!r}; known: {known}", "power_mode")
+        raise calibration.error(f"unknown power mode {shown(profile.calibrated_mode)}; known: {known}", "power_mode")
     if len(profile.covariance) not in (0, len(needed)):
         raise calibration.error(f"must have {len(needed)} rows, got {len(profile.covariance)}", "covariance")
 
@@ -290,5 +290,5 @@ def _check_modes(profile: Profile, document: Checked) -> None:
             message = f"is above the memory's peak of {peak:g} GB/s, got {mode.bandwidth_gb_s:g}"
             raise document.table("power_mode").table(name).error(message, "bandwidth_gb_s")
     if profile.default_mode not in profile.modes:
-        message = f"unknown power mode {profile.default_mode!r}; known: {', '.join(profile.modes)}"
+        message = f"unknown power mode {shown(profile.default_mode)}; known: {', '.join(profile.modes)}"
         raise document.table("board").error(message, "default_power_mode")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..checked import shown
 from ..errors import UsageError
 from ..importing import FORM
 from .all import find_subject, subject_names
@@ -33,5 +34,5 @@ def find_named(name: str) -> Named:
         return import_subject(name)
     if name not in subject_names():
         known = ", ".join(sorted(subject_names()))
-        raise UsageError(f"unknown model {name!r}; known models and patterns: {known}; or {FORM}")
+        raise UsageError(f"unknown model {shown(name)}; known models and patterns: {known}; or {FORM}")
     return find_subject(name)
