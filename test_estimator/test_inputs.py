@@ -15,6 +15,7 @@ from estimator.estimate_text import estimate_lines
 from estimator.lower import lower
 from estimator.pipeline import forward_pass
 from estimator.target import resolve
+from test_estimator.modules import module
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 ONE, TWO = torch.rand(3, 4), torch.rand(3, 4)
@@ -22,19 +23,6 @@ ONE, TWO = torch.rand(3, 4), torch.rand(3, 4)
 
 def names(ops):
     return [op.name.replace("aten.", "") for op in ops]
-
-
-def module(forward, **parts):
-    class Module(nn.Module):
-        def __init__(self):
-            super().__init__()
-            for name, part in parts.items():
-                setattr(self, name, part)
-
-        def forward(self, *args, **kwargs):
-            return forward(self, *args, **kwargs)
-
-    return Module()
 
 
 Pair = collections.namedtuple("Pair", "left right")

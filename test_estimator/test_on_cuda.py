@@ -14,6 +14,7 @@ from estimator.cost.gpu import LAUNCH, host_us, rates_of
 from estimator.errors import CaptureError
 from estimator.lower import lower
 from estimator.target import resolve
+from test_estimator.modules import module
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 
@@ -28,19 +29,6 @@ def kernels(model, inputs, dtype=None):
 
 def of(function, found):
     return [kernel for kernel in found if kernel.function == function]
-
-
-def module(forward, **parts):
-    class Module(nn.Module):
-        def __init__(self):
-            super().__init__()
-            for name, part in parts.items():
-                setattr(self, name, part)
-
-        def forward(self, *args, **kwargs):
-            return forward(self, *args, **kwargs)
-
-    return Module()
 
 
 @pytest.mark.parametrize("dtype", [None, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
