@@ -13,7 +13,8 @@ import pytest
 from estimator.calibration.from_microbenchmarks import calibrate
 from estimator.calibration.host import calibrate_host, host_design, taken_together
 from estimator.cost.columns import kernel_columns, op_columns
-from estimator.cost.gpu import device_us, host_us, rates_of
+from estimator.cost.gpu import device_us, host_us
+from estimator.cost.rates import rates_of
 from estimator.files import read_toml
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS, HOST_CONSTANTS

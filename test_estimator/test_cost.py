@@ -8,8 +8,9 @@ import torch
 
 from estimator.capture import capture
 from estimator.cost.columns import Costs, kernel_columns, op_columns
-from estimator.cost.gpu import device_us, host_us, rates_of
+from estimator.cost.gpu import device_us, host_us
 from estimator.cost.price import PROCESSORS
+from estimator.cost.rates import rates_of
 from estimator.goldens.files import every_target, load_goldens
 from estimator.hardware.boards import Board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS

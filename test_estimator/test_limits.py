@@ -8,6 +8,7 @@ import torch
 from estimator.capture import capture
 from estimator.cost import cpu, gpu
 from estimator.cost.columns import LIMITS, kernel_columns
+from estimator.cost.rates import rates_of
 from estimator.hardware.boards import Board, ThisCpu, load_profile
 from estimator.lower import lower
 from estimator.target import calibrated_target, target_on
@@ -26,7 +27,7 @@ def limit_of(layer, *shape, profile=ORIN, precision="fp32", mode=None, dtype=Non
     columns = kernel_columns(lowered)
     found = gpu.limits(columns, target, profile.values())
     kernel = [kernel for op in lowered for kernel in op.kernels][-1]
-    return LIMITS[found.limit[-1]], found.least_us[-1], kernel, gpu.rates_of(target, profile.values())
+    return LIMITS[found.limit[-1]], found.least_us[-1], kernel, rates_of(target, profile.values())
 
 
 def test_a_stream_is_bound_by_memory_and_a_tiny_one_by_latency():
@@ -84,7 +85,7 @@ def test_a_least_is_never_more_than_the_kernel_takes():
         lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
         for target, formulas in ((calibrated_target(ORIN), gpu), (cpu_target(), cpu)):
             constants, columns = target.profile.values(), kernel_columns(lowered)
-            rates = gpu.rates_of(target, constants) if formulas is gpu else constants
+            rates = rates_of(target, constants) if formulas is gpu else constants
             assert all(formulas.limits(columns, target, constants).least_us <= formulas.device_us(columns, rates))
 
 

@@ -10,7 +10,8 @@ from torch.nn import functional
 from estimator import estimate
 from estimator.capture import capture
 from estimator.cost.columns import kernel_columns, op_columns
-from estimator.cost.gpu import LAUNCH, host_us, rates_of
+from estimator.cost.gpu import LAUNCH, host_us
+from estimator.cost.rates import rates_of
 from estimator.errors import CaptureError
 from estimator.lower import lower
 from estimator.target import resolve

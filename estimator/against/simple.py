@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Mapping, Sequence
 
-from ..cost.gpu import rates_of
+from ..cost.rates import rates_of
 from ..hardware.profile import Profile
 from ..lower import Lowered
 from ..target import Target

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequen
 import numpy as np
 
 from ..cost.columns import Column
-from ..cost.gpu import host_us, rates_of
+from ..cost.gpu import host_us
+from ..cost.rates import rates_of
 from ..hardware.profile import Profile
 from ..hardware.quantities import HOST_CONSTANTS
 from ..hardware.software import software_in

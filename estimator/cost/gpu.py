@@ -6,7 +6,7 @@ Host costs are in CPU cycles, device latencies in GPU cycles: they scale with th
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Callable, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from ..hardware.profile import Constant
 from ..target import PRECISIONS, Target
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
+from .rates import Rates, rates_of
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
@@ -38,51 +39,6 @@ LAUNCH = Constant(
     100.0,
 )
 """What it costs the host to launch each kernel of an op whose library launches many."""
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What the formulas need of a board in a power mode at a precision; rates per microsecond."""
-
-    constants: Mapping[str, float]
-    cpu_kcycles_per_us: float
-    gpu_kcycles_per_us: float
-    sms: int
-    bytes_per_us: float
-    l2_bytes: float
-    fp32_flops_per_us_per_sm: float
-    product_flops_per_us_per_sm: float
-    convolution_flops_per_us_per_sm: float
-    products_on_tensor_cores: bool
-    convolutions_on_tensor_cores: bool
-    event_pair_us: float
-
-
-def rates_of(target: Target, constants: Mapping[str, float]) -> Rates:
-    """Returns the rates; arithmetic peaks are SMs x FLOP per clock and SM x clock (design facts of the profile)."""
-    profile = target.profile
-    mode = target.mode
-    precision = target.precision
-    cpu = mode.cpu_mhz / 1e3
-
-    def peak(arithmetic: str) -> float:
-        name = "fp16" if arithmetic == "bf16" else arithmetic
-        return profile.fact(f"{name}_flops_per_clock_per_sm") * mode.gpu_mhz
-
-    return Rates(
-        constants=constants,
-        cpu_kcycles_per_us=cpu,
-        gpu_kcycles_per_us=mode.gpu_mhz / 1e3,
-        sms=mode.sms,
-        bytes_per_us=mode.bandwidth_gb_s * 1e3,
-        l2_bytes=profile.fact("l2_mib") * 2**20,
-        fp32_flops_per_us_per_sm=peak("fp32"),
-        product_flops_per_us_per_sm=peak(precision.products),
-        convolution_flops_per_us_per_sm=peak(precision.convolutions),
-        products_on_tensor_cores=peak(precision.products) > peak("fp32"),
-        convolutions_on_tensor_cores=peak(precision.convolutions) > peak("fp32"),
-        event_pair_us=profile.fact("event_pair_kcycles") / cpu,
-    )
 
 
 def costs(
