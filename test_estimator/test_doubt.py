@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,9 +76,11 @@ def test_what_bytes_alone_would_have_said_of_the_ops_of_the_models_is_the_eviden
     assert f"each of the {len(logs)} op names" in DOUBTS["no rule"].evidence
 
 
-def test_a_recurrent_layer_is_known_by_a_factor_of_two():
-    found = estimate(nn.LSTM(64, 64), torch.rand(100, 1, 64))
-    assert found.interval_pct > 100 * math.log(2)
+@pytest.mark.parametrize("hidden", [64, 512])
+def test_a_recurrent_layer_is_known_no_better_than_what_was_measured_says(hidden):
+    found = estimate(nn.LSTM(64, hidden), torch.rand(100, 1, 64))
+    doubt = DOUBTS["recurrent"]
+    assert found.interval_pct > 0.8 * 100 * 1.28 * min(doubt.host, doubt.device)
     assert found.defaulted == ()
 
 

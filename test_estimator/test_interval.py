@@ -95,12 +95,27 @@ def test_a_latency_that_follows_the_host_half_way_is_half_as_uncertain_of_it():
     assert transfer_variance([], lambda factor: factor) == 0
 
 
-def test_each_penalty_says_its_evidence_and_is_a_few_percent_but_for_software():
+@pytest.mark.parametrize(
+    ("sources", "processor", "what"),
+    [
+        ("records", "gpu", ()),
+        ("records and microbenchmarks", "gpu", ()),
+        ("microbenchmarks", "gpu", ("micro-benchmarks",)),
+        ("microbenchmarks", "cpu", ()),
+    ],
+)
+def test_of_a_gpu_that_has_seen_no_model_little_is_known(sources, processor, what):
+    profile = replace(HOME.profile, sources=sources, processor=processor)
+    assert carried(replace(HOME, profile=profile)) == what
+
+
+def test_each_penalty_says_its_evidence_and_is_a_few_percent_but_for_software_and_micro_benchmarks():
     assert {name: (p.host_pct, p.device_pct) for name, p in PENALTIES.items()} == {
         "power mode": (2.0, 0.0),
         "batch": (0.0, 0.0),
         "fp16": (0.0, 8.0),
         "software": (30.0, 0.0),
+        "micro-benchmarks": (58.0, 58.0),
     }
     assert all(len(penalty.evidence) > 20 for penalty in PENALTIES.values())
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +11,9 @@ from torch.nn import functional
 
 from estimator import estimate
 from estimator.capture import capture
-from estimator.cost.columns import kernel_columns, op_columns
-from estimator.cost.gpu import LAUNCH, host_us
+from estimator.cost import recurrent
+from estimator.cost.columns import LIMITS, kernel_columns, op_columns
+from estimator.cost.gpu import host_us, limits
 from estimator.cost.rates import rates_of
 from estimator.errors import CaptureError
 from estimator.lower import lower
@@ -44,13 +47,13 @@ def test_a_recurrent_layer_is_one_op_in_every_precision(layer, states, dtype):
 @pytest.mark.parametrize(
     ("layer", "shape", "copies", "runs", "kernels_a_step"),
     [
-        (nn.LSTM(12, 8), (7, 3, 12), 0, 1, 2),
-        (nn.LSTM(12, 8, num_layers=3), (7, 3, 12), 0, 3, 2),
-        (nn.LSTM(12, 8, num_layers=3, bidirectional=True), (7, 3, 12), 0, 6, 2),
-        (nn.LSTM(12, 8, batch_first=True), (3, 7, 12), 1, 1, 2),
-        (nn.LSTM(12, 8, batch_first=True), (1, 7, 12), 0, 1, 2),
+        (nn.LSTM(12, 200), (7, 3, 12), 0, 1, 2),
+        (nn.LSTM(12, 200, num_layers=3), (7, 3, 12), 0, 3, 2),
+        (nn.LSTM(12, 200, num_layers=3, bidirectional=True), (7, 3, 12), 0, 6, 2),
+        (nn.LSTM(12, 200, batch_first=True), (3, 7, 12), 1, 1, 2),
+        (nn.LSTM(12, 200, batch_first=True), (1, 7, 12), 0, 1, 2),
         (nn.LSTM(12, 8, 2, proj_size=4), (7, 3, 12), 0, 2, 3),
-        (nn.GRU(12, 8, bias=False), (7, 12), 0, 1, 2),
+        (nn.GRU(12, 200, bias=False), (7, 12), 0, 1, 2),
     ],
     ids=["plain", "layers", "bidirectional", "batch first", "batch first of one", "projections", "unbatched"],
 )
@@ -66,7 +69,7 @@ def test_a_recurrent_layer_runs_a_product_of_its_inputs_and_kernels_for_each_ste
 
 @pytest.mark.parametrize(("layer", "gates", "states"), [(nn.LSTM, 4, 2), (nn.GRU, 3, 1), (nn.RNN, 1, 1)])
 def test_the_work_of_a_recurrent_layer_by_hand(layer, gates, states):
-    steps, batch, inputs, hidden = 7, 3, 12, 8
+    steps, batch, inputs, hidden = 7, 3, 12, 400
     found = kernels(layer(inputs, hidden), torch.rand(steps, batch, inputs))
     (product,) = of("rnn_inputs", found)
     rows, width = steps * batch, gates * hidden
@@ -82,8 +85,8 @@ def test_the_work_of_a_recurrent_layer_by_hand(layer, gates, states):
 
 
 def test_each_step_reads_all_recurrent_weights_again():
-    short, long = (sum(k.bytes for k in kernels(nn.LSTM(4, 64), torch.rand(steps, 1, 4))) for steps in (10, 110))
-    assert long - short > 100 * 4 * (64 * 256)
+    short, long = (sum(k.bytes for k in kernels(nn.LSTM(4, 256), torch.rand(steps, 1, 4))) for steps in (10, 110))
+    assert long - short > 100 * 4 * (256 * 1024)
 
 
 def test_an_estimate_of_a_recurrent_layer_hangs_little_on_its_precision():
@@ -94,14 +97,105 @@ def test_an_estimate_of_a_recurrent_layer_hangs_little_on_its_precision():
     assert estimate(model, torch.rand(200, 1, 128)).latency_ms == pytest.approx(2 * single.latency_ms, rel=0.1)
 
 
-def test_no_dispatch_stands_between_the_kernels_of_a_library():
+@pytest.mark.parametrize(
+    ("layer", "mode", "launches"), [("LSTM", 400, 1 + 50 * 2), ("LSTM", 100, 2), ("RNN", 400, 1 + 50 * 2)]
+)
+def test_the_host_of_a_recurrent_layer_launches_what_its_library_runs(layer, mode, launches):
     target = resolve()
-    (op,) = [op for op in lower(capture(nn.RNN(4, 4), torch.rand(50, 1, 4))) if op.host_kind == "recurrent"]
+    ops = lower(capture(getattr(nn, layer)(4, mode), torch.rand(50, 1, 4)))
+    (op,) = [op for op in ops if op.host_kind == "recurrent"]
     rates = rates_of(target, target.profile.values())
-    c = rates.constants
-    kcycles = c["dispatch_kcycles"] + c["product_extra_kcycles"] + (1 + 50 * 2) * LAUNCH.value
-    assert host_us(op_columns([op]), rates)[0] == pytest.approx(kcycles / rates.cpu_kcycles_per_us)
-    assert len(kernel_columns([op]).op) == 1 + 50 * 2
+    dispatch_us = rates.constants["dispatch_kcycles"] / rates.cpu_kcycles_per_us
+    of_call, of_launches = recurrent.CALL.value * dispatch_us, launches * recurrent.LAUNCH.value * dispatch_us
+    assert host_us(op_columns([op]), rates)[0] == pytest.approx(of_call + of_launches)
+    assert len(kernel_columns([op]).op) == launches
+
+
+def test_each_kernel_of_a_recurrent_layer_starts_while_the_host_launches_those_behind_it():
+    ops = [op for op in lower(capture(nn.LSTM(4, 400), torch.rand(5, 1, 4))) if op.host_kind == "recurrent"]
+    early = recurrent.early_dispatches(op_columns(ops), kernel_columns(ops))
+    assert list(early) == pytest.approx([recurrent.LAUNCH.value * after for after in reversed(range(11))])
+
+
+@pytest.mark.parametrize(
+    ("layer", "largest"),
+    [(nn.RNN, 384), (nn.LSTM, 192), (nn.GRU, 192), (functools.partial(nn.RNN, nonlinearity="relu"), 384)],
+)
+def test_a_small_hidden_state_takes_one_kernel_for_all_steps(layer, largest):
+    at_the_limit, beyond = (kernels(layer(12, hidden), torch.rand(7, 3, 12)) for hidden in (largest, largest + 1))
+    assert len(of("rnn_persistent", at_the_limit)) == 1
+    assert len(at_the_limit) == len(of("zeros", at_the_limit)) + 2
+    assert of("rnn_persistent", beyond) == []
+
+
+def test_a_projection_always_runs_step_by_step():
+    assert of("rnn_persistent", kernels(nn.LSTM(12, 8, proj_size=4), torch.rand(7, 3, 12))) == []
+
+
+@pytest.mark.parametrize(("layer", "gates", "states"), [(nn.LSTM, 4, 2), (nn.GRU, 3, 1), (nn.RNN, 1, 1)])
+def test_the_work_of_a_persistent_kernel_by_hand(layer, gates, states):
+    steps, batch, inputs, hidden = 7, 3, 12, 8
+    (found,) = of("rnn_persistent", kernels(layer(inputs, hidden), torch.rand(steps, batch, inputs)))
+    assert found.flops == 2 * steps * batch * gates * hidden * hidden
+    assert found.cold_bytes == 4 * gates * hidden * hidden
+    assert found.elements == steps * batch * hidden
+    state_bytes = 4 * batch * hidden
+    assert found.read_bytes == 4 * steps * batch * gates * hidden + states * state_bytes
+    assert found.write_bytes == steps * state_bytes + states * state_bytes
+
+
+def persistent_kcycles(hidden, batch, steps, sms):
+    target = resolve()
+    mode = replace(target.mode, sms=sms)
+    rates = rates_of(replace(target, mode=mode), target.profile.values())
+    ops = lower(capture(nn.LSTM(4, hidden), torch.rand(steps, batch, 4)))
+    columns = kernel_columns(ops)
+    kernel = columns.select(recurrent.is_persistent(columns))
+    return recurrent.persistent_us(kernel, rates)[0] * rates.gpu_kcycles_per_us
+
+
+def test_a_persistent_kernel_takes_its_steps_one_after_another():
+    load_kcycles = recurrent.LOAD.value * 4 * 4 * 64 * 64 / 1024
+    arithmetic_kcycles = 2 * 4 * 64 * 64 / 256 / recurrent.EFFICIENCY.value / 1e3
+    expected = load_kcycles + 50 * (recurrent.STEP.value + arithmetic_kcycles)
+    assert persistent_kcycles(64, 1, 50, 16) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("hidden", "resident"), [(64, 4), (90, 2), (128, 1), (192, 1)])
+def test_sequences_beyond_what_the_sms_hold_make_another_wave(hidden, resident):
+    alone, full, beyond = (persistent_kcycles(hidden, batch, 5, 2) for batch in (1, 2 * resident, 2 * resident + 1))
+    assert alone == full
+    assert beyond == pytest.approx(2 * full)
+
+
+def test_weights_that_the_registers_do_not_hold_are_read_again_in_each_step():
+    registers = 2**18
+    expected = [50 * max(4 * 4 * h * h - registers, 0) / recurrent.SPILLED.value / 1e3 for h in (128, 160, 192)]
+    for hidden, spilled_kcycles in zip((128, 160, 192), expected):
+        arithmetic = 2 * 4 * hidden * hidden / 256 / recurrent.EFFICIENCY.value / 1e3
+        rest = recurrent.LOAD.value * 16 * hidden * hidden / 1024 + 50 * (recurrent.STEP.value + arithmetic)
+        assert persistent_kcycles(hidden, 1, 50, 16) - rest == pytest.approx(spilled_kcycles)
+
+
+def test_a_persistent_kernel_takes_as_long_in_half_precision():
+    single, half = (estimate(nn.LSTM(64, 128), torch.rand(100, 1, 64), precision=p) for p in ("fp32", "fp16"))
+    assert half.device_ms == pytest.approx(single.device_ms, rel=0.05)
+
+
+def test_a_persistent_kernel_waits_rather_than_computes():
+    target = resolve()
+    columns = kernel_columns(lower(capture(nn.LSTM(64, 128), torch.rand(100, 1, 64))))
+    (place,) = recurrent.is_persistent(columns).nonzero()[0]
+    assert LIMITS[limits(columns, target, target.profile.values()).limit[place]] == "latency"
+
+
+def test_products_in_cudnn_take_tf32_where_its_convolutions_do():
+    layer, inputs = nn.LSTM(1024, 1024), torch.rand(50, 128, 1024)
+    single, tf32 = (estimate(layer, inputs, precision=p).device_ms for p in ("fp32", "tf32"))
+    assert single == tf32
+    linear = nn.Linear(1024, 4096)
+    single, tf32 = (estimate(linear, torch.rand(6400, 1024), precision=p).device_ms for p in ("fp32", "tf32"))
+    assert tf32 < single
 
 
 def test_host_and_device_work_side_by_side_in_a_recurrent_layer():

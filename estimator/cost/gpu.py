@@ -11,10 +11,10 @@ from typing import Callable, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ..hardware.profile import Constant
 from ..target import PRECISIONS, Target
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
 from .rates import Rates, rates_of
+from .recurrent import early_dispatches, host_dispatches, in_library, is_persistent, is_recurrent, persistent_us
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
@@ -25,20 +25,6 @@ _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one 
 _BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
 _WINOGRAD_SIDE, _WINOGRAD_PRODUCTS = 3, 16
 _ALIGNED_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
-
-LAUNCH = Constant(
-    "library_launch_kcycles",
-    12.0,
-    "kcycle of the CPU per kernel",
-    "a launch without PyTorch around it: 3.8 us a kernel at some 3 GHz (NVIDIA, Getting Started with CUDA Graphs, "
-    "2019), 4.9 us at some 3.5 GHz (JuliaGPU/CUDAdrv.jl#15); nothing measured on a Jetson",
-    2,
-    60,
-    12.0,
-    0.7,
-    100.0,
-)
-"""What it costs the host to launch each kernel of an op whose library launches many."""
 
 
 def costs(
@@ -68,40 +54,40 @@ def _by_type(kernels: KernelColumns, target: Target, formula: Callable[[KernelCo
 def _types(kernels: KernelColumns, target: Target) -> Iterator[Tuple[Target, Column, KernelColumns]]:
     targets_half = target.precision.tensors != "float32"
     other = (kernels.kind != DEVICE_KINDS.index("stream")) & ((kernels.item_bytes == 2) != targets_half)
-    if not other.any():
+    library = in_library(kernels)
+    if not (other | library).any():
         yield target, ~other, kernels  # themselves, which keep what they were split into
         return
-    yield target, ~other, kernels.select(~other)
-    yield replace(target, precision=PRECISIONS["fp32" if targets_half else "fp16"]), other, kernels.select(other)
+    others = replace(target, precision=PRECISIONS["fp32" if targets_half else "fp16"])
+    for own, of_type in ((target, ~other), (others, other)):
+        for at, rows in ((own, of_type & ~library), (_in_library(own), of_type & library)):
+            if rows.any():
+                yield at, rows, kernels.select(rows)
+
+
+def _in_library(target: Target) -> Target:
+    """cuDNN's products take TF32 where its convolutions do: one switch of PyTorch's is for both."""
+    return replace(target, precision=replace(target.precision, products=target.precision.convolutions))
 
 
 def _early_us(ops: OpColumns, kernels: KernelColumns, rates: Rates) -> Column:
     """A library launches one kernel after another while the device runs those before."""
-    if not _launches_itself(ops).any():
+    if not is_recurrent(ops).any():
         return np.zeros(len(kernels.op))
-    last = np.cumsum(ops.kernels) - 1
-    after = last[kernels.op] - np.arange(len(kernels.op))
-    launches = np.where(_launches_itself(ops)[kernels.op], after, 0)
-    return launches * LAUNCH.value / rates.cpu_kcycles_per_us
-
-
-def _launches_itself(ops: OpColumns) -> Column:
-    return ops.kind == HOST_KINDS.index("recurrent")
+    return early_dispatches(ops, kernels) * rates.constants["dispatch_kcycles"] / rates.cpu_kcycles_per_us
 
 
 def host_us(ops: OpColumns, rates: Rates) -> Column:
     """Returns what each op costs the host, in microseconds: its dispatch, and that of the ATen calls inside it.
 
-    An op whose library launches kernels of its own takes as long as that.
+    A recurrent layer takes as long as its library launches kernels.
     """
     c = rates.constants
-    extra = dict.fromkeys(("product", "recurrent"), c["product_extra_kcycles"])
-    extra["norm"] = c["norm_extra_kcycles"]
-    kcycles = np.array(
-        [c["view_kcycles"] if kind == "view" else c["dispatch_kcycles"] + extra.get(kind, 0.0) for kind in HOST_KINDS]
-    )
-    launches = np.where(_launches_itself(ops), ops.kernels * LAUNCH.value, 0.0)
-    return (kcycles[ops.kind] + ops.calls * c["nested_dispatch_kcycles"] + launches) / rates.cpu_kcycles_per_us
+    extra = {"product": c["product_extra_kcycles"], "norm": c["norm_extra_kcycles"]}
+    special = {"view": c["view_kcycles"], "recurrent": 0.0}
+    kcycles = np.array([special.get(kind, c["dispatch_kcycles"] + extra.get(kind, 0.0)) for kind in HOST_KINDS])
+    recurrent = host_dispatches(ops) * c["dispatch_kcycles"]
+    return (kcycles[ops.kind] + ops.calls * c["nested_dispatch_kcycles"] + recurrent) / rates.cpu_kcycles_per_us
 
 
 def device_us(kernels: KernelColumns, rates: Rates) -> Column:
@@ -134,7 +120,8 @@ def _limits(kernels: KernelColumns, rates: Rates) -> Limits:
     least_arithmetic_us = kernels.flops / (rates.sms * peak * _fewer_products(kernels, rates))
     in_waves = arithmetic_us > 2 * least_arithmetic_us / efficiency
     least_memory_us = (kernels.warm_bytes + kernels.cold_bytes) / rates.bytes_per_us
-    is_latency, is_memory = latency_us >= np.maximum(memory_us, arithmetic_us), memory_us >= arithmetic_us
+    is_latency = (latency_us >= np.maximum(memory_us, arithmetic_us)) | is_persistent(kernels)
+    is_memory = memory_us >= arithmetic_us
     limit = np.where(is_latency, 3, np.where(is_memory, 1, np.where(in_waves, 2, 0)))
     least_us = np.where(is_latency, latency_us, np.where(is_memory, least_memory_us, least_arithmetic_us))
     return Limits(limit, least_us)
@@ -221,7 +208,8 @@ def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Colu
         tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, peak, rates))
     skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
     untiled = kernels.flops / (rates.sms * rates.fp32_flops_per_us_per_sm * rates.constants["fp32_core_efficiency"])
-    return np.maximum(memory_us, np.where(skinny, untiled, tiled))
+    arithmetic_us = np.where(skinny, untiled, tiled)
+    return np.maximum(memory_us, np.where(is_persistent(kernels), persistent_us(kernels, rates), arithmetic_us))
 
 
 def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:

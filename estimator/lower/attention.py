@@ -11,6 +11,7 @@ from .product import activations_kernel, weights_kernel
 from .registry import rule
 
 _SOFTMAX_FLOPS = 5  # an element: maximum, difference, exponential, sum, quotient
+_CHOICE = 1  # nested: scaled_dot_product_attention chooses a kernel, then calls the op that has it
 
 
 @rule("_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu")
@@ -26,7 +27,7 @@ def flash_attention(
     **__: Any,
 ) -> Lowered:
     """Returns one kernel, which keeps the scores on the chip; all dimensions before the last two are heads."""
-    return Lowered(op, "product", 0, (_fused_kernel(query, key, value, attn_mask, is_causal),))
+    return Lowered(op, "product", _CHOICE, (_fused_kernel(query, key, value, attn_mask, is_causal),))
 
 
 @rule("_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention")
@@ -43,7 +44,7 @@ def efficient_attention(
     **__: Any,
 ) -> Lowered:
     """Returns one kernel, as `flash_attention` does; it reads the mask as well."""
-    return Lowered(op, "product", 0, (_fused_kernel(query, key, value, attn_bias, is_causal),))
+    return Lowered(op, "product", _CHOICE, (_fused_kernel(query, key, value, attn_bias, is_causal),))
 
 
 def _fused_kernel(

@@ -2,18 +2,26 @@
 
 cuDNN's standard algorithm (Appleyard, Kocisky, Blunsom: arXiv 1604.01946): one product for the inputs of all steps,
 then step after step a product of the hidden state, which reads all recurrent weights again, and a kernel for the gates.
-What that paper runs at the same time on several streams (layers, directions) is taken to run one after another, and no
-weights to stay in registers: PyTorch picks persistent kernels only in FP16, of one layer, at batches of 8 and more.
+What that paper runs at the same time on several streams (layers, directions) is taken to run one after another. For a
+small hidden state PyTorch asks for one kernel for all steps, which keeps the recurrent weights on its SM (`get_algo` of
+aten/src/ATen/native/cudnn/RNN.cpp). What it asks for in FP16 alone, on GPUs of 98 SMs and more, is not told apart.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Optional, Tuple
 
 from ..opstream import Op, TensorSpec
-from .kernels import Kernel, Lowered
+from .kernels import Kernel, Lowered, Product
 from .product import activations_kernel, weights_kernel
 from .registry import rule
+
+PERSISTENT = "rnn_persistent"
+"""The function of a kernel that runs all steps of a layer and direction."""
+LIBRARY_PRODUCTS = ("rnn_inputs", "rnn_step", "rnn_projection")
+"""The functions of cuDNN's products."""
+_SMALL_HIDDEN = (384, 384, 192, 192)  # the largest that PyTorch calls small, by mode: ReLU, tanh, LSTM, GRU
 
 
 @rule("_cudnn_rnn")
@@ -37,17 +45,35 @@ def cudnn_rnn(
     batch, steps = input.shape[:2] if batch_first else (input.shape[1], input.shape[0])
     layers = [weight[at : at + weight_stride0] for at in range(0, len(weight), weight_stride0)]
     state = _like(input, batch, hidden_size)
-    kernels = [kernel for layer in layers for kernel in _layer(input, steps, batch, layer, state, cx is not None)]
+    runs = _persistent if not proj_size and hidden_size <= _SMALL_HIDDEN[mode] else _step_by_step
+    kernels = [kernel for layer in layers for kernel in runs(input, steps, batch, layer, state, cx is not None)]
     copies = [_pass("transpose", input)] if batch_first and batch > 1 and steps > 1 else []
     return Lowered(op, "recurrent", len(copies), (*copies, *kernels))
 
 
-def _layer(
+def _persistent(
+    like: TensorSpec, steps: int, batch: int, weights: Tuple[TensorSpec, ...], state: TensorSpec, has_cell: bool
+) -> Tuple[Kernel, ...]:
+    """The inputs' product, and a kernel that reads it, takes the recurrent weights once and does all steps."""
+    w_hh, states = weights[1], (2 if has_cell else 1) * state.nbytes
+    step = weights_kernel(PERSISTENT, state, _transposed(w_hh))
+    product = Product(steps, batch, w_hh.shape[0], w_hh.shape[1])
+    read_bytes, write_bytes = steps * step.write_bytes + states, steps * state.nbytes + states
+    step = replace(step, product=product, flops=product.flops, elements=steps * state.numel)
+    return _inputs_kernel(like, steps, batch, weights), replace(step, read_bytes=read_bytes, write_bytes=write_bytes)
+
+
+def _inputs_kernel(like: TensorSpec, steps: int, batch: int, weights: Tuple[TensorSpec, ...]) -> Kernel:
+    w_ih = weights[0]
+    return weights_kernel("rnn_inputs", _like(like, steps * batch, w_ih.shape[1]), _transposed(w_ih))
+
+
+def _step_by_step(
     like: TensorSpec, steps: int, batch: int, weights: Tuple[TensorSpec, ...], state: TensorSpec, has_cell: bool
 ) -> Tuple[Kernel, ...]:
     """The inputs' product, and for each step those of the hidden state and of its projection, and the gates."""
-    w_ih, w_hh = weights[:2]
-    inputs = weights_kernel("rnn_inputs", _like(like, steps * batch, w_ih.shape[1]), _transposed(w_ih))
+    w_hh = weights[1]
+    inputs = _inputs_kernel(like, steps, batch, weights)
     hidden, gates = _like(like, batch, w_hh.shape[1]), _like(like, batch, w_hh.shape[0])
     states = (2 if has_cell else 1) * state.nbytes
     step = _gates("rnn_gates", gates, 2 * gates.nbytes + states, states)

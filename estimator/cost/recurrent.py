@@ -1,0 +1,132 @@
+"""What a recurrent layer costs a GPU and its host: cuDNN's own launches, and the kernels that keep their weights.
+
+The figures are fitted to 60 layers drawn at random on an NVIDIA H200 (`docs/accuracy.md` has those that were not). Host
+costs are in dispatches of PyTorch's, which every calibration measures: a slower host launches more slowly, too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..hardware.profile import Constant
+from ..lower.recurrent import LIBRARY_PRODUCTS, PERSISTENT
+from .columns import HOST_KINDS, Column, KernelColumns, OpColumns
+from .rates import Rates
+
+_DRAWN = "60 recurrent layers drawn at random, on an H200 with torch 2.11"
+_REGISTER_BYTES = 2**18
+"""Of an SM, since compute capability 3.5 (CUDA C++ Programming Guide, technical specifications)."""
+_WEIGHT_BYTES = 4  # also of FP16: PyTorch asks cuDNN to compute in FP32, and both take the same time
+
+CALL = Constant(
+    "recurrent_call_dispatches",
+    10.6,
+    "dispatch of the host per call of a recurrent layer",
+    f"descriptors, workspace and the choice of kernels: {_DRAWN}, its time without launches over that of a ReLU",
+    1,
+    40,
+    10.6,
+    0.4,
+    15.0,
+)
+LAUNCH = Constant(
+    "library_launch_dispatches",
+    0.8,
+    "dispatch of the host per kernel",
+    f"{_DRAWN}: 5 to 12 us a kernel, the choice of each product's kernel included, where a ReLU takes 9 us; a plain "
+    "launch takes 4 to 5 us (NVIDIA, Getting Started with CUDA Graphs, 2019; JuliaGPU/CUDAdrv.jl#15)",
+    0.1,
+    3,
+    0.8,
+    0.4,
+    15.0,
+)
+STEP = Constant(
+    "persistent_step_kcycles",
+    0.5,
+    "kcycle of the GPU per step",
+    f"{_DRAWN}: what a step takes beside its arithmetic, its threads waiting for each other",
+    0.05,
+    5,
+    0.5,
+    0.5,
+    30.0,
+)
+EFFICIENCY = Constant(
+    "persistent_efficiency",
+    0.22,
+    "fraction of an SM's FP32 peak",
+    f"{_DRAWN}: arithmetic of one block, alone on its SM",
+    0.02,
+    1,
+    0.22,
+    0.5,
+    20.0,
+)
+SPILLED = Constant(
+    "spilled_weight_bytes_per_clock",
+    25,
+    "byte per clock of the GPU and block",
+    f"{_DRAWN}: weights beyond the registers of an SM are read again in each step; a cache gives at most 128",
+    2,
+    128,
+    25,
+    0.5,
+    30.0,
+)
+LOAD = Constant(
+    "persistent_load_kcycles",
+    0.25,
+    "kcycle of the GPU per KiB of weights",
+    f"{_DRAWN}: a block takes its weights into registers before its first step",
+    0.01,
+    2,
+    0.25,
+    0.5,
+    30.0,
+)
+CONSTANTS = (CALL, LAUNCH, STEP, EFFICIENCY, SPILLED, LOAD)
+"""What no calibration of a board fits."""
+
+
+def is_recurrent(ops: OpColumns) -> Column:
+    """Returns a column that is True where cuDNN launches the kernels of an op."""
+    return ops.kind == HOST_KINDS.index("recurrent")
+
+
+def host_dispatches(ops: OpColumns) -> Column:
+    """Returns how many dispatches' time each recurrent layer takes of the host, its launches included; 0 for others."""
+    return np.where(is_recurrent(ops), CALL.value + ops.kernels * LAUNCH.value, 0.0)
+
+
+def early_dispatches(ops: OpColumns, kernels: KernelColumns) -> Column:
+    """Returns how long before the end of its op's issue each kernel is launched: so many launches follow it."""
+    last = np.cumsum(ops.kernels) - 1
+    after = last[kernels.op] - np.arange(len(kernels.op))
+    return np.where(is_recurrent(ops)[kernels.op], after * LAUNCH.value, 0.0)
+
+
+def in_library(kernels: KernelColumns) -> Column:
+    """Returns a column that is True for products in cuDNN, which may take TF32 as its convolutions do."""
+    return kernels.by_function(dict.fromkeys(LIBRARY_PRODUCTS, 1.0)) > 0
+
+
+def persistent_us(kernels: KernelColumns, rates: Rates) -> Column:
+    """Returns how long kernels run that keep recurrent weights in the registers of an SM, all steps in one launch.
+
+    Each sequence has a block to itself: small layers share an SM, and as many blocks as fit all SMs make a wave. A step
+    is a matrix times a vector. Weights that no registers are left for are read again each time.
+    """
+    weight_bytes = _WEIGHT_BYTES * kernels.n * kernels.k
+    resident = np.maximum(1, _REGISTER_BYTES // np.maximum(weight_bytes, 1.0))
+    waves = np.ceil(kernels.m / (rates.sms * resident))
+    per_us = rates.gpu_kcycles_per_us
+    spilled = np.maximum(weight_bytes - _REGISTER_BYTES, 0.0) / (1e3 * SPILLED.value)
+    arithmetic_us = 2 * kernels.n * kernels.k / (rates.fp32_flops_per_us_per_sm * EFFICIENCY.value)
+    step_us = (STEP.value + spilled) / per_us + arithmetic_us
+    return waves * (LOAD.value * weight_bytes / 2**10 / per_us + kernels.batch * step_us)
+
+
+def is_persistent(kernels: KernelColumns) -> Column:
+    """Returns a column that is True for the kernels that `persistent_us` is for."""
+    return kernels.computes(PERSISTENT)
