@@ -7,20 +7,23 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.cost.columns import Costs, kernel_columns, op_columns
-from estimator.cost.gpu import device_us, host_us
+from estimator.cost import recurrent
+from estimator.cost.columns import HOST_KINDS, Costs, kernel_columns, op_columns
+from estimator.cost.gpu import costs, device_us, host_us
 from estimator.cost.price import PROCESSORS
-from estimator.cost.rates import rates_of
+from estimator.cost.rates import Rates, rates_of
 from estimator.goldens.files import every_target, load_goldens
 from estimator.hardware.boards import Board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
-from estimator.lower import lower
+from estimator.lower import Kernel, Lowered, Product, Window, lower
+from estimator.opstream import Op, TensorSpec
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
 from estimator.results import validate
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, target_on
+from test_estimator import made_up
 
 
 @pytest.fixture
@@ -232,11 +235,11 @@ def test_the_shape_of_a_convolution_decides_what_runs_it(profile, layer, tensor_
 
 
 def test_a_third_kind_of_processor_needs_no_more_than_the_columns_have(profile, monkeypatch):
-    def costs(ops, kernels, *_):
+    def priced(ops, kernels, *_):
         us = np.where(kernels.computes("relu"), kernels.elements, kernels.by_function({"convolution": 7.0}))
         return Costs(np.zeros(len(ops.kind)), us, overhead_us=0.0, one_clock=False)
 
-    monkeypatch.setitem(PROCESSORS, "npu", costs)
+    monkeypatch.setitem(PROCESSORS, "npu", priced)
     ops = lowered(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, device="meta"), torch.nn.ReLU()), 1, 3, 12, 12)
     result = estimate_lowered(ops, calibrated_target(replace(profile, processor="npu")))
     assert result.device_ms == pytest.approx((7.0 + 0.0 + 400.0) / 1e3)
@@ -269,3 +272,350 @@ def test_models_of_every_kind_take_in_every_configuration_what_its_golden_says(r
             row, golden = validate(model, target, None).comparison, goldens[model.name]
             said = {key: golden[key] for key in ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")}
             assert {key: getattr(row, key) for key in said} == said, (model.name, target.hardware, target.label)
+
+
+WAVE_US = {
+    **{(128, 128): 51.2, (128, 64): 28.16, (64, 64): 15.36},
+    **{(128, 32): 16.64, (64, 32): 8.96, (32, 32): 5.12},
+}
+"""What a wave of such tiles takes the made-up GPU for each element of the reduction, at 800 FLOP per us and SM.
+
+A tile of 128 x 128 has an operand reuse of 64, which 16 more take down to 80 % of the rate: 2 x 128 x 128 / 640.
+"""
+BOTH_WAYS = [pair for tile in WAVE_US for pair in {tile, tile[::-1]}]
+FOR_TENSOR_CORES = [tile for tile in BOTH_WAYS if min(tile) >= 64]
+
+
+def wave_us(m, n):
+    return WAVE_US[max(m, n), min(m, n)]
+
+
+def made_up_us(kernel, *options, latency_us=made_up.LATENCY_US, **changes):
+    """What a kernel takes the made-up GPU beside the latency of any."""
+    target = made_up.gpu(*options, **changes)
+    kernels = made_up.columns(kernel)
+    return costs(op_columns([]), kernels, target, target.profile.values()).device_us[0] - latency_us
+
+
+def exactly(us):
+    return pytest.approx(us, rel=1e-9)
+
+
+@pytest.mark.parametrize("tile", BOTH_WAYS, ids=str)
+def test_a_product_takes_the_tile_that_it_fills(tile):
+    assert made_up_us(made_up.product(*tile, k=10, batch=4)) == exactly(1.125 * wave_us(*tile) * 10)
+
+
+@pytest.mark.parametrize(("batch", "waves"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
+def test_blocks_run_in_whole_waves_and_a_share_of_one_fills_the_pipeline(batch, waves):
+    assert made_up_us(made_up.product(32, 32, 10, batch)) == exactly((waves + 0.125) * 51.2)
+    assert made_up_us(made_up.product(31, 17, 10, batch)) == exactly((waves + 0.125) * 51.2)
+
+
+@pytest.mark.parametrize("tile", FOR_TENSOR_CORES, ids=str)
+@pytest.mark.parametrize(("precision", "dtype", "rate"), [("tf32", "float32", 2000), ("fp16", "float16", 4000)])
+def test_a_deep_product_fills_tensor_cores_along_its_reduction_too(tile, precision, dtype, rate):
+    kernel = made_up.product(*tile, k=1000, batch=4, dtype=dtype)
+    assert made_up_us(kernel, precision) == exactly(1.1 * wave_us(*tile) * 800 / rate * (1000 + 50))
+
+
+def test_a_shallow_product_takes_the_fp32_cores_whatever_is_allowed():
+    kernel = made_up.product(128, 128, k=10, batch=4)
+    assert made_up_us(kernel, "tf32") == made_up_us(kernel, "fp32") == exactly(1.125 * 51.2 * 10)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+@pytest.mark.parametrize("way", [slice(None), slice(None, None, -1)], ids=["rows", "columns"])
+def test_up_to_sixteen_rows_or_columns_waste_no_tile(way, precision):
+    skinny, tiled = made_up.product(*(16, 1024)[way], k=100), made_up.product(*(17, 1024)[way], k=100)
+    assert made_up_us(skinny, precision) == exactly(2 * 16 * 1024 * 100 / (4 * 1000 * 0.8))
+    assert made_up_us(tiled, precision) == exactly(2.125 * 1664)
+
+
+MOVED = {"read_bytes": 48_000, "write_bytes": 32_000}
+"""100 us at 800 bytes per us."""
+
+
+def test_traffic_takes_bytes_over_the_bandwidth_that_streams_and_weights_reach():
+    assert made_up_us(made_up.stream(**MOVED)) == exactly(100)
+    assert made_up_us(made_up.stream(cold_bytes=10_000)) == exactly(20)
+    assert made_up_us(made_up.stream(cold_bytes=10_000, **MOVED)) == exactly(120)
+    assert made_up_us(made_up.stream(cold_bytes=10_000, **MOVED), latency_us=0) == exactly(120 + 4 / 0.5)
+
+
+def test_a_product_takes_the_longer_of_traffic_and_arithmetic():
+    slow = made_up.product(32, 32, 10, cold_bytes=10_000, **MOVED)
+    assert made_up_us(slow) == exactly(120)
+    assert made_up_us(replace(slow, product=Product(4, 128, 128, 10))) == exactly(576)
+
+
+@pytest.mark.parametrize(
+    ("function", "elements_decide"),
+    [
+        ("native_batch_norm", True),
+        ("_native_batch_norm_legit_no_training", True),
+        ("cudnn_batch_norm", True),
+        ("native_layer_norm", False),
+        ("relu", False),
+    ],
+)
+def test_a_batch_norm_passes_so_many_elements_a_clock_and_sm(function, elements_decide):
+    few, many = (made_up.stream(function, elements=count, cold_bytes=10_000, **MOVED) for count in (4000, 800_000))
+    assert made_up_us(few) == exactly(120)
+    assert made_up_us(many) == exactly(20 + (800_000 / (1000 * 4 * 0.5 * 2) if elements_decide else 100))
+
+
+@pytest.mark.parametrize("tile", FOR_TENSOR_CORES, ids=str)
+def test_a_convolution_on_tensor_cores_is_a_deeper_product(tile):
+    kernel = made_up.convolution(*tile, 4, groups=4)
+    assert made_up_us(kernel) == exactly(1.1 * wave_us(*tile) * 0.8 * (36 + 50))
+    assert made_up_us(replace(kernel, dtype="float16"), "fp16") == exactly(1.1 * wave_us(*tile) * 0.4 * (36 + 50))
+
+
+@pytest.mark.parametrize(("n", "groups", "tile"), [(128, 2, (128, 64)), (129, 2, (128, 128)), (129, 1, (128, 128))])
+def test_a_convolution_of_more_than_128_channels_takes_the_widest_tile(n, groups, tile):
+    assert made_up_us(made_up.convolution(128, n, 4, groups=groups)) == exactly(1.1 * WAVE_US[tile] * 0.8 * 86)
+
+
+@pytest.mark.parametrize(("tf32", "arithmetic_us"), [(True, 1.1 * 15.36 * 0.8 * 86), (False, 1.125 * 15.36 * 86)])
+def test_a_quarter_of_the_shorter_of_traffic_and_arithmetic_is_not_hidden(tf32, arithmetic_us):
+    for read_bytes, write_bytes in ((320_000, 0), (1_200_000, 2_000_000)):
+        kernel = made_up.convolution(
+            64, 64, 4, groups=4, read_bytes=read_bytes, write_bytes=write_bytes, channels_last=True
+        )
+        memory_us = (read_bytes + write_bytes) / 800
+        longer, shorter = max(memory_us, arithmetic_us), min(memory_us, arithmetic_us)
+        assert made_up_us(kernel, "fp32", tf32) == exactly(longer + 0.25 * shorter)
+
+
+@pytest.mark.parametrize(
+    ("sides", "stride", "channels_last", "dtype", "clocked", "layout_us"),
+    [
+        ((3, 3), 1, False, "float32", 2.0, 1.5 * 320_000 / 800),
+        ((3, 3), 1, False, "float32", 0.02, 1.5 * 320_000 / 8 / 40),
+        ((3, 3), 1, False, "float16", 0.02, 1.5 * 320_000 / 4 / 40),
+        ((3, 3), 1, True, "float32", 2.0, 0),
+        ((1, 1), 1, False, "float32", 2.0, 0),
+        ((1, 1), 2, False, "float32", 2.0, 1.5 * 320_000 / 800),
+    ],
+    ids=["traffic", "few sms", "half", "channels last", "1x1", "1x1 with stride"],
+)
+def test_a_conversion_of_layouts_is_two_passes_one_element_at_a_time(
+    sides, stride, channels_last, dtype, clocked, layout_us
+):
+    of = {"read_bytes": 320_000, "dtype": dtype, "channels_last": channels_last}
+    kernel = made_up.convolution(64, 64, 4, sides, stride, groups=4, **of)
+    precision = "fp16" if dtype == "float16" else "fp32"
+    without, with_it = (
+        made_up_us(kernel, precision, layout_passes=passes, norm_elements_per_clock_per_sm=clocked)
+        for passes in (0.0, 1.5)
+    )
+    assert with_it - without == pytest.approx(layout_us)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "starved_rows"),
+    [(64, 128, 2052, 64), (3000, 128, 2052, 15 * 128), (3000, 129, 2052, 7 * 128), (3000, 128, 2048, None)],
+)
+def test_rows_of_a_convolution_starve_where_its_weights_outgrow_the_cache_and_its_blocks_are_few(m, n, k, starved_rows):
+    found = made_up_us(made_up.convolution(m, n, k, (1, 1)), fp32_convolution_efficiency=0.05)
+    if starved_rows is None:
+        assert found == exactly(1.1 * wave_us(128, 128) * 0.8 * (k + 50) * 6.1 / 1.1)
+    else:
+        assert found == exactly(2 * starved_rows * n * (k + 50) / (4 * 1000 * 0.05))
+
+
+@pytest.mark.parametrize(
+    ("changes", "tensor_cores"),
+    [
+        ({"channels": 4}, True),
+        ({"channels": 6}, False),
+        ({"channels": 4, "dilation": 2}, False),
+    ],
+    ids=["fits", "unaligned", "dilated"],
+)
+def test_what_does_not_fit_tensor_cores_runs_without(changes, tensor_cores):
+    kernel = made_up.convolution(64, 64, groups=4, **changes)
+    found = made_up_us(kernel)
+    if tensor_cores:
+        assert found == exactly(1.1 * 15.36 * 0.8 * 86)
+        return
+    assert found == exactly(2 * 4 * 64 * 64 * (kernel.product.k + 50) / (4 * 1000 * 0.5))
+    assert made_up_us(replace(kernel, read_bytes=8_000_000)) == exactly(10_000)
+
+
+DIRECT_US, WINOGRAD_US = 1.125 * 5.12, 4.125 * 5.12
+"""For each element of the reduction: 4 blocks of 32 x 32, or 16 times one, because a quarter of 125 rows fills one."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"sides": (9, 1)}, False),
+        ({"sides": (3, 2)}, False),
+        ({"stride": 2}, False),
+        ({"dilation": 2}, False),
+        ({"groups": 2}, False),
+    ],
+    ids=["3x3", "9x1", "3x2", "stride", "dilated", "groups"],
+)
+def test_without_tf32_winograd_takes_what_it_fits(changes, fits):
+    kernel = made_up.convolution(125, 32, 400, **changes)
+    direct_us = 1.125 * 8.96 if "groups" in changes else DIRECT_US  # 4 blocks of 64 x 32, which make one wave, too
+    depth_us = WINOGRAD_US * 450 if fits else direct_us * (kernel.product.k + 50)
+    assert made_up_us(kernel, "fp32", False) == exactly(depth_us)
+
+
+def test_winograd_moves_its_weights_transformed_where_that_takes_no_longer():
+    kernel = made_up.convolution(125, 32, 400, cold_bytes=90_000)
+    memory_us = 90_000 / 500 + 90_000 * 2 * 16 / 9 / 500
+    assert made_up_us(kernel, "fp32", False) == exactly(WINOGRAD_US * 450 + 0.25 * memory_us)
+    kernel = replace(kernel, cold_bytes=9_000_000)
+    assert made_up_us(kernel, "fp32", False) == exactly(DIRECT_US * 3650 + 0.25 * 18_000)
+
+
+@pytest.mark.parametrize(("dtype", "precision", "rate"), [("float32", "fp32", 1000), ("float16", "fp16", 5000)])
+def test_a_depthwise_convolution_computes_its_taps_and_where_they_are(dtype, precision, rate):
+    kernel = made_up.product(1, 1, 1, kind="depthwise", dtype=dtype, elements=100_000, flops=1_800_000)
+    assert made_up_us(kernel, precision) == exactly((1_800_000 + 2 * 100_000 * 6) / (4 * rate * 0.25))
+    assert made_up_us(replace(kernel, read_bytes=8_000_000), precision) == exactly(10_000)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "precision", "as_if"),
+    [
+        (made_up.product(64, 64, 1000, 4, dtype="float16"), "fp32", "fp16"),
+        (made_up.product(64, 64, 1000, 4, dtype="bfloat16"), "tf32", "fp16"),
+        (made_up.product(64, 64, 1000, 4), "fp16", "fp32"),
+        (made_up.product(64, 64, 1000, 4), "bf16", "fp32"),
+        (made_up.convolution(64, 64, 4, groups=4, dtype="float16"), "fp32", "fp16"),
+        (made_up.convolution(64, 64, 4, groups=4), "fp16", "fp32"),
+        (made_up.product(64, 64, 1000, 4, function="rnn_inputs"), "fp32", "tf32"),
+        (made_up.product(64, 64, 1000, 4, function="rnn_step"), "fp32", "tf32"),
+        (made_up.product(64, 64, 1000, 4, function="rnn_projection"), "fp16", "tf32"),
+        (made_up.product(64, 64, 1000, 4, function="rnn_step", dtype="float16"), "fp32", "fp16"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.function} of {value.dtype}",
+)
+def test_each_kernel_computes_in_the_type_of_its_tensors_and_cudnn_in_that_of_its_convolutions(
+    kernel, precision, as_if
+):
+    among = (made_up.stream(), replace(made_up.stream(), dtype="float16"), kernel, made_up.product(64, 64, 1000, 4))
+    target = made_up.gpu(precision)
+    device = costs(op_columns([]), made_up.columns(*among), target, target.profile.values()).device_us
+    plain = replace(kernel, function="mm")
+    assert device[2] - made_up.LATENCY_US == exactly(made_up_us(plain, as_if))
+    own = precision if precision in ("fp32", "tf32") else "fp32"
+    assert list(device[[0, 1, 3]]) == pytest.approx([8, 8, 8 + made_up_us(among[3], own)])
+
+
+OF_THE_HOST = {
+    "view": 3,
+    **dict.fromkeys(("convolution", "reduction", "copy", "pointwise", "other"), 10),
+    "product": 10 + 7,
+    "norm": 10 + 13,
+    "recurrent": 0,
+}
+
+
+@pytest.mark.parametrize("kind", HOST_KINDS)
+def test_a_host_dispatches_each_kind_of_op_and_the_calls_inside_it(kind):
+    target = made_up.gpu()
+    kernels = tuple(made_up.stream() for _ in range(3))
+    ops = op_columns([Lowered(made_up.OP, kind, 2, kernels)])
+    launched = recurrent.CALL.value + 3 * recurrent.LAUNCH.value if kind == "recurrent" else 0
+    found = costs(ops, made_up.columns(*kernels, host_kind=kind), target, target.profile.values())
+    assert found.host_us[0] == pytest.approx((OF_THE_HOST[kind] + 2 * 5 + launched * 10) / 2)
+    after = (2, 1, 0) if kind == "recurrent" else (0, 0, 0)
+    assert list(found.early_us) == pytest.approx([recurrent.LAUNCH.value * 10 / 2 * count for count in after])
+    assert (found.overhead_us, found.one_clock) == (6 / 2, False)
+
+
+def test_the_rates_of_a_board_by_hand():
+    expected = Rates(
+        made_up.CONSTANTS, 2.0, 0.5, 4, 1000.0, 2.0**20, 1000.0, 1000.0, 2500.0, False, True, event_pair_us=3.0
+    )
+    half = replace(
+        expected,
+        product_flops_per_us_per_sm=5000.0,
+        convolution_flops_per_us_per_sm=5000.0,
+        products_on_tensor_cores=True,
+    )
+    for precision, rates_there in (("fp32", expected), ("fp16", half), ("bf16", half)):
+        assert rates_of(made_up.gpu(precision), made_up.CONSTANTS) == rates_there
+    assert not rates_of(made_up.gpu(tf32=False), made_up.CONSTANTS).convolutions_on_tensor_cores
+
+
+COLUMN_TYPES = {"kind": int, "function": int, "op": int, "kernels": int, "contiguous": bool, "channels_last": bool}
+COLUMN_TYPES["in_place"] = bool
+
+
+@pytest.mark.parametrize("of_none", [False, True], ids=["ops", "no op"])
+def test_columns_are_of_one_type_whether_there_is_a_row_or_not(of_none):
+    lowered = [] if of_none else [Lowered(made_up.OP, "other", 0, (made_up.stream(),))]
+    for columns in (op_columns(lowered), kernel_columns(lowered)):
+        for name, column in vars(columns).items():
+            if name != "functions":
+                assert column.dtype == np.dtype(COLUMN_TYPES.get(name, float)), name
+
+
+def test_ops_as_columns_by_hand():
+    small, large = TensorSpec((2, 3), "float32", 4), TensorSpec((4, 5), "float32", 4)
+    kernels = (made_up.stream(), made_up.stream())
+    ops = [
+        Op("aten.cat", (small, large), (), (small,), is_view=False, in_place=False),
+        Op("aten.add_", (small, small), (), (large, small), is_view=False, in_place=True),
+        Op("aten.zeros", (3,), (), (small,), is_view=False, in_place=False),
+        Op("aten.sum", (large,), (), (), is_view=False, in_place=False),
+        Op("aten.new", (), (), (), is_view=False, in_place=False),
+    ]
+    kinds = ("view", "recurrent", "norm", "other", "copy")
+    found = op_columns([Lowered(op, kind, at, kernels[: at % 3]) for at, (op, kind) in enumerate(zip(ops, kinds))])
+    assert found.kind.tolist() == [0, 8, 3, 7, 5]
+    assert found.calls.tolist() == [0, 1, 2, 3, 4]
+    assert found.kernels.tolist() == [0, 1, 2, 0, 1]
+    assert found.elements.tolist() == [6, 20, 6, 20, 0]
+    assert found.in_place.tolist() == [False, True, False, False, False]
+
+
+def test_kernels_as_columns_by_hand():
+    window = Window((3, 5), (2, 1), (1, 4), 6, 7, 8, 9, 0.5)
+    first = Kernel("depthwise", "convolution", "bfloat16", 11, 12, 13, 14, 15, False, Product(2, 3, 4, 5), window, True)
+    second = made_up.stream("relu", elements=16, read_bytes=17)
+    ops = [Lowered(made_up.OP, "other", 0, kernels) for kernels in ((), (first,), (second, first))]
+    found = kernel_columns(ops)
+    assert found.functions == ("convolution", "relu")
+    rows = {name: column.tolist() for name, column in vars(found).items() if name != "functions"}
+    assert rows.pop("op") == [1, 2, 2]
+    assert {name: row[0] for name, row in rows.items()} == {name: row[2] for name, row in rows.items()}
+    assert {name: tuple(row[:2]) for name, row in rows.items()} == {
+        **{"kind": (1, 3), "function": (0, 1), "elements": (11, 16), "contiguous": (False, True), "flops": (12, 0)},
+        **{"warm_bytes": (27, 17), "cold_bytes": (15, 0), "item_bytes": (2, 4)},
+        **{"batch": (2, 0), "m": (3, 0), "n": (4, 0), "k": (5, 0)},
+        **{"window_side": (5, 0), "taps": (15, 0), "stride": (2, 0), "dilation": (4, 0), "channels": (6, 0)},
+        **{"groups": (7, 0), "images": (8, 0), "input_elements": (9, 0), "rows_inside": (0.5, 1.0)},
+        **{"channels_last": (True, False)},
+    }
+
+
+def test_columns_find_kernels_by_place_by_kind_and_by_function():
+    kernels = [
+        made_up.stream(),
+        made_up.product(2, 2, 2),
+        made_up.stream("gelu"),
+        made_up.product(3, 3, 3, dtype="float16"),
+    ]
+    found = made_up.columns(*kernels)
+    assert found.take(np.array([3, 1])).m.tolist() == [3, 2]
+    assert found.select(np.array([False, True, True, False])).m.tolist() == [2, 0]
+    assert [(kind, places.tolist(), of.m.tolist()) for kind, places, of in found.by_kind] == [
+        ("product", [1, 3], [2, 3]),
+        ("stream", [0, 2], [0, 0]),
+    ]
+    assert found.by_function({"gelu": 2.0, "mm": 3.0, "relu_": 4.0}).tolist() == [0, 3, 2, 3]
+    assert [found.computes(name).tolist() for name in ("relu", "mm", "tanh")] == [
+        [True, False, False, False],
+        [False, True, False, True],
+        [False] * 4,
+    ]

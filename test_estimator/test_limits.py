@@ -12,6 +12,7 @@ from estimator.cost.rates import rates_of
 from estimator.hardware.boards import Board, ThisCpu, load_profile
 from estimator.lower import lower
 from estimator.target import calibrated_target, target_on
+from test_estimator import made_up
 
 ORIN, XAVIER = load_profile("Jetson-Orin-AGX"), load_profile("Jetson-AGX-Xavier")
 
@@ -124,3 +125,75 @@ def test_a_cpu_moves_what_it_reads_and_writes_and_compares_taps_one_by_one():
     limit, least_us, kernel = of_cpu(torch.nn.MaxPool2d(7, 1, 3), 1, 64, 56, 56)
     assert (limit, least_us) == ("arithmetic", pytest.approx(kernel.elements * (49 + 4) / C["scalar_melements_s"]))
     assert of_cpu(convolution(8, 8, 5), 1, 8, 4, 4)[0] == "latency"
+
+
+def made_up_limit(kernel, *options, **changes):
+    target = made_up.gpu(*options, **changes)
+    found = gpu.limits(made_up.columns(made_up.stream(), kernel), target, target.profile.values())
+    assert (LIMITS[found.limit[0]], found.least_us[0]) == ("latency", made_up.LATENCY_US)
+    return LIMITS[found.limit[1]], pytest.approx(found.least_us[1], rel=1e-9)
+
+
+def of_tensor_cores(m, n, channels, **changes):
+    return made_up.convolution(m, n, channels, **{"groups": 4, **changes})
+
+
+WIDE = {"channels": 200, "m": 128, "n": 128}
+"""Deep enough for most of tensor cores' rate: 4 blocks, one on each SM."""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options", "limit", "least_us"),
+    [
+        (made_up.stream(read_bytes=6400), (), "latency", 8),
+        (made_up.stream(read_bytes=6408), (), "memory", 6.408),
+        (made_up.stream(read_bytes=3000, write_bytes=4000, cold_bytes=2000), (), "memory", 9),
+        (made_up.product(32, 32, 1, 4), (), "latency", 8),
+        (made_up.product(128, 128, 10, 4), (), "arithmetic", 2 * 4 * 128 * 128 * 10 / 4000),
+        (made_up.product(128, 128, 10, 4, read_bytes=460_000), (), "arithmetic", 2 * 4 * 128 * 128 * 10 / 4000),
+        (made_up.product(128, 128, 10, 4, read_bytes=461_000), (), "memory", 461),
+        (made_up.product(32, 32, 10, 4), (), "waves of tiles", 2 * 4 * 32 * 32 * 10 / 4000),
+        (made_up.product(64, 32, 10, 4), (), "arithmetic", 2 * 4 * 64 * 32 * 10 / 4000),
+        (made_up.product(128, 128, 1000, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 1000 / 10_000),
+        (made_up.product(128, 128, 10, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 10 / 4000),
+        (made_up.product(17, 1024, 1000), ("tf32",), "waves of tiles", 2 * 17 * 1024 * 1000 / 10_000),
+        (made_up.product(16, 1024, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
+        (made_up.product(1024, 16, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
+        (made_up.product(128, 128, 1000, 4, dtype="float16"), (), "arithmetic", 2 * 4 * 128 * 128 * 1000 / 20_000),
+        (of_tensor_cores(**WIDE), (), "arithmetic", 2 * 4 * 128 * 128 * 1800 / 10_000),
+        (of_tensor_cores(64, 64, 4), (), "waves of tiles", 2 * 4 * 64 * 64 * 36 / 10_000),
+        (of_tensor_cores(64, 64, 4, read_bytes=320_000), (), "waves of tiles", 2 * 4 * 64 * 64 * 36 / 10_000),
+        (of_tensor_cores(64, 64, 4, read_bytes=400_000), (), "memory", 400),
+        (
+            of_tensor_cores(64, 64, 4, read_bytes=400_000, channels_last=True),
+            (),
+            "waves of tiles",
+            2 * 4 * 64 * 64 * 36 / 10_000,
+        ),
+        (of_tensor_cores(64, 64, 6), (), "arithmetic", 2 * 4 * 64 * 64 * 54 / 4000),
+        (of_tensor_cores(64, 64, 4, dilation=2), (), "waves of tiles", 2 * 4 * 64 * 64 * 36 / 4000),
+        (of_tensor_cores(64, 64, 6, read_bytes=1_400_000), (), "memory", 1400),
+        (of_tensor_cores(64, 64, 6, read_bytes=1_300_000), (), "arithmetic", 2 * 4 * 64 * 64 * 54 / 4000),
+        (of_tensor_cores(64, 64, 40, stride=2), ("fp32", False), "arithmetic", 2 * 4 * 64 * 64 * 360 / 4000),
+        (of_tensor_cores(64, 64, 20, stride=2), ("fp32", False), "waves of tiles", 2 * 4 * 64 * 64 * 180 / 4000),
+        (of_tensor_cores(64, 64, 20, read_bytes=3_300_000), ("fp32", False), "memory", 3300),
+        (made_up.convolution(125, 32, 400), ("fp32", False), "waves of tiles", 2 * 125 * 32 * 3600 / 4000 / 2.25),
+        (made_up.convolution(125, 32, 400, stride=2), ("fp32", False), "waves of tiles", 2 * 125 * 32 * 3600 / 4000),
+        (made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_800_000), (), "arithmetic", 450),
+        (made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_000_000), (), "waves of tiles", 250),
+        (
+            made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_800_000, dtype="float16"),
+            ("fp16",),
+            "arithmetic",
+            90,
+        ),
+        (
+            made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_000_000, dtype="float16"),
+            ("fp16",),
+            "waves of tiles",
+            50,
+        ),
+    ],
+)
+def test_what_bounds_a_kernel_by_hand(kernel, options, limit, least_us):
+    assert made_up_limit(kernel, *options) == (limit, least_us)
