@@ -38,7 +38,7 @@ def correction_logs(correction: Correction, features: Column) -> Column:
     if not correction.points:
         return np.full(len(features), correction.offset)
     columns = [_NAMES.index(name) for name in correction.features]
-    points = np.array(correction.points, dtype=float)
+    points = np.array(correction.points)
     scales = length_scales(correction.features, correction.length)
     inner = similarity(points, points, scales) + _JITTER * np.eye(len(points))
     weights = np.linalg.solve(inner, np.array(correction.residuals))
@@ -64,10 +64,9 @@ def describe(ops: OpColumns, kernels: KernelColumns) -> Tuple[Column, Column]:
     kinds = np.full(len(ops.kind), "view", dtype=object)
     features = np.zeros((len(ops.kind), len(_NAMES)))
     features[:, _NAMES.index("elements")] = _log2(ops.elements)
-    if has_kernel.any():
-        heaviest = kernels.take(main[has_kernel])
-        kinds[has_kernel] = _kinds(heaviest)
-        features[has_kernel] = np.column_stack([_features(heaviest)[name] for name in _NAMES])
+    heaviest = kernels.take(main[has_kernel])
+    kinds[has_kernel] = _kinds(heaviest)
+    features[has_kernel] = np.column_stack([_features(heaviest)[name] for name in _NAMES])
     kinds[ops.kernels >= _ATTENTION_KERNELS] = "attention"
     features[:, _NAMES.index("in_place")] = ops.in_place
     return kinds, features
@@ -81,7 +80,7 @@ def _main_kernels(count: int, kernels: KernelColumns) -> Column:
     return main
 
 
-def _kinds(kernels: KernelColumns) -> Column:
+def _kinds(kernels: KernelColumns) -> List[str]:
     names: List[str] = []
     for kind, function, groups, rows, batch in zip(
         kernels.kind, kernels.function, kernels.groups, kernels.m, kernels.batch
@@ -94,7 +93,7 @@ def _kinds(kernels: KernelColumns) -> Column:
         elif name == "stream":
             name = kernels.functions[function]
         names.append(name)
-    return np.array(names, dtype=object)
+    return names
 
 
 def _features(kernels: KernelColumns) -> Dict[str, Column]:
@@ -125,5 +124,4 @@ def _log2(values: Column) -> Column:
 def _twos(values: Column) -> Column:
     """How many times two divides a whole number, up to a vector's worth."""
     whole = np.maximum(values, 1).astype(int)
-    lowest = np.minimum(whole & -whole, 2**_MOST_TWOS)
-    return np.where(values > 0, np.log2(lowest), 0.0)
+    return np.log2(np.minimum(whole & -whole, 2**_MOST_TWOS))
