@@ -5,7 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from estimator.lower import Lowered, known_ops, lower, rule
+from estimator.errors import LoweringError
+from estimator.lower import Kernel, Lowered, Product, Window, known_ops, lower, rule
 from estimator.opstream import Op, TensorSpec
 
 
@@ -430,3 +431,382 @@ def test_two_rules_for_one_op_are_an_error_that_names_both():
         ValueError, match=r"aten\.relu has two rules: .*test_rules\..*\.one and .*test_rules\..*\.other"
     ):
         rule("abs", "relu")(other)
+
+
+def facts(kernel):
+    """What a kernel says of itself: of work elements and FLOP, of traffic bytes read, written and cold."""
+    work, traffic = (kernel.elements, kernel.flops), (kernel.read_bytes, kernel.write_bytes, kernel.cold_bytes)
+    assert kernel.channels_last is False
+    return kernel.kind, kernel.function, kernel.dtype, work, traffic, kernel.contiguous, kernel.product, kernel.window
+
+
+def streamed(function, work, traffic, dtype="float32", contiguous=True, window=None):
+    return "stream", function, dtype, work, (*traffic, 0), contiguous, None, window
+
+
+def multiplied(function, product, traffic, contiguous=False):
+    """In FP32; against the order of memory, as a layer's weights are."""
+    work = product.batch * product.m * product.n, 2 * product.batch * product.m * product.n * product.k
+    return "product", function, "float32", work, traffic, contiguous, product, None
+
+
+def strided(t):
+    return replace(t, contiguous=False)
+
+
+LARGE, PIXELS = f32(4, 5), f32(2, 3, 4, 5, 6)
+POOLED = f32(2, 3, 2, 2, 2)
+EACH = {"channels": 1, "groups": 3, "images": 2, "input_elements": 720, "rows_inside": 1.0}
+LINE = {"channels": 1, "groups": 4, "images": 6, "input_elements": 720, "rows_inside": 1.0}
+ATTENTION_LAYER = (
+    multiplied("mm", Product(1, 6, 12, 4), (96, 288, 192)),
+    streamed("transform_bias_rescale_qkv", (72, 0), (288, 288)),
+    multiplied("bmm", Product(4, 3, 3, 2), (192, 144, 0), contiguous=True),
+    streamed("_softmax", (36, 5 * 36), (144, 144)),
+    multiplied("bmm", Product(4, 3, 2, 3), (240, 96, 0), contiguous=True),
+    streamed("transform_0213", (24, 0), (96, 96)),
+    multiplied("mm", Product(1, 6, 4, 4), (96, 96, 64)),
+)
+PERCEPTRON = (
+    multiplied("mm", Product(1, 6, 5, 4), (96, 120, 80)),
+    multiplied("mm", Product(1, 6, 4, 5), (120, 96, 80)),
+    streamed("activation", (30, 0), (120, 120)),
+)
+BETWEEN = (streamed("native_layer_norm", (24, 0), (96, 96)), streamed("add", (24, 0), (96, 96)))
+PAIR = f32(2, 3, 4)
+INPUTS_OF_ALL_STEPS = multiplied("rnn_inputs", Product(1, 6, 16, 5), (120, 384, 320))
+GATES = streamed("rnn_gates", (32, 32), (2 * 128 + 64, 64))
+PROJECTED_WEIGHTS = (f32(16, 5), f32(16, 3), f32(16), f32(16), f32(3, 4))
+STEPS = f32(3, 2, 5)
+
+
+def persistent(product, cold_bytes, read_bytes, write_bytes, elements):
+    flops = 2 * product.batch * product.m * product.n * product.k
+    traffic = read_bytes, write_bytes, cold_bytes
+    return "product", "rnn_persistent", "float32", (elements, flops), traffic, False, product, None
+
+
+def attending(heads, product, pairs, read_bytes, write_bytes):
+    """FLOP are those of Q x K, four wide, and of P x V, six wide."""
+    work = heads * product.m * 6, 2 * heads * pairs * (4 + 6)
+    return "product", "attention", "float32", work, (read_bytes, write_bytes, 0), True, product, None
+
+
+def recurrent(source=STEPS, weights=LSTM_WEIGHTS, hx=STATE, cx=STATE, mode=2, hidden=4, proj=0, batch_first=False):
+    count = len(weights) if proj else min(4, len(weights))
+    return (source, weights, count, None, hx, cx, mode, hidden, proj, 1, batch_first, 0.0, False, False, (), None)
+
+
+BY_HAND = (
+    ("add", (f16(2, 3), LARGE), (X,), [streamed("add", (6, 20), (12 + 80, 24))]),
+    ("add_", (X, strided(X)), (f16(2, 3), i64(3)), [streamed("add", (6, 6), (48, 12 + 24), "float16", False)]),
+    ("sum", (f16(4, 5),), (), [streamed("sum", (0, 20), (40, 0), "float16")]),
+    ("copy", (), (), [streamed("copy", (0, 0), (0, 0), "uint8")]),
+    ("sum", (strided(X), X), (ROW,), [streamed("sum", (3, 6), (48, 12), contiguous=False)]),
+    ("clone", (strided(X),), (X,), [streamed("clone", (6, 6), (24, 24), contiguous=False)]),
+    ("full_like", (LARGE, 1.0), (f16(2, 3),), [streamed("full_like", (6, 0), (0, 12), "float16")]),
+    ("native_layer_norm", (X, (3,), ROW, ROW), (X, ROW), [streamed("native_layer_norm", (6, 24), (48, 24))]),
+    (
+        "native_batch_norm",
+        (strided(X), ROW),
+        (X,),
+        [streamed("native_batch_norm", (6, 24), (36, 24), contiguous=False)],
+    ),
+    ("index_select", (TABLE, 0, i64(2)), (X,), [streamed("index_select", (6, 0), (24 + 16, 24))]),
+    ("_embedding_bag", (TABLE, i64(4), i64(2)), (X,), [streamed("_embedding_bag", (6, 0), (48 + 48, 24))]),
+    ("index_add_", (TABLE, 0, i64(2), X), (TABLE,), [streamed("index_add", (6, 0), (40, 24))]),
+    ("index_put_", (TABLE, (), 1.0), (TABLE,), [streamed("index_put", (0, 0), (0, 0))]),
+    (
+        "index_copy",
+        (f16(100, 3), 0, i64(2), f16(2, 3)),
+        (f16(100, 3),),
+        [
+            streamed("clone", (300, 0), (600, 600), "float16"),
+            streamed("index_copy", (6, 0), (28, 12), "float16"),
+        ],
+    ),
+    ("_fft_c2c", (COMPLEX, (0,), 0, True), (COMPLEX,), [streamed("_fft_c2c", (12, 120), (96, 96), "complex64")]),
+    (
+        "max_pool2d_with_indices",
+        (PIXELS, 2),
+        (POOLED,),
+        [
+            streamed(
+                "max_pool2d_with_indices",
+                (48, 720),
+                (2880, 192),
+                window=Window((2, 2), (2, 2), (1, 1), **{**EACH, "groups": 4, "images": 6}),
+            )
+        ],
+    ),
+    (
+        "max_pool2d_with_indices",
+        (PIXELS, (2, 3), (1, 2), (0, 0), (3, 4)),
+        (POOLED,),
+        [
+            streamed(
+                "max_pool2d_with_indices",
+                (48, 720),
+                (2880, 192),
+                window=Window((2, 3), (1, 2), (3, 4), **LINE),
+            )
+        ],
+    ),
+    (
+        "max_pool3d_with_indices",
+        (PIXELS, (2,)),
+        (POOLED,),
+        [
+            streamed(
+                "max_pool3d_with_indices",
+                (48, 720),
+                (2880, 192),
+                window=Window((2, 2, 2), (2, 2, 2), (1, 1, 1), **EACH),
+            )
+        ],
+    ),
+    (
+        "max_pool3d_with_indices",
+        (PIXELS, (2, 2, 2), 3, 0, 2),
+        (POOLED,),
+        [
+            streamed(
+                "max_pool3d_with_indices",
+                (48, 720),
+                (2880, 192),
+                window=Window((2, 2, 2), (3, 3, 3), (2, 2, 2), **EACH),
+            )
+        ],
+    ),
+    (
+        "avg_pool2d",
+        (f32(3, 4, 5), 3, 2),
+        (f32(3, 1, 2),),
+        [
+            streamed(
+                "avg_pool2d",
+                (6, 60),
+                (240, 24),
+                window=Window((3, 3), (2, 2), (1, 1), 1, 3, 1, 60, 1.0),
+            )
+        ],
+    ),
+    (
+        "avg_pool3d",
+        (PIXELS, 2),
+        (POOLED,),
+        [streamed("avg_pool3d", (48, 720), (2880, 192), window=Window((2, 2, 2), (2, 2, 2), (1, 1, 1), **EACH))],
+    ),
+    ("mm", (X, f32(3, 4)), (f32(2, 4),), [multiplied("mm", Product(1, 2, 4, 3), (24, 32, 48), True)]),
+    ("addmm", (f32(4), X, f32(3, 4)), (f32(2, 4),), [multiplied("addmm", Product(1, 2, 4, 3), (24, 32, 64), True)]),
+    ("addmm_", (f32(4), X, f32(3, 4)), (f32(2, 4),), [multiplied("addmm", Product(1, 2, 4, 3), (72, 32, 16), True)]),
+    (
+        "bmm",
+        (f32(5, 2, 3), f32(5, 3, 4)),
+        (f32(5, 2, 4),),
+        [multiplied("bmm", Product(5, 2, 4, 3), (120 + 240, 160, 0), True)],
+    ),
+    (
+        "baddbmm",
+        (f32(5, 2, 4), f32(5, 2, 3), f32(5, 3, 4)),
+        (f32(5, 2, 4),),
+        [multiplied("baddbmm", Product(5, 2, 4, 3), (120 + 240, 160, 160), True)],
+    ),
+    ("mv", (f32(4, 3), ROW), (f32(4),), [multiplied("mv", Product(1, 1, 4, 3), (12, 16, 48))]),
+    ("addmv", (f32(4), f32(4, 3), ROW), (f32(4),), [multiplied("addmv", Product(1, 1, 4, 3), (12, 16, 64))]),
+    (
+        "_scaled_dot_product_flash_attention",
+        (f32(2, 5, 3, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6)),
+        (f32(2, 5, 3, 6),),
+        [attending(10, Product(10, 3, 6, 2 * 7), 21, 4 * (120 + 280 + 420), 4 * 180)],
+    ),
+    (
+        "_scaled_dot_product_flash_attention",
+        (f32(2, 5, 3, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6), 0.0, True),
+        (f32(2, 5, 3, 6),),
+        [attending(10, Product(10, 3, 6, 2 * 6 // 3), 1 + 2 + 3, 4 * (120 + 280 + 420), 4 * 180)],
+    ),
+    (
+        "_scaled_dot_product_flash_attention",
+        (f32(2, 5, 4, 4), f32(2, 5, 2, 4), f32(2, 5, 2, 6), 0.0, True),
+        (f32(2, 5, 4, 6),),
+        [attending(10, Product(10, 4, 6, 2 * 7 // 4), 1 + 2 + 2 + 2, 4 * (160 + 80 + 120), 4 * 240)],
+    ),
+    (
+        "_scaled_dot_product_flash_attention",
+        (f32(2, 5, 0, 4), f32(2, 5, 0, 4), f32(2, 5, 0, 6)),
+        (f32(2, 5, 0, 6),),
+        [attending(10, Product(10, 0, 6, 1), 0, 0, 0)],
+    ),
+    (
+        "_scaled_dot_product_efficient_attention",
+        (f32(2, 5, 3, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6), f32(3, 7), False),
+        (f32(2, 5, 3, 6),),
+        [attending(10, Product(10, 3, 6, 2 * 7), 21, 4 * (120 + 280 + 420 + 21), 4 * 180)],
+    ),
+    (
+        "_scaled_dot_product_efficient_attention",
+        (f32(2, 5, 3, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6), None, False, 0.0, True),
+        (f32(2, 5, 3, 6),),
+        [attending(10, Product(10, 3, 6, 2 * 6 // 3), 6, 4 * (120 + 280 + 420), 4 * 180)],
+    ),
+    (
+        "_native_multi_head_attention",
+        (PAIR, PAIR, PAIR, 4, 2, f32(12, 4), f32(12), f32(4, 4), f32(4)),
+        (PAIR, EMPTY),
+        ATTENTION_LAYER,
+    ),
+    (
+        "_transformer_encoder_layer_fwd",
+        (PAIR, *encoder_layer(**WEIGHTS)[1:]),
+        (PAIR,),
+        (*ATTENTION_LAYER, *PERCEPTRON, *BETWEEN, *BETWEEN),
+    ),
+    (
+        "_cudnn_rnn",
+        recurrent(),
+        (X,),
+        [INPUTS_OF_ALL_STEPS, persistent(Product(3, 2, 16, 4), 256, 3 * 128 + 64, 3 * 32 + 64, 24)],
+    ),
+    (
+        "_cudnn_rnn",
+        recurrent(f32(2, 3, 5), (f32(12, 5), f32(12, 4)), cx=None, mode=3, batch_first=True),
+        (X,),
+        [
+            streamed("transpose", (30, 0), (120, 120)),
+            multiplied("rnn_inputs", Product(1, 6, 12, 5), (120, 288, 240)),
+            persistent(Product(3, 2, 12, 4), 192, 3 * 96 + 32, 3 * 32 + 32, 24),
+        ],
+    ),
+    (
+        "_cudnn_rnn",
+        recurrent(weights=PROJECTED_WEIGHTS, hx=f32(1, 2, 3), proj=3),
+        (X,),
+        [
+            INPUTS_OF_ALL_STEPS,
+            multiplied("rnn_step", Product(1, 2, 16, 3), (24, 128, 192)),
+            GATES,
+            multiplied("rnn_projection", Product(1, 2, 3, 4), (32, 24, 48)),
+            *(
+                multiplied("rnn_step", Product(1, 2, 16, 3), (24 + 192, 128, 0)),
+                GATES,
+                multiplied("rnn_projection", Product(1, 2, 3, 4), (32 + 48, 24, 0)),
+            )
+            * 2,
+        ],
+    ),
+    (
+        "_cudnn_rnn",
+        recurrent(f32(2, 1, 5), (f32(400, 5), f32(400, 400)), f32(1, 1, 400), None, 0, 400),
+        (X,),
+        [
+            multiplied("rnn_inputs", Product(1, 2, 400, 5), (40, 3200, 8000)),
+            multiplied("rnn_step", Product(1, 1, 400, 400), (1600, 1600, 640_000)),
+            streamed("rnn_gates", (400, 400), (2 * 1600 + 1600, 1600)),
+            multiplied("rnn_step", Product(1, 1, 400, 400), (641_600, 1600, 0)),
+            streamed("rnn_gates", (400, 400), (2 * 1600 + 1600, 1600)),
+        ],
+    ),
+    (
+        "_thnn_fused_lstm_cell",
+        (f16(2, 12), f16(2, 12), f16(2, 3), None, None),
+        (f16(2, 3), f16(2, 3), f16(2, 12)),
+        [streamed("rnn_gates", (24, 24), (108, 72), "float16")],
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "args", "outputs", "expected"), [pytest.param(*row, id=row[0]) for row in BY_HAND])
+def test_each_kernel_of_an_op_by_hand(name, args, outputs, expected):
+    (lowered,) = lower([call(name, args, *outputs)])
+    assert [facts(kernel) for kernel in lowered.kernels] == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch_first", "copies"),
+    [((2, 2, 5), True, 1), ((2, 1, 5), True, 0), ((1, 2, 5), True, 0), ((2, 2, 5), False, 0)],
+)
+def test_an_input_with_the_batch_first_is_copied_where_that_moves_anything(shape, batch_first, copies):
+    state = f32(1, shape[0] if batch_first else shape[1], 4)
+    (lowered,) = lower([call("_cudnn_rnn", recurrent(f32(*shape), hx=state, cx=state, batch_first=batch_first), X)])
+    assert (lowered.calls, len(lowered.kernels)) == (copies, 2 + copies)
+
+
+IMAGES, SPARSE = f32(2, 4, 4, 6), {"stride": (1, 2), "padding": (1, 0), "dilation": (1, 2)}
+
+
+def convolved(weight, out, groups, transposed=False, image=IMAGES, bias=None):
+    moves = SPARSE["stride"], SPARSE["padding"], SPARSE["dilation"]
+    (lowered,) = lower([call("convolution", (image, weight, bias, *moves, transposed, (0, 0), groups), out)])
+    return lowered
+
+
+@pytest.mark.parametrize(
+    ("weight", "out", "groups", "transposed", "kind", "product", "inside"),
+    [
+        (f32(6, 2, 3, 2), f32(2, 6, 4, 2), 2, False, "convolution", Product(2, 16, 3, 12), 10 / 12),
+        (f32(6, 4, 3, 2), f32(2, 6, 4, 2), 1, False, "convolution", Product(1, 16, 6, 24), 10 / 12),
+        (f32(8, 1, 3, 2), f32(2, 8, 4, 2), 4, False, "depthwise", Product(4, 16, 2, 6), 10 / 12),
+        (f32(4, 3, 3, 2), f32(2, 6, 4, 13), 2, True, "convolution", Product(2, 48, 18, 2), 1.0),
+        (f32(4, 2, 3, 2), f32(2, 8, 4, 13), 4, True, "convolution", Product(4, 48, 12, 1), 1.0),
+    ],
+    ids=["groups", "plain", "depthwise", "transposed", "transposed groups"],
+)
+def test_a_convolution_by_hand(weight, out, groups, transposed, kind, product, inside):
+    lowered = convolved(weight, out, groups, transposed)
+    flops = 2 * product.batch * product.m * product.n * product.k
+    window = Window((3, 2), (1, 2), (1, 2), 4 // groups, groups, 2, 192, pytest.approx(inside))
+    traffic = 768, out.nbytes, weight.nbytes
+    of = kind, "convolution", "float32", (out.numel, flops), traffic, True, product, window
+    assert [facts(kernel) for kernel in lowered.kernels] == [of]
+    assert (lowered.host_kind, lowered.calls) == ("convolution", 0)
+
+
+def test_one_channel_alone_is_no_group():
+    (kernel,) = convolved(f32(6, 1, 3, 2), f32(2, 6, 4, 2), 1, image=f32(2, 1, 4, 6)).kernels
+    assert (kernel.kind, kernel.window.channels, kernel.window.groups) == ("convolution", 1, 1)
+
+
+def test_a_convolution_in_half_precision_with_a_bias_by_hand():
+    lowered = convolved(f16(6, 4, 3, 2), f16(2, 6, 4, 2), 1, image=strided(f16(2, 4, 4, 6)), bias=f16(6))
+    product, bias = map(facts, lowered.kernels)
+    assert product[:6] == ("convolution", "convolution", "float16", (96, 2 * 96 * 24), (384, 192, 288), False)
+    assert bias == streamed("bias", (96, 96), (192 + 12, 192), "float16")
+    assert lowered.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [("relu", "relu"), ("relu_", "relu"), ("__and__", "__and__"), ("_new", "_new")]
+)
+def test_a_function_is_named_as_its_op_without_the_sign_of_being_in_place(name, function):
+    op = Op(f"library.{name}", (X,), (), (X,), is_view=False, in_place=False)
+    (lowered,) = lower([op])
+    assert lowered.kernels[0].function == function
+    assert (lowered.host_kind, lowered.calls, lowered.has_rule) == ("other", 0, False)
+
+
+def test_a_view_launches_nothing_and_needs_no_rule():
+    (lowered,) = lower([Op("library.view", (X,), (), (X,), is_view=True, in_place=False)])
+    assert (lowered.host_kind, lowered.calls, lowered.kernels, lowered.has_rule) == ("view", 0, (), True)
+
+
+def test_only_what_multiplies_must_be_of_a_type_with_a_rate():
+    double = TensorSpec((3, 3), "float64", 8)
+    assert lower([call("add", (double, double), double)])[0].kernels[0].dtype == "float64"
+    message = "aten.mm multiplies float64, whose rate no profile knows; known: float32, float16, bfloat16"
+    with pytest.raises(LoweringError) as error:
+        lower([call("add", (X, X), X), call("mm", (double, double), double)])
+    assert str(error.value) == message
+
+
+def test_each_op_of_a_stream_has_its_own_place_though_it_is_lowered_once():
+    first, second = call("relu", (X,), X), call("neg", (X,), X)
+    stream = [first, second, first]
+    found = lower(iter(stream))
+    assert [lowered.op for lowered in found] == stream
+    assert found[0] is found[2]
+
+
+def test_bytes_of_a_kernel_are_all_that_it_moves():
+    assert Kernel("stream", "relu", "float32", 1, 2, 30, 400, 5000).bytes == 5430
+    assert Kernel("stream", "relu", "float32", 1, 2, 30, 400).bytes == 430
