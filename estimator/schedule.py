@@ -44,13 +44,13 @@ def _two_clocks(host_us: Column, device_us: Column, kernel_op: Column, early_us:
     work = np.cumsum(device_us)
     before = work - device_us
     launched = issue_end[kernel_op] if early_us is None else issue_end[kernel_op] - early_us
-    end = work + np.maximum.accumulate(launched - before) if len(work) else work
+    end = work + np.maximum.accumulate(launched - before)
     last = float(max(issue_end[-1] if len(issue_end) else 0.0, end[-1] if len(end) else 0.0))
     return Timeline(issue_end, launched, end - device_us, end, last)
 
 
 def _one_clock(host_us: Column, device_us: Column, kernel_op: Column) -> Timeline:
-    kernels_us = np.bincount(kernel_op, device_us, len(host_us)) if len(device_us) else np.zeros(len(host_us))
+    kernels_us = np.bincount(kernel_op, device_us, len(host_us))
     before = np.cumsum(kernels_us) - kernels_us
     issue_end = np.cumsum(host_us) + before
     end = np.cumsum(host_us)[kernel_op] + np.cumsum(device_us)
@@ -75,9 +75,8 @@ class Passes:
         """Returns when each pass ends, in us from its start, to the last digit as `schedule` says; no pass is empty."""
         issue_end, work = _running_sums(host_us, self._ops), _running_sums(device_us, self._kernels)
         ends = issue_end[self._last_op]
-        if len(work):
-            waits = np.maximum.reduceat(issue_end[self._kernel_op] - (work - device_us), self._first_kernel)
-            ends[self._launches] = np.maximum(ends[self._launches], work[self._last_kernel] + waits)
+        waits = np.maximum.reduceat(issue_end[self._kernel_op] - (work - device_us), self._first_kernel)
+        ends[self._launches] = np.maximum(ends[self._launches], work[self._last_kernel] + waits)
         return ends
 
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from estimator.compare import compare, rate, within_band, without_estimate
+from estimator.compare import Comparison, compare, key_of, rate, within_band, without_estimate
 from estimator.digits import significant
 
 
@@ -65,3 +65,28 @@ def test_a_smaller_error_than_the_rating_promises_is_within_its_band():
 @pytest.mark.parametrize(("value", "rounded"), [(0.0123456, 0.01235), (12345.6, 12350.0), (0.0, 0.0), (1.0, 1.0)])
 def test_significant_digits_are_counted_from_the_first_that_is_not_zero(value, rounded):
     assert significant(value) == rounded
+
+
+def found(interval_pct):
+    return SimpleNamespace(
+        latency_ms=12.3456, host_ms=1.23456, device_ms=0.0123456, bound="device", interval_pct=interval_pct
+    )
+
+
+@pytest.mark.parametrize(("interval_pct", "shown"), [(5.67, 5.7), (0.04, 0.0), (None, None)])
+def test_a_comparison_by_hand(interval_pct, shown):
+    measured = compare("m", "F", found(interval_pct), 9.0, ("Board", "50W"))
+    terms = "device", 1.235, 0.01235, shown
+    assert measured == Comparison("m", "F", 12.35, 9.0, 37.22, "FAIR", *terms, "Board", "50W", None, None)
+    alone = compare("m", "F", found(interval_pct), None)
+    assert alone == Comparison("m", "F", 12.35, None, None, "UNMEASURED", *terms, "", "")
+
+
+def test_a_row_without_an_estimate_has_no_figure():
+    row = without_estimate("m", "F", "skipped", ("Board", "50W"))
+    assert row == Comparison("m", "F", None, None, None, "SKIPPED", None, None, None, None, "Board", "50W")
+
+
+def test_a_row_is_known_by_where_it_ran_and_by_its_model():
+    assert without_estimate("m", "F", "failed", ("Board", "50W")).key == "Board 50W m" == key_of("m", ("Board", "50W"))
+    assert without_estimate("m", "F", "failed").key == "m" == key_of("m", ("", ""))

@@ -157,3 +157,80 @@ def test_a_model_without_ops_takes_what_measuring_adds_and_is_sure_of_it():
     assert (found.host_ms, found.device_ms, found.bound) == (0.0, 0.0, "host")
     assert 0 < found.latency_ms < 0.1
     assert 0 < found.interval_pct < 20
+
+
+def test_a_constant_is_moved_by_one_percent():
+    values = home().profile.values()
+
+    def bent(values_there):
+        return values[HOST] + values_there[HOST]  # half of it follows the constant, and less so the larger it is
+
+    slope = math.log(2.01 / 2) / math.log(1.01)
+    assert interval_pct(bent, home(((0.01, 0.0), (0.0, 0.0)))) == width(UNEXPLAINED, slope**2 * 0.01)
+    share_of_device = 1 - (1.01**2 - 1) / 0.01
+    assert transfer_variance(["fp16"], lambda factor: factor**2) == pytest.approx((share_of_device * 0.08) ** 2)
+
+
+def test_one_standard_deviation_of_each_penalty_is_tried():
+    found = transfer_variance(["power mode", "software"], lambda factor: factor**2)
+    assert found == pytest.approx((1.02**2 - 1) ** 2 + (1.3**2 - 1) ** 2)
+    assert transfer_variance(["micro-benchmarks"], lambda factor: factor) == pytest.approx(0.58**2)
+    assert transfer_variance(["micro-benchmarks"], lambda factor: 1.0) == pytest.approx(0.58**2)
+
+
+def test_only_constants_in_cycles_of_the_host_are_the_host_s():
+    def of_others(values):
+        return 1.0 / values[DEVICE]
+
+    away = home(same_software=False)
+    assert interval_pct(of_others, away) == width(UNEXPLAINED)
+    assert interval_pct(lambda values: 3.0 + 0 * values[HOST], away) == width(UNEXPLAINED)
+    assert interval_pct(of_both, away) == width(UNEXPLAINED, (1.3**2 - 1) ** 2)
+
+
+def test_each_doubt_says_its_evidence_and_how_much_it_is():
+    assert {name: (doubt.host, doubt.device) for name, doubt in DOUBTS.items()} == {
+        "no rule": (0.39, 0.67),
+        "recurrent": (0.4, 0.5),
+        "fused attention": (0.25, 0.5),
+    }
+    assert all(len(doubt.evidence) > 20 for doubt in DOUBTS.values())
+
+
+AWAY = {"mode": HOME.profile.modes["30W"]}
+
+
+@pytest.mark.parametrize(
+    ("processor", "transferred_from", "changes", "what"),
+    [
+        ("gpu", "", {}, ()),
+        ("gpu", "another", {}, ("software",)),
+        ("gpu", "another", {"same_software": True}, ()),
+        ("gpu", "", AWAY, ("power mode", "software")),
+        ("gpu", "", {**AWAY, "same_software": True}, ("power mode",)),
+        ("gpu", "", {"batch_size": 8, "same_software": False}, ("batch", "software")),
+        ("cpu", "", {}, ()),
+        ("cpu", "another", {}, ()),
+        ("cpu", "", AWAY, ()),
+        ("cpu", "", {"batch_size": 2}, ("batch",)),
+        ("cpu", "", {"same_software": False}, ("software",)),
+        ("cpu", "", {"same_software": True}, ()),
+    ],
+)
+def test_what_counts_as_carried_hangs_on_the_kind_of_processor(processor, transferred_from, changes, what):
+    about = {"processor": processor, "transferred_from": transferred_from, "transferred_facts": HOME.profile.facts}
+    target = replace(HOME, profile=replace(HOME.profile, **about), **changes)
+    assert carried(target) == what
+    assert without_evidence(target) == (() if processor == "gpu" else what)
+
+
+@pytest.mark.parametrize("arithmetic", ["fp32", "tf32", "fp16"])
+def test_sms_that_compute_another_number_of_flop_a_clock_are_other_sms(arithmetic):
+    name, facts = f"{arithmetic}_flops_per_clock_per_sm", HOME.profile.facts
+    others = {**facts, name: replace(facts[name], value=facts[name].value + 1)}
+    without = {key: fact for key, fact in facts.items() if key != name}
+    for there, differ in ((others, True), (without, True), (facts, False)):
+        moved = replace(HOME.profile, transferred_from="another", transferred_facts=there)
+        assert carried(replace(HOME, profile=moved, same_software=True)) == (("other SMs",) if differ else ())
+    neither = replace(HOME.profile, facts=without, transferred_from="another", transferred_facts=without)
+    assert carried(replace(HOME, profile=neither, same_software=True)) == ()

@@ -156,6 +156,7 @@ WIDE = {"channels": 200, "m": 128, "n": 128}
         (made_up.product(64, 32, 10, 4), (), "arithmetic", 2 * 4 * 64 * 32 * 10 / 4000),
         (made_up.product(128, 128, 1000, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 1000 / 10_000),
         (made_up.product(128, 128, 10, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 10 / 4000),
+        (made_up.product(128, 128, 20, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 20 / 4000),
         (made_up.product(17, 1024, 1000), ("tf32",), "waves of tiles", 2 * 17 * 1024 * 1000 / 10_000),
         (made_up.product(16, 1024, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
         (made_up.product(1024, 16, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
@@ -197,3 +198,9 @@ WIDE = {"channels": 200, "m": 128, "n": 128}
 )
 def test_what_bounds_a_kernel_by_hand(kernel, options, limit, least_us):
     assert made_up_limit(kernel, *options) == (limit, least_us)
+
+
+def test_a_product_without_tensor_cores_is_held_against_the_fp32_cores():
+    kernel = made_up.product(64, 64, 1000, 4)
+    found = made_up_limit(kernel, "fp32", tensor_core_product_efficiency=1.0)
+    assert found == ("arithmetic", 2 * 4 * 64 * 64 * 1000 / 4000)

@@ -91,3 +91,51 @@ def test_a_pass_may_have_one_kernel_or_none():
     host_us, device_us = columns([10, 10, 5], [100, 7])
     passes = Passes(np.array([0, 1, 2, 3]), np.array([0, 1, 1, 2]), np.array([0, 2]))
     assert passes.ends_us(host_us, device_us).tolist() == [110, 10, 12]
+
+
+def test_a_pass_may_have_no_kernel_at_all():
+    none = np.array([], dtype=int)
+    passes = Passes(np.array([0, 2, 3]), np.array([0, 0, 0]), none)
+    assert passes.ends_us(*columns([10, 10, 5], [])).tolist() == [20, 5]
+
+
+@pytest.mark.parametrize(
+    ("device", "op", "issued", "started", "ended"),
+    [
+        ([10, 20, 30], [0, 0, 2], [1, 33, 36], [1, 11, 36], [11, 31, 66]),
+        ([10], [1], [1, 3, 16], [3], [13]),
+        ([], [], [1, 3, 6], [], []),
+    ],
+    ids=["kernels", "one", "none"],
+)
+def test_on_one_clock_an_op_is_issued_once_the_kernels_before_it_have_ended(device, op, issued, started, ended):
+    host_us, device_us = columns([1, 2, 3], device)
+    found = schedule(host_us, device_us, np.array(op, dtype=int), one_clock=True)
+    assert found.issue_end_us.tolist() == issued
+    assert found.launched_us.tolist() == [issued[place] for place in op]
+    assert (found.kernel_start_us.tolist(), found.kernel_end_us.tolist()) == (started, ended)
+    assert found.end_us == 6 + sum(device)
+
+
+def test_on_two_clocks_an_op_is_issued_without_waiting_for_kernels():
+    host_us, device_us = columns([1, 2, 3], [10, 1, 1])
+    early_us = np.array([0.5, 0.0, 2.0])
+    for early, launched, started in ((None, [1, 1, 6], [1, 11, 12]), (early_us, [0.5, 1, 4], [0.5, 10.5, 11.5])):
+        found = schedule(host_us, device_us, np.array([0, 0, 2]), early_us=early)
+        assert found.issue_end_us.tolist() == [1, 3, 6]
+        assert found.launched_us.tolist() == launched
+        assert found.kernel_start_us.tolist() == started
+        assert found.kernel_end_us.tolist() == [start + us for start, us in zip(started, (10, 1, 1))]
+        assert found.end_us == started[-1] + 1
+
+
+def test_the_last_to_end_is_the_host_where_no_kernel_follows():
+    host_us, device_us = columns([1, 20], [3])
+    assert schedule(host_us, device_us, np.array([0])).end_us == 21
+    assert schedule(host_us, columns([])[0], np.array([], dtype=int)).end_us == 21
+
+
+@pytest.mark.parametrize("one_clock", [True, False])
+def test_without_an_op_there_is_nothing_to_wait_for(one_clock):
+    found = schedule(*columns([], []), np.array([], dtype=int), one_clock)
+    assert (found.end_us, found.issue_end_us.size, found.kernel_end_us.size) == (0.0, 0, 0)
