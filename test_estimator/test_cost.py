@@ -319,9 +319,11 @@ def test_a_deep_product_fills_tensor_cores_along_its_reduction_too(tile, precisi
     assert made_up_us(kernel, precision) == exactly(1.1 * wave_us(*tile) * 800 / rate * (1000 + 50))
 
 
-def test_a_shallow_product_takes_the_fp32_cores_whatever_is_allowed():
+def test_a_product_that_is_shallow_or_may_not_take_tensor_cores_takes_the_others():
     kernel = made_up.product(128, 128, k=10, batch=4)
     assert made_up_us(kernel, "tf32") == made_up_us(kernel, "fp32") == exactly(1.125 * 51.2 * 10)
+    deep = made_up.product(128, 128, k=1000, batch=4)
+    assert made_up_us(deep, tensor_core_product_efficiency=1.0) == exactly(1.125 * 51.2 * 1000)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])

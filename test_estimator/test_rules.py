@@ -634,6 +634,12 @@ BY_HAND = (
     ),
     (
         "_scaled_dot_product_flash_attention",
+        (f32(2, 5, 1, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6)),
+        (f32(2, 5, 1, 6),),
+        [attending(10, Product(10, 1, 6, 2 * 7), 7, 4 * (40 + 280 + 420), 4 * 60)],
+    ),
+    (
+        "_scaled_dot_product_flash_attention",
         (f32(2, 5, 0, 4), f32(2, 5, 0, 4), f32(2, 5, 0, 6)),
         (f32(2, 5, 0, 6),),
         [attending(10, Product(10, 0, 6, 1), 0, 0, 0)],
