@@ -738,7 +738,7 @@ def test_an_input_with_the_batch_first_is_copied_where_that_moves_anything(shape
     assert (lowered.calls, len(lowered.kernels)) == (copies, 2 + copies)
 
 
-IMAGES, SPARSE = f32(2, 4, 4, 6), {"stride": (1, 2), "padding": (1, 0), "dilation": (1, 2)}
+IMAGES, SPARSE = f32(2, 4, 4, 6), {"stride": (1, 3), "padding": (1, 0), "dilation": (1, 2)}
 
 
 def convolved(weight, out, groups, transposed=False, image=IMAGES, bias=None):
@@ -761,7 +761,7 @@ def convolved(weight, out, groups, transposed=False, image=IMAGES, bias=None):
 def test_a_convolution_by_hand(weight, out, groups, transposed, kind, product, inside):
     lowered = convolved(weight, out, groups, transposed)
     flops = 2 * product.batch * product.m * product.n * product.k
-    window = Window((3, 2), (1, 2), (1, 2), 4 // groups, groups, 2, 192, pytest.approx(inside))
+    window = Window((3, 2), (1, 3), (1, 2), 4 // groups, groups, 2, 192, pytest.approx(inside))
     traffic = 768, out.nbytes, weight.nbytes
     of = kind, "convolution", "float32", (out.numel, flops), traffic, True, product, window
     assert [facts(kernel) for kernel in lowered.kernels] == [of]

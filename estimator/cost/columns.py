@@ -85,7 +85,7 @@ class KernelColumns:
 
     def by_function(self, values: Mapping[str, float]) -> Column:
         """Returns a column with the value of each kernel's function, 0 where it has none."""
-        return np.array([values.get(name, 0.0) for name in self.functions], dtype=float)[self.function]
+        return np.array([values.get(name, 0.0) for name in self.functions])[self.function]
 
     def computes(self, function: str) -> Column:
         """Returns a column that is True where a kernel computes this function."""
