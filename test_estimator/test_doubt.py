@@ -16,7 +16,7 @@ from estimator.compare import compare
 from estimator.explain.critical_path import critical_path
 from estimator.interval import DOUBTS
 from estimator.lower import Lowered, lower
-from estimator.lower.kernels import stream_kernel
+from estimator.lower.kernels import FUSED_ATTENTION, Kernel, stream_kernel
 from estimator.opstream import Op, TensorSpec
 from estimator.pipeline import estimate_lowered, forward_pass
 from estimator.records.kinds import MODEL_KIND
@@ -128,3 +128,23 @@ def test_the_critical_path_of_a_library_that_launches_kernels_adds_up():
         path = critical_path(found)
         assert path.total_us == pytest.approx(1e3 * found.latency_ms)
         assert path.host_us.min() >= 0
+
+
+T = TensorSpec((4,), "float32", 4)
+OP = Op("aten.relu", (T,), (), (T,), is_view=False, in_place=False)
+ATTENTION = Kernel("product", FUSED_ATTENTION, "float32", 4, 4, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("lowered", "doubt"),
+    [
+        (Lowered(OP, "pointwise", 0, (stream_kernel(OP),)), ""),
+        (Lowered(OP, "other", 0, (stream_kernel(OP),), has_rule=False), "no rule"),
+        (Lowered(OP, "recurrent", 0, (stream_kernel(OP),)), "recurrent"),
+        (Lowered(OP, "product", 1, (stream_kernel(OP), ATTENTION)), "fused attention"),
+        (Lowered(OP, "view", 0, ()), ""),
+    ],
+)
+def test_an_op_is_in_doubt_where_no_calibration_has_seen_its_like(lowered, doubt):
+    assert lowered.doubt == doubt
+    assert doubt in (*DOUBTS, "")

@@ -10,8 +10,6 @@ from torch import nn
 
 from estimator import estimate
 from estimator.interval import DOUBTS, PENALTIES, QUANTILE, carried, interval_pct, transfer_variance, without_evidence
-from estimator.lower.kernels import FUSED_ATTENTION, Kernel, Lowered, stream_kernel
-from estimator.opstream import Op, TensorSpec
 from estimator.target import resolve
 
 HOME = resolve("Jetson-Orin-AGX", "50W")
@@ -127,26 +125,6 @@ def test_where_nothing_was_measured_there_is_no_interval():
     facts = {name: replace(fact, value=2 * fact.value) for name, fact in HOME.profile.facts.items()}
     moved = replace(HOME, profile=replace(HOME.profile, transferred_from="another", transferred_facts=facts))
     assert without_evidence(moved) == ("other SMs",)
-
-
-T = TensorSpec((4,), "float32", 4)
-OP = Op("aten.relu", (T,), (), (T,), is_view=False, in_place=False)
-ATTENTION = Kernel("product", FUSED_ATTENTION, "float32", 4, 4, 16, 16)
-
-
-@pytest.mark.parametrize(
-    ("lowered", "doubt"),
-    [
-        (Lowered(OP, "pointwise", 0, (stream_kernel(OP),)), ""),
-        (Lowered(OP, "other", 0, (stream_kernel(OP),), has_rule=False), "no rule"),
-        (Lowered(OP, "recurrent", 0, (stream_kernel(OP),)), "recurrent"),
-        (Lowered(OP, "product", 1, (stream_kernel(OP), ATTENTION)), "fused attention"),
-        (Lowered(OP, "view", 0, ()), ""),
-    ],
-)
-def test_an_op_is_in_doubt_where_no_calibration_has_seen_its_like(lowered, doubt):
-    assert lowered.doubt == doubt
-    assert doubt in (*DOUBTS, "")
 
 
 def test_a_model_without_ops_takes_what_measuring_adds_and_is_sure_of_it():

@@ -768,9 +768,14 @@ def test_a_convolution_by_hand(weight, out, groups, transposed, kind, product, i
     assert (lowered.host_kind, lowered.calls) == ("convolution", 0)
 
 
-def test_one_channel_alone_is_no_group():
-    (kernel,) = convolved(f32(6, 1, 3, 2), f32(2, 6, 4, 2), 1, image=f32(2, 1, 4, 6)).kernels
-    assert (kernel.kind, kernel.window.channels, kernel.window.groups) == ("convolution", 1, 1)
+@pytest.mark.parametrize(
+    ("channels", "groups", "kind"),
+    [(1, 1, "convolution"), (2, 1, "convolution"), (2, 2, "depthwise"), (4, 2, "convolution"), (4, 4, "depthwise")],
+)
+def test_two_groups_and_more_of_one_channel_each_are_depthwise(channels, groups, kind):
+    image, weight = f32(2, channels, 4, 6), f32(8, channels // groups, 3, 2)
+    (kernel,) = convolved(weight, f32(2, 8, 4, 2), groups, image=image).kernels
+    assert (kernel.kind, kernel.window.channels, kernel.window.groups) == (kind, channels // groups, groups)
 
 
 def test_a_convolution_in_half_precision_with_a_bias_by_hand():

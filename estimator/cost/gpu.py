@@ -350,7 +350,7 @@ def _tiled_us(
 @functools.lru_cache(maxsize=None)
 def _sides(tiles: Tuple[Tuple[int, int], ...]) -> Tuple[Column, Column]:
     """Both sides of each tile, which may lie either way: a row each, beside the columns of kernels."""
-    pairs = np.array(sorted({pair for tile in tiles for pair in (tile, tile[::-1])}), dtype=float)
+    pairs = np.array(sorted({pair for tile in tiles for pair in (tile, tile[::-1])}))
     return pairs[:, :1], pairs[:, 1:]
 
 
