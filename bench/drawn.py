@@ -1,8 +1,10 @@
 """`python -m bench.drawn`: recurrent layers that were drawn at random and timed, the fit to them, and its error.
 
 `drawn_layers.csv` has two sets of 60 layers, drawn alike, timed on an NVIDIA H200 with torch 2.11 (132 SMs, 1.98 GHz):
-`host_us` is from the call to its return, `dispatch_us` what a ReLU took of the host in between, `persistent_us` the
-mean over kernels that run all steps of a layer and direction, where there are any. One set is fitted to, the other not.
+`host_us` is from the call to its return, `dispatch_us` what a ReLU took of the host in a loop in between,
+`persistent_us` the mean over kernels that run all steps of a layer and direction, where there are any. One set is
+fitted to, the other not. A dispatch in a model takes longer than in a loop: on that machine what `--calibrate host`
+found over what `--calibrate` found.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ TABLE = Path(__file__).with_name("drawn_layers.csv")
 FIT, HELD_OUT = "fit", "held out"
 _HOST = (recurrent.CALL, recurrent.LAUNCH)
 _DEVICE = (recurrent.STEP, recurrent.EFFICIENCY, recurrent.SPILLED, recurrent.LOAD)
+_IN_MODEL = 48.75 / 33.04  # dispatch_kcycles: chains of layers over queues of one layer
 _CELL = 5  # the place of an LSTM's cell among the arguments
 _OUTLIER = 0.3  # of a logarithm: beyond it an error counts less than its square
 
@@ -58,9 +61,9 @@ class Layer:
 
     @property
     def host_dispatches(self) -> float:
-        """What the call itself took of the host, without what fills its states with zeros."""
+        """What the call itself took of the host, without what fills its states with zeros, in dispatches of a model."""
         states = 1 if self.op.op.args[_CELL] is None else 2
-        return self.host_us / self.dispatch_us - states
+        return (self.host_us / self.dispatch_us - states) / _IN_MODEL
 
 
 def load_layers(path: Path = TABLE) -> List[Layer]:

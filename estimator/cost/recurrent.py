@@ -32,18 +32,18 @@ def _fitted(
 
 CALL = _fitted(
     "recurrent_call_dispatches",
-    10.6,
+    7.2,
     "dispatch of the host per call of a recurrent layer",
-    "descriptors, workspace and the choice of kernels: its time without launches over that of a ReLU",
+    "descriptors, workspace and the choice of kernels: its time without launches over that of an op of a model",
     (1, 40),
     15,
 )
 LAUNCH = _fitted(
     "library_launch_dispatches",
-    0.8,
+    0.54,
     "dispatch of the host per kernel",
-    "5 to 12 us a kernel, the choice of each product's kernel included, where a ReLU takes 9 us; a plain launch takes "
-    "4 to 5 us (NVIDIA, Getting Started with CUDA Graphs, 2019; JuliaGPU/CUDAdrv.jl#15)",
+    "5 to 12 us a kernel, the choice of each product's kernel included, where an op of a model takes 13 us; a plain "
+    "launch takes 4 to 5 us (NVIDIA, Getting Started with CUDA Graphs, 2019; JuliaGPU/CUDAdrv.jl#15)",
     (0.1, 3),
     15,
 )
