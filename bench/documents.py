@@ -22,7 +22,7 @@ from estimator.results import validate
 from estimator.subjects.zoo import find_models
 from estimator.target import calibrated_target, resolve
 
-from . import accuracy, coverage
+from . import accuracy, coverage, elsewhere
 from .cost import ROOT
 from .parity import PARITY, parity_svg
 from .worked_example import WorkedExample
@@ -30,6 +30,8 @@ from .worked_example import WorkedExample
 COMMAND = "python -m bench.documents"
 EXAMPLE_MODEL, EXAMPLE_BOARD = "resnet50", "Jetson-Orin-Nano-8GB"
 """What docs/options.md estimates as an example."""
+H200 = Path(__file__).with_name("nvidia_h200.csv")
+"""Latencies of the 22 models on a data-centre GPU, which no constant was fitted to."""
 _BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
 Writer = Callable[[Path], Iterable[str]]
 
@@ -58,6 +60,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "configurations": accuracy.configuration_table,
         "evidence": accuracy.evidence_table,
         "doubts": lambda _: accuracy.doubts_table(),
+        "data-centre": lambda _: elsewhere.batch_table(elsewhere.read_latencies(H200)),
     },
     "docs/options.md": {"estimate": _estimate},
 }

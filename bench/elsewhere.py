@@ -115,6 +115,21 @@ def lines(found: Sequence[Latency]) -> Iterator[str]:
     yield from bar_lines(found)
 
 
+def batch_table(found: Sequence[Latency]) -> Iterator[str]:
+    """Yields the mean error at each batch, as a table in markdown, at batch 1 also after one factor for all."""
+    yield "| estimates | models | mean \\|error\\| | max |"
+    yield "| --- | ---: | ---: | ---: |"
+    for batch, rows in _grouped(found, lambda row: row.target.batch_size):
+        yield _batch_row(f"batch {batch}", [row.error_pct for row in rows])
+        if batch == 1:
+            yield _batch_row(f"batch 1, times {factor(rows):.2f}", after_one_factor_pct(rows))
+
+
+def _batch_row(title: str, errors_pct: Sequence[float]) -> str:
+    sizes = [abs(pct) for pct in errors_pct]
+    return f"| {title} | {len(sizes)} | {fmean(sizes):.1f} % | {max(sizes):.1f} % |"
+
+
 def factor(rows: Sequence[Latency]) -> float:
     """Returns what the estimates have to be multiplied by, so that their errors have no bias (of the logarithm)."""
     return math.exp(fmean(math.log(row.measured_ms / row.est_ms) for row in rows))

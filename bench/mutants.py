@@ -33,11 +33,13 @@ ROOT = Path(__file__).parent.parent
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 SEED = 17
 LEAST_PCT = 95.0
+_ALL = "*"
 TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/lower/*.py", "rules lower on_cuda doubt models cost", "cost_cpu inputs"),
     ("estimator/cost/gpu.py", "limits cost models monotone published", "explain"),
     ("estimator/cost/cpu.py", "limits cost_cpu monotone", "local_cpu explain"),
     ("estimator/cost/corrections.py", "corrections cost_cpu", "calibration local_cpu"),
+    ("estimator/cost/recurrent.py", "on_cuda doubt drawn", "documents"),
     ("estimator/cost/*.py", "cost cost_cpu models", "explain"),
     ("estimator/schedule.py", "schedule cost cost_cpu models", ""),
     ("estimator/interval.py", "interval doubt estimate models cost", "software new_device"),
@@ -142,8 +144,13 @@ def sample(found: List[Tuple[Mutation, Tests]], options: argparse.Namespace) -> 
 
 
 def equivalents() -> Mapping[str, str]:
-    """Returns the mutants that change nothing that could be seen, by name, with the reason."""
+    """Returns the mutants that change nothing that could be seen, by name or kind, with the reason."""
     return {name: reason for reason, names in read_toml(EQUIVALENT).items() for name in names}
+
+
+def is_equivalent(name: str, known: Mapping[str, str]) -> bool:
+    """Whether a mutant of this name is one of them, or of their kind."""
+    return name in known or any(kind.startswith(_ALL) and name.endswith(kind[len(_ALL) :]) for kind in known)
 
 
 def prepare(folder: Path) -> None:
@@ -175,7 +182,7 @@ def run_all(
     for mutation, tests in chosen:
         if time.monotonic() - start_s > seconds:
             break
-        if mutation.name in equivalent:
+        if is_equivalent(mutation.name, equivalent):
             outcomes.append((mutation, "equivalent"))
             continue
         outcome = runner.outcome(mutation, tests)

@@ -75,14 +75,14 @@ DOUBTS: Mapping[str, Doubt] = {
     "recurrent": Doubt(
         0.4,
         0.5,
-        "59 layers drawn at random on an H200, none in a fit: root mean square 0.18 of the host, 0.36 to 0.56 of the "
+        "59 layers drawn at random on an H200, none in a fit: root mean square 0.17 of the host, 0.36 to 0.40 of the "
         "device; by judgement twice as much for other hosts, which may launch at another share of their dispatch",
     ),
     "fused attention": Doubt(
-        0.25,
-        0.5,
-        "50 drawn at random on an H200, none in a fit: root mean square 0.25 of the host, 0.30 of the device in FP16 "
-        "and 0.66 in FP32, where few blocks take longer than their work",
+        0.2,
+        0.6,
+        "50 drawn at random on an H200, none in a fit: root mean square 0.16 of the host, 0.51 to 0.73 of the device, "
+        "most in FP32, where few blocks take longer than their work",
     ),
 }
 """How far the price of an op may be off that no calibration has seen; of all ops of a name in common."""

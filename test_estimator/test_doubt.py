@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,7 +81,8 @@ def test_what_bytes_alone_would_have_said_of_the_ops_of_the_models_is_the_eviden
 def test_a_recurrent_layer_is_known_no_better_than_what_was_measured_says(hidden):
     found = estimate(nn.LSTM(64, hidden), torch.rand(100, 1, 64))
     doubt = DOUBTS["recurrent"]
-    assert found.interval_pct > 0.8 * 100 * 1.28 * min(doubt.host, doubt.device)
+    both_by_half = math.hypot(doubt.host, doubt.device) / 2
+    assert found.interval_pct > 0.7 * 100 * 1.28 * both_by_half
     assert found.defaulted == ()
 
 

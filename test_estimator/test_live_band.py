@@ -126,6 +126,19 @@ def test_each_model_has_its_line_alone_and_beside_what_models_share():
     assert other == alone
 
 
+@pytest.mark.parametrize(("name", "latency_ms"), [("resnet18", 0.0464), ("a_model_with_a_name_of_many_letters", 10.25)])
+def test_figures_stand_below_their_titles_whatever_the_name(name, latency_ms):
+    run = replace(RESULT.measured.runs[0], samples_ms=(latency_ms,) * 3)
+    title, line, row, common = live_lines(
+        [replace(RESULT, measured=replace(RESULT.measured, model=name, runs=(run,)))],
+        Together(Verdict(SAME, 0.5, 4.0), {}),
+    )
+    end = title.index("median") + len("median")
+    assert row[:end].split() == [name, f"{latency_ms:.3f}" if latency_ms < 1 else f"{latency_ms:.2f}"]
+    assert common.index("same") == row.index(f"{latency_ms:.4g}:")
+    assert len(line) > end
+
+
 def test_what_was_measured_goes_into_the_benchmark_s_file():
     assert extra_info(replace(RESULT, noise_pct=2.504)) == {
         "est_ms": 11.0,

@@ -15,6 +15,7 @@ from estimator.measure.verdict import (
     REGRESSION,
     SAME,
     UNJUDGED,
+    Verdict,
     judge,
     log_margin,
     spread,
@@ -94,6 +95,13 @@ def test_one_run_against_one_is_not_judged():
     verdict = judge([10.0], [12.0])
     assert (verdict.word, verdict.margin_pct) == (UNJUDGED, None)
     assert "one run each, use --runs 3" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("margin_pct", "text"), [(1000.0, "margin 1000.0 %"), (1000.1, "margin above 1000 %: runs this few")]
+)
+def test_a_margin_that_nothing_could_leave_says_so(margin_pct, text):
+    assert text in Verdict(SAME, 2.5, margin_pct).text
 
 
 def test_without_a_baseline_there_is_no_verdict():

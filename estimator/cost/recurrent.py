@@ -1,10 +1,13 @@
 """What a recurrent layer costs a GPU and its host: cuDNN's own launches, and the kernels that keep their weights.
 
-The figures are fitted to 60 layers drawn at random on an NVIDIA H200 (`docs/accuracy.md` has those that were not). Host
-costs are in dispatches of PyTorch's, which every calibration measures: a slower host launches more slowly, too.
+The figures are fitted to layers drawn at random and timed on an NVIDIA H200, by `python -m bench.drawn`. Host costs are
+in dispatches of PyTorch's, which every calibration measures: a slower host launches more slowly, too.
 """
 
 from __future__ import annotations
+
+import math
+from typing import Mapping, Tuple
 
 import numpy as np
 
@@ -13,80 +16,72 @@ from ..lower.recurrent import LIBRARY_PRODUCTS, PERSISTENT
 from .columns import HOST_KINDS, Column, KernelColumns, OpColumns
 from .rates import Rates
 
-_DRAWN = "60 recurrent layers drawn at random, on an H200 with torch 2.11"
+_DRAWN = "60 layers drawn at random, H200, torch 2.11: bench/drawn_layers.csv"
 _REGISTER_BYTES = 2**18
 """Of an SM, since compute capability 3.5 (CUDA C++ Programming Guide, technical specifications)."""
 _WEIGHT_BYTES = 4  # also of FP16: PyTorch asks cuDNN to compute in FP32, and both take the same time
 
-CALL = Constant(
+
+def _fitted(
+    name: str, value: float, unit: str, source: str, bounds: Tuple[float, float], uncertainty_pct: float
+) -> Constant:
+    """No board's calibration moves it: where it starts is where it is, known as well as the fit knows it."""
+    sigma = math.log1p(uncertainty_pct / 100)
+    return Constant(name, value, unit, f"{source} ({_DRAWN})", *bounds, value, sigma, uncertainty_pct)
+
+
+CALL = _fitted(
     "recurrent_call_dispatches",
-    10.6,
+    7.2,
     "dispatch of the host per call of a recurrent layer",
-    f"descriptors, workspace and the choice of kernels: {_DRAWN}, its time without launches over that of a ReLU",
-    1,
-    40,
-    10.6,
-    0.4,
-    15.0,
+    "descriptors, workspace and the choice of kernels: its time without launches over that of an op of a model",
+    (1, 40),
+    15,
 )
-LAUNCH = Constant(
+LAUNCH = _fitted(
     "library_launch_dispatches",
-    0.8,
+    0.54,
     "dispatch of the host per kernel",
-    f"{_DRAWN}: 5 to 12 us a kernel, the choice of each product's kernel included, where a ReLU takes 9 us; a plain "
+    "5 to 12 us a kernel, the choice of each product's kernel included, where an op of a model takes 13 us; a plain "
     "launch takes 4 to 5 us (NVIDIA, Getting Started with CUDA Graphs, 2019; JuliaGPU/CUDAdrv.jl#15)",
-    0.1,
-    3,
-    0.8,
-    0.4,
-    15.0,
+    (0.1, 3),
+    15,
 )
-STEP = Constant(
+STEP = _fitted(
     "persistent_step_kcycles",
-    0.5,
+    0.53,
     "kcycle of the GPU per step",
-    f"{_DRAWN}: what a step takes beside its arithmetic, its threads waiting for each other",
-    0.05,
-    5,
-    0.5,
-    0.5,
-    30.0,
+    "what a step takes beside its arithmetic, its threads waiting for each other",
+    (0.05, 5),
+    30,
 )
-EFFICIENCY = Constant(
+EFFICIENCY = _fitted(
     "persistent_efficiency",
-    0.22,
+    0.29,
     "fraction of an SM's FP32 peak",
-    f"{_DRAWN}: arithmetic of one block, alone on its SM",
-    0.02,
-    1,
-    0.22,
-    0.5,
-    20.0,
+    "arithmetic of one block, alone on its SM",
+    (0.02, 1),
+    20,
 )
-SPILLED = Constant(
+SPILLED = _fitted(
     "spilled_weight_bytes_per_clock",
-    25,
+    23,
     "byte per clock of the GPU and block",
-    f"{_DRAWN}: weights beyond the registers of an SM are read again in each step; a cache gives at most 128",
-    2,
-    128,
-    25,
-    0.5,
-    30.0,
+    "weights beyond the registers of an SM are read again in each step; a cache gives at most 128",
+    (2, 128),
+    30,
 )
-LOAD = Constant(
+LOAD = _fitted(
     "persistent_load_kcycles",
-    0.25,
+    0.28,
     "kcycle of the GPU per KiB of weights",
-    f"{_DRAWN}: a block takes its weights into registers before its first step",
-    0.01,
-    2,
-    0.25,
-    0.5,
-    30.0,
+    "a block takes its weights into registers before its first step",
+    (0.01, 2),
+    30,
 )
 CONSTANTS = (CALL, LAUNCH, STEP, EFFICIENCY, SPILLED, LOAD)
 """What no calibration of a board fits."""
+VALUES: Mapping[str, float] = {constant.name: constant.value for constant in CONSTANTS}
 
 
 def is_recurrent(ops: OpColumns) -> Column:
@@ -111,7 +106,7 @@ def in_library(kernels: KernelColumns) -> Column:
     return kernels.by_function(dict.fromkeys(LIBRARY_PRODUCTS, 1.0)) > 0
 
 
-def persistent_us(kernels: KernelColumns, rates: Rates) -> Column:
+def persistent_us(kernels: KernelColumns, rates: Rates, c: Mapping[str, float] = VALUES) -> Column:
     """Returns how long kernels run that keep recurrent weights in the registers of an SM, all steps in one launch.
 
     Each sequence has a block to itself: small layers share an SM, and as many blocks as fit all SMs make a wave. A step
@@ -121,10 +116,10 @@ def persistent_us(kernels: KernelColumns, rates: Rates) -> Column:
     resident = np.maximum(1, _REGISTER_BYTES // np.maximum(weight_bytes, 1.0))
     waves = np.ceil(kernels.m / (rates.sms * resident))
     per_us = rates.gpu_kcycles_per_us
-    spilled = np.maximum(weight_bytes - _REGISTER_BYTES, 0.0) / (1e3 * SPILLED.value)
-    arithmetic_us = 2 * kernels.n * kernels.k / (rates.fp32_flops_per_us_per_sm * EFFICIENCY.value)
-    step_us = (STEP.value + spilled) / per_us + arithmetic_us
-    return waves * (LOAD.value * weight_bytes / 2**10 / per_us + kernels.batch * step_us)
+    spilled = np.maximum(weight_bytes - _REGISTER_BYTES, 0.0) / (1e3 * c[SPILLED.name])
+    arithmetic_us = 2 * kernels.n * kernels.k / (rates.fp32_flops_per_us_per_sm * c[EFFICIENCY.name])
+    step_us = (c[STEP.name] + spilled) / per_us + arithmetic_us
+    return waves * (c[LOAD.name] * weight_bytes / 2**10 / per_us + kernels.batch * step_us)
 
 
 def is_persistent(kernels: KernelColumns) -> Column:

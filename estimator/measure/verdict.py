@@ -23,6 +23,7 @@ together (`together.ALPHA`) alarms falsely in less than 1 %."""
 FLOOR_PCT = 3.0
 """No difference smaller than this is ever a verdict."""
 
+_WIDE_PCT = 1000.0
 REGRESSION, FASTER, SAME = "REGRESSION", "FASTER: re-record", "same"
 NO_BASELINE, UNJUDGED = "no baseline", "not judged"
 ALARMS = (REGRESSION, FASTER)
@@ -49,8 +50,15 @@ class Verdict:
         """Returns the verdict in words, with its figures."""
         if self.change_pct is None:
             return self.word
-        margin = "unknown: one run each, use --runs 3" if self.margin_pct is None else f"{self.margin_pct:.1f} %"
-        return f"{self.word} ({self.change_pct:+.1f} %, margin {margin})"
+        return f"{self.word} ({self.change_pct:+.1f} %, margin {self._margin_text})"
+
+    @property
+    def _margin_text(self) -> str:
+        if self.margin_pct is None:
+            return "unknown: one run each, use --runs 3"
+        if self.margin_pct > _WIDE_PCT:
+            return f"above {_WIDE_PCT:.0f} %: runs this few and this far apart tell nothing, use --runs 3"
+        return f"{self.margin_pct:.1f} %"
 
 
 def judge(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> Verdict:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from ..compare import BANDS_PCT, Comparison
+from ..digits import ms_text
 from ..hardware.software import differing, software_text
 from ..measure.session import Measured
 from ..measure.together import Together
@@ -18,6 +19,7 @@ from ..results import Result
 from ..target import Target
 from .problem import Problem
 
+_NAME_WIDTH = 22
 _FITTED = {
     True: "intervals allow for it; to fit the host's",
     False: "no evidence says what that changes; to fit them",
@@ -85,15 +87,16 @@ def _measured_text(result: LiveResult) -> str:
 
 def live_lines(results: Sequence[LiveResult], together: Optional[Together] = None) -> Iterator[str]:
     """Yields the table of medians, noise, runs and verdicts: each model's alone, and beside what models share."""
-    yield f"  {'Live':<24} {'median':>10} {'p90':>10} {'noise':>8}  runs (ms), against the baseline"
-    yield "  " + "-" * 82
+    width = max(_NAME_WIDTH, *(len(result.measured.model) for result in results), len(COMMON))
+    yield f"  {'Live':<{width + 2}} {'median':>10} {'p90':>10} {'noise':>8}  runs (ms), against the baseline"
+    yield "  " + "-" * (width + 60)
     for result in results:
         measured = result.measured
         runs = ", ".join(f"{ms:.4g}" for ms in measured.runs_ms)
-        figures = f"{measured.median_ms:>10.2f} {measured.p90_ms:>10.2f} {result.noise_pct:>6.1f} %"
-        yield f"    {measured.model:<22} {figures}  {runs}: {verdict_text(result, together)}"
+        figures = f"{ms_text(measured.median_ms):>10} {ms_text(measured.p90_ms):>10} {result.noise_pct:>6.1f} %"
+        yield f"    {measured.model:<{width}} {figures}  {runs}: {verdict_text(result, together)}"
     if together is not None:
-        yield f"    {COMMON:<22} {'':>30}  {together.common.text}"
+        yield f"    {COMMON:<{width}} {'':>30}  {together.common.text}"
 
 
 def software_notes(target: Target, here: Mapping[str, str]) -> Iterator[str]:
