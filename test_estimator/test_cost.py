@@ -624,55 +624,10 @@ def test_columns_find_kernels_by_place_by_kind_and_by_function():
     ]
 
 
-@pytest.mark.parametrize(
-    ("m", "n", "k", "waves", "spilled_bytes"),
-    [
-        (1, 256, 64, 1, 0),
-        (16, 256, 64, 1, 0),
-        (17, 256, 64, 2, 0),
-        (8, 256, 128, 1, 0),
-        (4, 512, 128, 1, 0),
-        (5, 512, 128, 2, 0),
-        (4, 512, 160, 1, 4 * 512 * 160 - 2**18),
-        (9, 512, 160, 3, 4 * 512 * 160 - 2**18),
-    ],
-)
-def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_by_hand(m, n, k, waves, spilled_bytes):
-    load_us = recurrent.LOAD.value * 4 * n * k / 1024 / 0.5
-    spilled_kcycles = spilled_bytes / recurrent.SPILLED.value / 1000
-    step_us = (recurrent.STEP.value + spilled_kcycles) / 0.5 + 2 * n * k / (1000 * recurrent.EFFICIENCY.value)
-    kernel = made_up.product(m, n, k, batch=7, function="rnn_persistent")
-    expected_us = waves * (load_us + 7 * step_us)
+def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_or_its_traffic_and_no_tiles():
+    kernel = made_up.product(9, 512, 160, batch=7, function="rnn_persistent")
+    steps_us = recurrent.persistent_us(made_up.columns(kernel), rates_of(made_up.gpu(), made_up.CONSTANTS))[0]
     for precision in ("fp32", "tf32"):
-        assert made_up_us(kernel, precision) == exactly(expected_us)
-    assert made_up_us(replace(kernel, read_bytes=80_000_000)) == exactly(max(expected_us, 100_000))
-
-
-def test_what_no_calibration_fits_has_a_prior_bounds_and_an_uncertainty():
-    found = {
-        constant.name: (
-            constant.value,
-            constant.prior,
-            (constant.lower, constant.upper),
-            constant.prior_sigma,
-            constant.uncertainty_pct,
-        )
-        for constant in recurrent.CONSTANTS
-    }
-    assert found == {
-        "recurrent_call_dispatches": (10.6, 10.6, (1, 40), 0.4, 15.0),
-        "library_launch_dispatches": (0.8, 0.8, (0.1, 3), 0.4, 15.0),
-        "persistent_step_kcycles": (0.5, 0.5, (0.05, 5), 0.5, 30.0),
-        "persistent_efficiency": (0.22, 0.22, (0.02, 1), 0.5, 20.0),
-        "spilled_weight_bytes_per_clock": (25, 25, (2, 128), 0.5, 30.0),
-        "persistent_load_kcycles": (0.25, 0.25, (0.01, 2), 0.5, 30.0),
-    }
-
-
-def test_the_kernels_of_two_recurrent_layers_are_launched_before_the_end_of_their_own_ops():
-    kinds = ("recurrent", "other", "recurrent")
-    ops = [Lowered(made_up.OP, kind, 0, (made_up.stream(),) * count) for kind, count in zip(kinds, (3, 2, 2))]
-    early = recurrent.early_dispatches(op_columns(ops), kernel_columns(ops)) / recurrent.LAUNCH.value
-    assert early.tolist() == pytest.approx([2, 1, 0, 0, 0, 1, 0])
-    launched = [recurrent.CALL.value + count * recurrent.LAUNCH.value for count in (3, 2)]
-    assert recurrent.host_dispatches(op_columns(ops)).tolist() == pytest.approx([launched[0], 0, launched[1]])
+        assert made_up_us(kernel, precision) == exactly(steps_us)
+    assert made_up_us(replace(kernel, read_bytes=80_000_000)) == exactly(100_000)
+    assert steps_us < 100_000

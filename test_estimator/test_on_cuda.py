@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from dataclasses import replace
 
 import pytest
@@ -16,8 +17,9 @@ from estimator.cost.columns import LIMITS, kernel_columns, op_columns
 from estimator.cost.gpu import host_us, limits
 from estimator.cost.rates import rates_of
 from estimator.errors import CaptureError
-from estimator.lower import lower
+from estimator.lower import Lowered, lower
 from estimator.target import resolve
+from test_estimator import made_up
 from test_estimator.modules import module
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
@@ -386,3 +388,79 @@ def test_a_gpt_2_block_by_hand():
     products = (1 + 3) * activations + (1 + 1) * activations + 2 * (activations + hidden)
     moved = norms + biases + weights + products + 4 * activations + 2 * 3 * activations + 2 * hidden
     assert sum(kernel.bytes for kernel in found) == 4 * moved
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "waves", "spilled_bytes"),
+    [
+        (1, 256, 64, 1, 0),
+        (16, 256, 64, 1, 0),
+        (17, 256, 64, 2, 0),
+        (8, 256, 128, 1, 0),
+        (4, 512, 128, 1, 0),
+        (5, 512, 128, 2, 0),
+        (4, 512, 160, 1, 4 * 512 * 160 - 2**18),
+        (9, 512, 160, 3, 4 * 512 * 160 - 2**18),
+    ],
+)
+def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_by_hand(m, n, k, waves, spilled_bytes):
+    load_us = recurrent.LOAD.value * 4 * n * k / 1024 / 0.5
+    spilled_kcycles = spilled_bytes / recurrent.SPILLED.value / 1000
+    step_us = (recurrent.STEP.value + spilled_kcycles) / 0.5 + 2 * n * k / (1000 * recurrent.EFFICIENCY.value)
+    kernel = made_up.product(m, n, k, batch=7, function="rnn_persistent")
+    expected_us = waves * (load_us + 7 * step_us)
+    us = recurrent.persistent_us(made_up.columns(kernel), rates_of(made_up.gpu(), made_up.CONSTANTS))
+    assert us[0] == pytest.approx(expected_us, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("constant", "kcycles"),
+    [
+        (recurrent.STEP, 7 * recurrent.STEP.value),
+        (recurrent.LOAD, recurrent.LOAD.value * 4 * 512 * 160 / 1024),
+        (recurrent.EFFICIENCY, -0.5 * 7 * 2 * 512 * 160 / (2000 * recurrent.EFFICIENCY.value)),
+        (recurrent.SPILLED, -0.5 * 7 * (4 * 512 * 160 - 2**18) / (1000 * recurrent.SPILLED.value)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_fit_may_try_other_constants_of_a_kernel_that_keeps_its_weights(constant, kcycles):
+    kernel = made_up.columns(made_up.product(1, 512, 160, batch=7, function="rnn_persistent"))
+    rates = rates_of(made_up.gpu(), made_up.CONSTANTS)
+    twice = {**recurrent.VALUES, constant.name: 2 * constant.value}
+    as_it_is, changed = (recurrent.persistent_us(kernel, rates, values)[0] for values in (recurrent.VALUES, twice))
+    assert changed - as_it_is == pytest.approx(kcycles / 0.5)
+
+
+def test_what_no_calibration_fits_has_bounds_and_is_known_as_well_as_its_fit_knows_it():
+    found = {of.name: ((of.lower, of.upper), of.uncertainty_pct) for of in recurrent.CONSTANTS}
+    assert found == {
+        "recurrent_call_dispatches": ((1, 40), 15),
+        "library_launch_dispatches": ((0.1, 3), 15),
+        "persistent_step_kcycles": ((0.05, 5), 30),
+        "persistent_efficiency": ((0.02, 1), 20),
+        "spilled_weight_bytes_per_clock": ((2, 128), 30),
+        "persistent_load_kcycles": ((0.01, 2), 30),
+    }
+    for of in recurrent.CONSTANTS:
+        assert (of.prior, of.prior_sigma) == (of.value, pytest.approx(math.log(1 + of.uncertainty_pct / 100)))
+        assert recurrent.VALUES[of.name] == of.value
+
+
+def test_the_kernels_of_two_recurrent_layers_are_launched_before_the_end_of_their_own_ops():
+    kinds = ("recurrent", "other", "recurrent")
+    ops = [Lowered(made_up.OP, kind, 0, (made_up.stream(),) * count) for kind, count in zip(kinds, (3, 2, 2))]
+    early = recurrent.early_dispatches(op_columns(ops), kernel_columns(ops)) / recurrent.LAUNCH.value
+    assert early.tolist() == pytest.approx([2, 1, 0, 0, 0, 1, 0])
+    launched = [recurrent.CALL.value + count * recurrent.LAUNCH.value for count in (3, 2)]
+    assert recurrent.host_dispatches(op_columns(ops)).tolist() == pytest.approx([launched[0], 0, launched[1]])
+
+
+def test_products_of_cudnn_and_kernels_that_keep_their_weights_are_told_from_others():
+    names = ("mm", "rnn_inputs", "rnn_step", "rnn_projection", "rnn_persistent")
+    columns = made_up.columns(*(made_up.product(2, 2, 2, function=name) for name in names))
+    assert recurrent.in_library(columns).tolist() == [False, True, True, True, False]
+    assert recurrent.is_persistent(columns).tolist() == [False, False, False, False, True]
+    assert recurrent.is_persistent(made_up.columns(made_up.stream())).tolist() == [False]
+    kinds = ("view", "recurrent", "other")
+    ops = op_columns([Lowered(made_up.OP, kind, 0, ()) for kind in kinds])
+    assert recurrent.is_recurrent(ops).tolist() == [False, True, False]
