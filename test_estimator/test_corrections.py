@@ -213,3 +213,10 @@ def test_each_op_is_corrected_as_its_kind_and_others_are_not():
     }
     found = factors(op_columns(lowered), kernel_columns(lowered), of)
     assert np.log(found).tolist() == pytest.approx([0.5, 0.3 / 1.001, 0.5, 0.0])
+
+
+def test_of_a_window_the_channels_of_a_group_count_and_of_a_product_its_reduction():
+    for channels, twos in ((1, 0), (2, 1), (48, 4)):
+        features = of_kernels(replace(HEAVY, window=replace(WINDOW, channels=channels)))[1]
+        assert features.get("twos_in_k", 0) == twos
+    assert of_kernels(replace(HEAVY, window=None))[1]["twos_in_k"] == 6.0
