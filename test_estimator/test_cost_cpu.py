@@ -457,6 +457,7 @@ def activations(us):
         (pooled("max_pool2d_with_indices"), "arithmetic", 240),
         (replace(pooled("max_pool2d_with_indices"), **activations(239)), "arithmetic", 240),
         (replace(pooled("max_pool2d_with_indices"), **activations(241)), "memory", 241),
+        (replace(pooled("max_pool2d_with_indices"), elements=1, **activations(0.125)), "arithmetic", 0.24),
         (made_up.stream("bias", elements=1000, **MOVED), "arithmetic", 0),
         (replace(convolved(moved={}), flops=400_000), "latency", 800 + 26 - 200),
         (replace(convolved(n=800, m=1600, moved={}), flops=400_000), "arithmetic", 200),

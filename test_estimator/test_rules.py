@@ -416,6 +416,7 @@ def test_a_rule_is_one_function_that_names_what_it_needs():
 
     plain, in_place = lower([call("something_new", (X, 2, 3), X), call("something_new_", (X,), X, times=4)])
     assert (plain.calls, in_place.calls) == (2, 4)
+    assert something_new(plain.op, X, 5).calls == 5
 
 
 @pytest.mark.usefixtures("no_rules")
