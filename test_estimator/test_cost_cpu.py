@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from estimator.capture import capture
+from estimator.cost import cpu, gpu, price
 from estimator.cost.columns import HOST_KINDS, LIMITS, kernel_columns, op_columns
 from estimator.cost.cpu import costs, device_us, host_us, limits
 from estimator.errors import ProfileError
@@ -471,3 +472,16 @@ def activations(us):
 def test_what_bounds_a_kernel_on_a_made_up_cpu_by_hand(kernel, limit, least_us):
     found = limits(made_up.columns(kernel), calibrated_target(PROFILE), ROUND)
     assert (LIMITS[found.limit[0]], found.least_us[0]) == (limit, pytest.approx(least_us))
+
+
+@pytest.mark.parametrize("target", [made_up.gpu(), calibrated_target(PROFILE)], ids=["gpu", "cpu"])
+def test_a_price_and_its_limits_are_those_of_the_kind_of_processor(target):
+    kinds, values = {"gpu": gpu, "cpu": cpu}, target.profile.values()
+    of_kind = kinds[target.profile.processor]
+    kernels, ops = made_up.columns(made_up.stream(**MOVED), made_up.stream("gelu")), op_columns([])
+    found, expected = price.price(ops, kernels, target, values), of_kind.costs(ops, kernels, target, values)
+    assert found.device_us.tolist() == expected.device_us.tolist()
+    assert found.one_clock == (of_kind is cpu)
+    limit, expected_limit = price.limits(kernels, target), of_kind.limits(kernels, target, values)
+    assert limit.limit.tolist() == expected_limit.limit.tolist()
+    assert limit.least_us.tolist() == expected_limit.least_us.tolist()
