@@ -276,6 +276,7 @@ def test_a_power_mode_has_what_its_processor_has_and_no_more():
 
 
 CPU = read_toml(TEMPLATES / "local-cpu.toml")
+CPU_TEXT = tomlkit.dumps({key: table for key, table in CPU.items() if key != "calibration"})
 CORRECTION = {
     "pieces": 3,
     "noise": 0.1,
@@ -288,11 +289,11 @@ CORRECTION = {
 
 def cpu_with(tmp_path, about=None, **calibration):
     """The profile of a CPU with these keys of its calibration, and of the first correction."""
-    content = {**CPU, "calibration": {**CPU["calibration"], **calibration}}
+    content = {"calibration": {**CPU["calibration"], **calibration}}
     if about is not None:
         content["corrections"] = {"product": {**CORRECTION, **about}}
     path = tmp_path / "Made-Up.toml"
-    path.write_text(tomlkit.dumps(content), encoding="utf-8")
+    path.write_text(CPU_TEXT + "\n" + tomlkit.dumps(content), encoding="utf-8")
     return read_profile(path)
 
 
