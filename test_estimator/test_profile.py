@@ -387,6 +387,7 @@ def covariance(*first_rows, variance=1.0):
     return matrix.tolist()
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "rows",
     [
