@@ -114,6 +114,7 @@ def test_bounds_are_said_with_their_unit():
     assert WIDE.text == "from 1 to 1000 MHz"
     assert Bounds(0.25, 1e9).text == "from 0.25 to 1e+09"
     assert Bounds(0, 10**6).text == "from 0 to 1000000"
+    assert Bounds(-99999999, 1e8).text == "from -99999999 to 1e+08"
 
 
 def test_an_option_is_named_where_its_value_is_refused():

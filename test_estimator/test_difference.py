@@ -151,8 +151,24 @@ def test_the_two_terms_that_moved_most_in_ms_are_named():
     found = difference(host_terms_ms=host, device_terms_ms=device, host_ms=10.6)
     assert found.most_moved() == ["device_terms_ms.product 3 -> 2 (-33.3 %)", "host_terms_ms.copy 4 -> 4.5 (+12.5 %)"]
     assert difference(host_ms=11.0, bound="device").most_moved() == ["host_ms 10 -> 11 (+10.0 %)"]
-    gone = difference(device_terms_ms={"product": 3.0})
-    assert gone.most_moved() == ["device_terms_ms.stream 1 -> none"]
+    found = difference(host_terms_ms={"product": 6.0, "copy": 2.0}, device_terms_ms=device)
+    assert found.most_moved() == ["host_terms_ms.copy 4 -> 2 (-50.0 %)", "device_terms_ms.product 3 -> 2 (-33.3 %)"]
+    both = difference(host_ms=11.0, device_ms=2.0, est_ms=11.0).most_moved()
+    assert both == ["device_ms 4 -> 2 (-50.0 %)", "host_ms 10 -> 11 (+10.0 %)"]
+
+
+@pytest.mark.parametrize(
+    ("device", "text"),
+    [
+        ({"product": 3.0}, "device_terms_ms.stream 1 -> none"),
+        ({"product": 3.0, "stream": 1.0, "view": 1.0}, "device_terms_ms.view none -> 1"),
+    ],
+)
+def test_a_term_that_came_or_went_moved_by_all_it_takes(device, text):
+    host = {"product": 6.1, "copy": 4.5}
+    assert difference(device_terms_ms=device).most_moved() == [text]
+    moved = difference(device_terms_ms=device, host_terms_ms=host).most_moved()
+    assert moved == [text, "host_terms_ms.copy 4 -> 4.5 (+12.5 %)"]
 
 
 @pytest.mark.parametrize(
