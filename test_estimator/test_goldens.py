@@ -997,8 +997,8 @@ def test_a_part_of_a_table_is_a_section_or_a_row_with_its_titles(tmp_path):
         assert part(path, section, row) is None
 
 
-def rows_of(*names, titles=("Model", "Est (ms)")):
-    return Table(titles, {name: (name, "1") for name in names})
+def rows_of(*names, titles=("Model", "Est (ms)"), **figures):
+    return Table(titles, {name: (name, figures.get(name, "1")) for name in names})
 
 
 @pytest.mark.parametrize(
@@ -1007,6 +1007,7 @@ def rows_of(*names, titles=("Model", "Est (ms)")):
         ([("15W", "", rows_of("x", "vgg11"))], {"15W": rows_of("vgg11", "x"), "50W": rows_of("y", "vgg16")}),
         ([("50W", "", rows_of("x"))], {"50W": rows_of("x")}),
         ([("50W", "", rows_of("x")), ("50W", "y", rows_of("y"))], {"50W": rows_of("x", "y")}),
+        ([("50W", "y", rows_of("y", y="2")), ("50W", "", rows_of("x", "y"))], {"50W": rows_of("x", "y", y="2")}),
         ([("50W", "x", rows_of("x"))], {"50W": rows_of("vgg16", "y", "x")}),
         ([("50W", "vgg11", rows_of("vgg11"))], {"50W": rows_of("vgg11", "vgg16", "y")}),
         (
