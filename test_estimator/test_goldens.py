@@ -960,6 +960,7 @@ def test_a_snapshot_s_name_says_its_file_section_and_row(tmp_path):
         place = extension.get_location(test_location=location, index="board/estimates\n50W\ntiny")
         assert place == str(tmp_path / "golden" / "board" / f"estimates.{suffix}")
         assert extension.get_snapshot_name(test_location=location, index="a\nb") == "a\nb"
+        assert extension.get_snapshot_name(test_location=location) == "0"
         assert len(list(extension().discover_snapshots())) == 0
 
 
