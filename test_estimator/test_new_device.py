@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -107,7 +108,7 @@ transferred_from = "Jetson-Orin-AGX"
 TOLD = {
     "clock_rate": 1300400,
     "L2_cache_size": 3 * 2**18,
-    "memory_clock_rate": 3199000,
+    "memory_clock_rate": 3199219,
     "memory_bus_width": 256,
 }
 
@@ -120,7 +121,7 @@ TOLD = {
         (("L2_cache_size",), None, ("1500.0", "170.0", "200.0", "0.75")),
         (("memory_clock_rate",), None, ("1500.0", "170.0", "200.0", "4.00")),
         (("memory_bus_width",), None, ("1500.0", "170.0", "200.0", "4.00")),
-        (("memory_clock_rate", "memory_bus_width"), None, ("1500.0", "174.0", "204.7", "4.00")),
+        (("memory_clock_rate", "memory_bus_width"), None, ("1500.0", "174.0", "204.8", "4.00")),
         (tuple(TOLD), 100.0, ("1300.4", "85.0", "100.0", "0.75")),
     ],
 )
@@ -177,6 +178,15 @@ def test_the_command_says_what_it_wants(capsys):
     assert help_text.startswith("usage: python -m estimator.hardware [-h] NAME `python -m estimator.hardware NAME`: ")
     assert "What it cannot tell (the host's clock under load" in help_text
     assert "NAME the words of the device's own name, joined by hyphens" in help_text
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_the_command_ends_with_its_exit_code(monkeypatch):
+    for arguments, code in ((["--help"], 0), ([], 2)):
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("estimator.hardware", run_name="__main__")
+        assert ended.value.code == code
 
 
 def test_the_command_describes_the_first_gpu_that_torch_sees(tmp_path, monkeypatch, capsys):
