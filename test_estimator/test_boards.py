@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from estimator.errors import ProfileError, UsageError
 from estimator.files import read_toml
-from estimator.hardware.boards import find_board, load_profile
+from estimator.hardware.boards import Board, ThisCpu, cache_folder, find_board, known_hardware, load_profile
 from estimator.hardware.quantities import CAPABILITIES
-from estimator.hardware.reading import known_profiles
+from estimator.hardware.reading import PROFILES, TEMPLATES, known_profiles
 
 CALIBRATED = "Jetson-Orin-AGX"
 TRANSFERRED = {
@@ -180,3 +183,76 @@ def test_a_board_with_a_host_has_that_fitted_first_for_another_software_and_a_cp
     assert [orin.shares_speed(bound) for bound in ("host", "device", None)] == [True, False, False]
     assert [cpu.shares_speed(bound) for bound in ("host", "device", None)] == [True, True, True]
     assert orin.estimates("fp16")
+
+
+def test_hardware_is_a_board_with_a_profile_or_this_machine_s_cpu():
+    assert known_hardware() == (*known_profiles(), "local-cpu")
+    boards = [find_board(name) for name in known_hardware()]
+    assert [board.name for board in boards] == list(known_hardware())
+    assert [type(board) for board in boards] == [Board] * len(known_profiles()) + [ThisCpu]
+    with pytest.raises(UsageError) as refused:
+        find_board("Jetson")
+    assert str(refused.value) == f"unknown hardware 'Jetson'; known hardware: {', '.join(known_hardware())}"
+
+
+def test_a_board_is_judged_by_the_goldens_of_the_repository():
+    board = find_board(CALIBRATED)
+    assert (board.device, board.promised_rating) == ("cuda", None)
+    assert board.has_goldens
+    assert board.can_replay
+    assert board.is_calibrated
+    assert board.host_is_apart
+    assert [board.estimates(precision) for precision in ("fp32", "fp16")] == [True, True]
+    assert board.folder(Path("root")) == Path("root", CALIBRATED)
+    assert board.profile_path == PROFILES / f"{CALIBRATED}.toml"
+    assert board.profile().path == board.base_profile().path == load_profile().path == board.profile_path
+
+
+@pytest.fixture
+def cpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return find_board("local-cpu")
+
+
+def test_this_machine_s_cpu_is_judged_by_a_promise_and_kept_in_the_user_s_cache(cpu, tmp_path):
+    assert (cpu.device, cpu.promised_rating) == ("cpu", "FAIR")
+    assert not cpu.has_goldens
+    assert not cpu.can_replay
+    assert not cpu.host_is_apart
+    folder = tmp_path / "golden-latency" / "local-cpu"
+    assert (cpu.folder(Path("root")), cpu.profile_path) == (folder, folder / "local-cpu.toml")
+    assert cpu.base_profile().path == TEMPLATES / "local-cpu.toml"
+    assert cpu.calibrate_command == "pytest test_patterns --hardware local-cpu --device cpu --calibrate"
+
+
+def test_this_machine_s_cpu_has_estimates_at_fp32_once_it_is_calibrated(cpu):
+    assert not cpu.is_calibrated
+    assert [cpu.estimates(precision) for precision in ("fp32", "fp16")] == [False, False]
+    with pytest.raises(UsageError) as refused:
+        load_profile("local-cpu")
+    assert str(refused.value) == f"local-cpu is not calibrated on this machine: {cpu.calibrate_command}"
+    cpu.profile_path.parent.mkdir(parents=True)
+    shutil.copy(TEMPLATES / "local-cpu.toml", cpu.profile_path)
+    assert cpu.is_calibrated
+    assert [cpu.estimates(precision) for precision in ("fp32", "fp16")] == [True, False]
+    assert load_profile("local-cpu").path == cpu.profile_path
+
+
+def test_a_damaged_calibration_of_this_machine_says_how_to_write_it_anew(cpu):
+    cpu.profile_path.parent.mkdir(parents=True)
+    cpu.profile_path.write_text("[bord]\n", encoding="utf-8")
+    with pytest.raises(ProfileError, match="bord: is not known") as refused:
+        cpu.profile()
+    assert str(refused.value).startswith(f"{cpu.profile_path}: bord: ")
+    assert str(refused.value).endswith(f"; to write it anew: {cpu.calibrate_command}")
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_the_user_s_cache_is_below_the_home_folder_unless_another_is_named(monkeypatch, unset):
+    if unset is None:
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+    assert cache_folder() == Path.home() / ".cache" / "golden-latency"
+    monkeypatch.setenv("XDG_CACHE_HOME", "elsewhere")
+    assert cache_folder() == Path("elsewhere", "golden-latency")

@@ -90,7 +90,8 @@ def test_a_text_is_more_than_blanks():
 
 
 def test_one_of_what_is_known_is_of_its_type_too():
-    assert one_of("host", ("host", "device")) == "host"
+    assert one_of("host", ("host", "device")) == one_of("".join(("ho", "st")), ("host", "device")) == "host"
+    assert one_of([1], ("host", [1])) == [1]
     assert one_of(None, (None, "x")) is None
     for value in ("Host", 1, True, None):
         with pytest.raises(ValueError, match=r"known: host, device, 1\.0"):
@@ -113,6 +114,7 @@ def test_bounds_are_said_with_their_unit():
     assert WIDE.text == "from 1 to 1000 MHz"
     assert Bounds(0.25, 1e9).text == "from 0.25 to 1e+09"
     assert Bounds(0, 10**6).text == "from 0 to 1000000"
+    assert Bounds(-99999999, 1e8).text == "from -99999999 to 1e+08"
 
 
 def test_an_option_is_named_where_its_value_is_refused():
@@ -125,9 +127,19 @@ def test_a_table_names_file_and_key_of_what_is_wrong():
     table = Checked(FILE, {"clock": 5, "name": "x", "inner": {"deep": 0}}, "board", ProfileError, "delete it")
     assert (table.number("clock", WIDE), table.text("name"), table.text("other", "default")) == (5.0, "x", "default")
     assert (table.has("clock"), table.has("other"), table.get("clock")) == (True, False, 5)
+    assert (table.text("name", "default"), table.whole("clock", WIDE)) == ("x", 5)
+    assert table.one_of("clock", (4, 5)) == table.check("clock", 4, lambda value, more: value + more, 1) == 5
     for ask, line in (
         (lambda: table.get("other"), "board.other: is missing; keys here: clock, name, inner; delete it"),
         (lambda: table.text("clock"), "board.clock: must be a text, got 5; delete it"),
+        (lambda: table.text("clock", "default"), "board.clock: must be a text, got 5; delete it"),
+        (lambda: table.text("other"), "board.other: is missing; keys here: clock, name, inner; delete it"),
+        (
+            lambda: table.whole("clock", Bounds(6, 7)),
+            "board.clock: must be a finite number from 6 to 7, got 5; delete it",
+        ),
+        (lambda: table.one_of("clock", (6, 7)), "board.clock: unknown 5; known: 6, 7; delete it"),
+        (lambda: table.tables(), "board.clock: must be a table, got 5; delete it"),
         (lambda: table.table("inner").number("deep", WIDE), "board.inner.deep: must be a finite number from 1 to 1000"),
         (lambda: table.only(("clock", "name")), "board.inner: is not known; known keys: clock, name; delete it"),
         (lambda: table.only(("clock", "name", "inner", "more"), needed=True), "board.more: is missing; keys here: "),
@@ -136,6 +148,8 @@ def test_a_table_names_file_and_key_of_what_is_wrong():
         with pytest.raises(ProfileError) as refused:
             ask()
         assert str(refused.value).startswith(f"some.toml: {line}")
+    inner = Checked(FILE, {"inner": {"deep": 0}}, "board").tables()["inner"]
+    assert (inner.path, inner.key, inner.content) == (FILE, "board.inner", {"deep": 0})
     table.only(("clock", "name", "inner", "more"))
     table.only(("clock", "name", "inner"), needed=True)
 
@@ -199,4 +213,4 @@ def test_a_key_that_cannot_be_printed_is_shown_among_the_others():
     ],
 )
 def test_what_is_measured_and_counted_lies_where_it_can(bounds, lower, upper):
-    assert (bounds.lower, bounds.upper) == (lower, pytest.approx(upper, rel=1e-9))
+    assert (bounds.lower, bounds.upper) == (lower, pytest.approx(upper, rel=1e-15))

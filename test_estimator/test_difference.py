@@ -47,6 +47,10 @@ def rated(before, now, **changes):
         (difference(est_ms=9.995), "10.00 -> 9.995 ms (-0.1 %), EXCELLENT"),
         (difference(est_ms=10.004), "10.00 -> 10.00 ms (+0.04 %), EXCELLENT"),
         (difference(est_ms=1234.5), "10.00 -> 1234 ms (+12245.0 %), EXCELLENT"),
+        (difference(est_ms=999.4), "10.00 -> 999.4 ms (+9894.0 %), EXCELLENT"),
+        (difference(est_ms=12345.6), "10.00 -> 12346 ms (+123356.0 %), EXCELLENT"),
+        (difference({**BEFORE, "est_ms": 0.0}), "0.000 -> 10.00 ms (-), EXCELLENT"),
+        (difference({**BEFORE, "meas_ms": 11}, BEFORE), "measured 11 -> 10.5 ms, EXCELLENT"),
         (difference(UNMEASURED, UNMEASURED, est_ms=11.0), "10.00 -> 11.00 ms (+10.0 %)"),
         (difference(meas_ms=12.0, error_pct=-16.7), "measured 10.5 -> 12 ms, EXCELLENT"),
         (difference(meas_ms=None, rating="UNMEASURED"), "measured 10.5 -> none ms, EXCELLENT -> UNMEASURED"),
@@ -79,6 +83,8 @@ def test_where_only_the_text_of_a_golden_differs_it_says_so():
 def test_a_difference_is_of_a_place_and_an_op_stream():
     assert difference().place == ("board", "50W-fp32-b4", "resnet18")
     assert difference().stream_label == "fp32-b4"
+    assert Difference("board", "any-mode-bf16-b16", "model", "n", {}, {}).stream_label == "bf16-b16"
+    assert (difference().digest_now, difference(stream_now=()).digest_now) == ("aaaa", "")
 
 
 def test_an_estimate_moved_where_both_sides_have_one_and_another():
@@ -145,8 +151,24 @@ def test_the_two_terms_that_moved_most_in_ms_are_named():
     found = difference(host_terms_ms=host, device_terms_ms=device, host_ms=10.6)
     assert found.most_moved() == ["device_terms_ms.product 3 -> 2 (-33.3 %)", "host_terms_ms.copy 4 -> 4.5 (+12.5 %)"]
     assert difference(host_ms=11.0, bound="device").most_moved() == ["host_ms 10 -> 11 (+10.0 %)"]
-    gone = difference(device_terms_ms={"product": 3.0})
-    assert gone.most_moved() == ["device_terms_ms.stream 1 -> none"]
+    found = difference(host_terms_ms={"product": 6.0, "copy": 2.0}, device_terms_ms=device)
+    assert found.most_moved() == ["host_terms_ms.copy 4 -> 2 (-50.0 %)", "device_terms_ms.product 3 -> 2 (-33.3 %)"]
+    both = difference(host_ms=11.0, device_ms=2.0, est_ms=11.0).most_moved()
+    assert both == ["device_ms 4 -> 2 (-50.0 %)", "host_ms 10 -> 11 (+10.0 %)"]
+
+
+@pytest.mark.parametrize(
+    ("device", "text"),
+    [
+        ({"product": 3.0}, "device_terms_ms.stream 1 -> none"),
+        ({"product": 3.0, "stream": 1.0, "view": 1.0}, "device_terms_ms.view none -> 1"),
+    ],
+)
+def test_a_term_that_came_or_went_moved_by_all_it_takes(device, text):
+    host = {"product": 6.1, "copy": 4.5}
+    assert difference(device_terms_ms=device).most_moved() == [text]
+    moved = difference(device_terms_ms=device, host_terms_ms=host).most_moved()
+    assert moved == [text, "host_terms_ms.copy 4 -> 4.5 (+12.5 %)"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +185,7 @@ def test_the_two_terms_that_moved_most_in_ms_are_named():
 )
 def test_a_term_says_by_how_much_it_moved_where_that_means_something(term, text):
     assert term_text(term) == text
-    assert bool(term_change(*term)) == ("(" in text)
+    assert term_change(*term) == (text[text.index("(") + 1 : -1] if "(" in text else "")
 
 
 def test_a_difference_survives_json():

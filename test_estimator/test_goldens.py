@@ -1,44 +1,71 @@
+import hashlib
 import json
+import math
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from syrupy.data import Snapshot, SnapshotCollection
 
 from estimator.compare import Comparison, compare
 from estimator.errors import RecordError
 from estimator.goldens.content import (
     ESTIMATE_TITLES,
+    STREAM_TITLES,
     estimate_row,
     golden_data,
     moved_terms,
     row_data,
     stream_row,
 )
-from estimator.goldens.extensions import json_text
+from estimator.goldens.extensions import JsonGolden, TableGolden, TextGolden, json_text, matches, part_of
 from estimator.goldens.files import (
     IN_SAMPLE,
+    boards_with_goldens,
     document_head,
     drop_section,
     estimates_path,
     every_target,
     golden_root,
     golden_streams,
+    is_measured,
     labels_of,
     load_goldens,
     load_held_out_means_pct,
+    load_held_out_pct,
     read_cross_validation,
+    read_goldens,
+    update_command,
 )
-from estimator.goldens.inputs import golden_inputs, inputs_now, inputs_table, with_inputs
+from estimator.goldens.inputs import (
+    INPUT_TITLES,
+    check_goldens,
+    golden_inputs,
+    inputs_now,
+    inputs_table,
+    with_inputs,
+    write_inputs,
+)
 from estimator.goldens.root import repository_root
-from estimator.goldens.tables import Document, Table, document_text, parse_document, read_document, table_text
+from estimator.goldens.tables import (
+    Document,
+    Table,
+    document_text,
+    parse_document,
+    parse_table,
+    read_document,
+    table_text,
+)
 from estimator.hardware.boards import load_profile
+from estimator.hardware.profile import Constant, PowerMode, Profile, Quantity
 from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.hardware.reading import known_profiles
 from estimator.lower import lower
 from estimator.opstream import Op, TensorSpec, digest
 from estimator.pipeline import estimate_lowered
-from estimator.records.kinds import MODEL_KIND
+from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, own_kind
 from estimator.report import CROSS_VALIDATION_BARS_PCT
 from estimator.results import Result, validate
 from estimator.subjects.all import op_stream
@@ -47,6 +74,7 @@ from estimator.target import resolve
 
 TARGET = resolve("Jetson-Orin-AGX", "50W")
 KNOWN = ("tiny", "huge")
+UPDATE_ALL = "pytest --every-configuration --snapshot-update"
 
 
 def result(latency_ms=6.5, **terms):
@@ -94,6 +122,17 @@ def test_what_a_model_is_stands_in_its_row_of_op_streams():
     ops = [Op("aten.relu_", (), (), (), False, True), Op("aten.mm", (), (), (), False, False)]
     row = stream_row("tiny", ops, result(defaulted=("aten.cumsum", "aten.erf")))
     assert row == ("tiny", "7", "6", "1.235", "98.77", "aten.cumsum, aten.erf", digest(ops), "mm 1, relu_ 1")
+
+
+def test_work_and_traffic_of_a_model_are_to_four_digits():
+    row = stream_row("tiny", [], result(flops=1_235_500_001, bytes=1_235_501))
+    assert row[3:] == ("1.236", "1.236", "-", digest([]), "")
+
+
+def test_ops_are_counted_by_name():
+    names = ("aten.relu", "aten.mm", "aten.relu", "aten.aten.mm")
+    row = stream_row("tiny", [Op(name, (), (), (), False, False) for name in names], result())
+    assert row[-1] == "aten.mm 1, mm 1, relu 2"
 
 
 def stream(shape=(2, 3), number=1, fraction=0.1, dtype="float32"):
@@ -159,6 +198,31 @@ def test_a_row_says_what_it_was_made_of():
     assert row_data(dict(zip(ESTIMATE_TITLES, row)))["interval_pct"] == 5.7
 
 
+def test_a_row_is_read_by_the_keys_of_a_golden():
+    cells = dict(zip(ESTIMATE_TITLES, ("tiny", "6.5", "6.4", "0", "device", "± 5.7 %")))
+    data = {"est_ms": 6.5, "host_ms": 6.4, "device_ms": 0.0, "bound": "device", "interval_pct": 5.7}
+    assert row_data(cells) == data
+    columns = "columns must be Model, Est (ms), Host (ms), Device (ms), Bound, 80% within"
+    for others in ({**cells, "Note": "more"}, {title: cells[title] for title in reversed(ESTIMATE_TITLES)}):
+        with pytest.raises(ValueError, match=re.escape(columns)):
+            row_data(others)
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "message"),
+    [
+        ("Est (ms)", "0", "Est (ms): must be a finite number from 1e-05 to 1e+08 ms, got '0'"),
+        ("Host (ms)", "-1", "Host (ms): must be a finite number from 0 to 1e+08 ms, got '-1'"),
+        ("Device (ms)", "-1", "Device (ms): must be a finite number from 0 to 1e+08 ms, got '-1'"),
+        ("80% within", "± 10001 %", "80% within: must be a finite number from 0 to 10000 %, got '10001'"),
+    ],
+)
+def test_a_cell_of_a_row_is_refused_with_its_title(title, text, message):
+    cells = dict(zip(ESTIMATE_TITLES, estimate_row(result())))
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        row_data({**cells, title: text})
+
+
 TABLE = Table(("Model", "Est (ms)", "Note"), {"b": ("b", "1.5", ""), "a": ("a", "20", "new")})
 
 
@@ -167,8 +231,90 @@ def test_a_document_is_read_as_it_was_written():
     assert parse_document(document_text("# Head\n", document)) == document
 
 
+def test_a_document_begins_with_its_head():
+    text = document_text("# Head\n", Document({"Inputs": TABLE, "b4": Table(("Model",), {})}))
+    table = "| Model | Est (ms) | Note |\n| --- | ---: | --- |\n| b | 1.5 |  |\n| a | 20 | new |\n"
+    assert text == f"# Head\n\n## Inputs\n\n{table}\n## b4\n\n| Model |\n| --- |\n"
+
+
 def test_numbers_stand_to_the_right():
     assert table_text(TABLE).splitlines()[1] == "| --- | ---: | --- |"
+    assert table_text(Table(("Model", "Est (ms)"), {})).splitlines()[1] == "| --- | --- |"
+    mixed = Table(("Model", "Est (ms)"), {"a": ("a", "1"), "b": ("b", "none")})
+    assert table_text(mixed).splitlines()[1] == "| --- | --- |"
+
+
+@pytest.mark.parametrize("cell", ["1", "-1.5", "+2", "1e+08", "1.5e-3", "± 5 %", "12%", "-"])
+def test_a_number_is_known_by_its_text(cell):
+    assert table_text(Table(("Value",), {cell: (cell,)})).splitlines()[1] == "| ---: |"
+
+
+@pytest.mark.parametrize("cell", ["", "one", "1 ms", "--", "1 2"])
+def test_what_is_no_number_stands_to_the_left(cell):
+    assert table_text(Table(("Value",), {cell: (cell,)})).splitlines()[1] == "| --- |"
+
+
+def test_a_row_is_read_by_its_titles():
+    assert TABLE.named("a") == {"Model": "a", "Est (ms)": "20", "Note": "new"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there must be a line of titles, and one below them"),
+        ("| A |", "there must be a line of titles, and one below them"),
+        ("| A |\n| b |", "the line below the titles must be | --- | --- |, got '| b |'"),
+        ("| A | B |\n| --- | b |", "the line below the titles must be | --- | --- |, got '| --- | b |'"),
+        ("| A | B |\n| --- | --- |\n| a |", "a row must have 2 cells, got '| a |'"),
+        ("| A | A |\n| --- | --- |", "there are two columns of one title"),
+        ("| A |\n| --- |\n| a |\n| a |", "there are two rows of one name"),
+        ("| A", "must be a row of a table, got '| A'"),
+        ("A |", "must be a row of a table, got 'A |'"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_the_line(text, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_table(text)
+
+
+def test_a_table_is_read_with_or_without_rows():
+    assert parse_table("| A | B |\n| --- | ---: |\n") == Table(("A", "B"), {})
+    assert parse_table("| A |\n\n| - |\n|  a  |") == Table(("A",), {"a": ("a",)})
+
+
+def test_a_section_has_a_name_that_a_folder_can_have():
+    table = "\n\n| A |\n| --- |\n"
+    assert list(parse_document(f"Above\n\n##  {'n' * 100} {table}").sections) == ["n" * 100]
+    for text, message in (
+        (f"## {'n' * 101}{table}", "a section must be named in at most 100 characters, got 'nnn"),
+        (f"## a{table}\n## a{table}", "there are two sections 'a'"),
+        ("## a\n", "section 'a': there must be a line of titles"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            parse_document(text)
+
+
+def test_a_section_can_be_taken_out():
+    document = Document({"a": TABLE, "b": TABLE})
+    assert document.without_section("a") == Document({"b": TABLE})
+    assert document.without_section("c") == document
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ["Inputs", "2", "10", "A", "a"],
+        ["Inputs", "15W-b4", "15W-b16", "50W-b1", "MAXN"],
+        ["a2b3", "a2b10", "a10b1", "a10c1", "b1"],
+        ["a", "a1"],
+    ],
+)
+def test_numbers_in_the_names_of_sections_count_by_size(titles):
+    for order in (titles, titles[::-1]):
+        document = Document()
+        for title in order:
+            document = document.with_section(title, TABLE)
+        assert list(document.sections) == titles
 
 
 def test_sections_are_sorted_by_size_and_inputs_come_first():
@@ -207,6 +353,149 @@ def test_a_damaged_table_is_refused_with_file_section_and_row(tmp_path, old, new
     assert str(path) in str(error.value)
 
 
+def folder_of(root, label=TARGET.label):
+    folder = golden_root(root) / TARGET.hardware / label
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("kind", [MODEL_KIND, PATTERN_KIND])
+def test_a_configuration_of_the_zoo_is_measured_where_it_has_a_record_or_goldens(tmp_path, kind):
+    assert not is_measured(folder_of(tmp_path))
+    (folder_of(tmp_path) / "test_own").mkdir()
+    assert not is_measured(folder_of(tmp_path))
+    record = folder_of(tmp_path) / kind.record
+    record.touch()
+    assert is_measured(folder_of(tmp_path))
+    record.unlink()
+    (folder_of(tmp_path) / kind.folder).mkdir()
+    assert is_measured(folder_of(tmp_path))
+
+
+def test_boards_with_goldens_have_configurations(tmp_path):
+    assert boards_with_goldens(tmp_path) == ()
+    (folder_of(tmp_path) / "test_own").mkdir()
+    in_a_table(tmp_path)
+    for name in ("Empty", "Another"):
+        (golden_root(tmp_path) / name).mkdir()
+    (golden_root(tmp_path) / "op-streams.md").touch()
+    table = document_text("# Head", Document({"Inputs": TABLE}))
+    (golden_root(tmp_path) / "Empty" / "estimates.md").write_text(table)
+    (golden_root(tmp_path) / "Another" / "estimates.md").write_text(table + "\n## 15W-fp32-b1\n\n| A |\n| --- |\n")
+    assert boards_with_goldens(tmp_path) == ("Another", TARGET.hardware)
+
+
+def test_a_board_s_configurations_are_those_of_its_folders_then_those_of_its_tables(tmp_path):
+    path = in_a_table(tmp_path)
+    document = read_document(path)
+    for title in ("15W-fp32-b1", "MAXN-fp32-b1", "Inputs"):
+        document = document.with_section(title, Table(ESTIMATE_TITLES, {}))
+    path.write_text(document_text("# Head", document))
+    (folder_of(tmp_path, "MAXN-fp32-b1") / "test_models").mkdir()
+    (folder_of(tmp_path, "30W-fp32-b1") / "test_own").mkdir()
+    folder_of(tmp_path, "30W-fp16-b1")
+    assert list(labels_of(tmp_path, TARGET.hardware)) == ["30W-fp32-b1", "MAXN-fp32-b1", "15W-fp32-b1", "50W-fp32-b1"]
+    assert [target.label for target in every_target(tmp_path)] == ["MAXN-fp32-b1", "15W-fp32-b1", "50W-fp32-b1"]
+
+
+def test_a_configuration_of_no_power_mode_is_refused_with_its_place(tmp_path):
+    folder = folder_of(tmp_path, "60W-fp32-b1")
+    (folder / "test_models").mkdir()
+    with pytest.raises(RecordError, match=rf"^{re.escape(str(folder))}: '60W-fp32-b1' is no name"):
+        every_target(tmp_path)
+    (folder / "test_models").rmdir()
+    path = in_a_table(tmp_path)
+    path.write_text(path.read_text().replace("50W", "60W"))
+    with pytest.raises(RecordError, match=rf"^{re.escape(str(path))}: '60W-fp32-b1' is no name"):
+        every_target(tmp_path)
+
+
+def test_without_a_section_there_is_nothing_to_drop(tmp_path):
+    drop_section(tmp_path, TARGET)
+    assert list(tmp_path.iterdir()) == []
+    path = in_a_table(tmp_path)
+    path.write_text(path.read_text().replace("50W", "15W"))
+    before = path.read_text()
+    drop_section(tmp_path, TARGET)
+    assert path.read_text() == before
+
+
+def test_where_only_tests_know_the_names_goldens_of_any_are_loaded(tmp_path, golden):
+    golden.rename(golden.with_name("test_model[gone].json"))
+    assert load_goldens(tmp_path, TARGET, None, MODEL_KIND) == {"gone": golden_data(result())}
+
+
+def test_a_table_has_rows_of_models_alone(tmp_path):
+    path = in_a_table(tmp_path, estimate_row(result()))
+    for kind in (PATTERN_KIND, own_kind("test_own")):
+        assert list(read_goldens(tmp_path, TARGET.hardware, TARGET.label, kind)) == []
+    assert list(read_goldens(tmp_path, TARGET.hardware, "15W-fp32-b1", MODEL_KIND)) == []
+    ((where, name, data),) = read_goldens(tmp_path, TARGET.hardware, TARGET.label, MODEL_KIND)
+    assert (where, name, data["est_ms"]) == (f"{path}: section 50W-fp32-b1, row tiny", "tiny", 6.5)
+
+
+def test_goldens_of_a_repository_s_own_tests_have_a_folder_in_any_configuration(tmp_path):
+    in_a_table(tmp_path, estimate_row(result()))
+    own = own_kind("test_own")
+    for name in ("second", "first"):
+        path = own.golden_path(folder_of(tmp_path), name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json_text(golden_data(result())))
+    found = [(where, name) for where, name, _ in read_goldens(tmp_path, TARGET.hardware, TARGET.label, own)]
+    assert found == [(str(path.with_name(f"{name}.json")), name) for name in ("first", "second")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"meas_ms": None, "error_pct": None, "rating": "UNMEASURED"},
+        {"interval_pct": None, "host_terms_ms": {}},
+        {"host_ms": 0, "device_ms": 0, "interval_pct": 0, "error_pct": -100},
+        {"note": "a text", "flag": True, "nothing": None, "more": {"a": 1, "b": None, "c": "text", "d": False}},
+    ],
+)
+def test_a_golden_may_leave_out_what_was_not_measured_and_hold_more(tmp_path, golden, changes):
+    data = {**golden_data(result()), **changes}
+    golden.write_text(json_text(data))
+    assert loaded(tmp_path) == {"tiny": data}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"error_pct": -101}, "error_pct: must be a finite number from -100 to 1e+15 %, got -101"),
+        ({"meas_ms": 0}, "meas_ms: must be a finite number from 1e-05"),
+        ({"host_ms": -1}, "host_ms: must be a finite number from 0 to 1e+08 ms, got -1"),
+        ({"device_ms": None}, "device_ms: must be a finite number from 0 to 1e+08 ms, got None"),
+        ({"rating": None}, "rating: unknown None; known: EXCELLENT, GOOD, FAIR, POOR, UNMEASURED"),
+        ({"host_terms_ms": {"copy": -1}}, "host_terms_ms: must be a finite number from 0 to 1e+08 ms, got -1"),
+        ({"note": [1]}, "note: must be a finite number, got [1]"),
+        ({"note": {"a": "text", "b": [1]}}, "note: must be a finite number, got [1]"),
+    ],
+)
+def test_a_golden_holds_what_can_be_compared_and_printed(tmp_path, golden, changes, message):
+    golden.write_text(json_text({**golden_data(result()), **changes}))
+    with pytest.raises(RecordError) as refused:
+        loaded(tmp_path)
+    assert str(refused.value).startswith(f"{golden}: {message}")
+
+
+def test_op_streams_have_their_columns(tmp_path):
+    assert golden_streams(tmp_path, "fp32-b1") == Table(STREAM_TITLES, {})
+    path = golden_root(tmp_path) / "op-streams.md"
+    path.parent.mkdir()
+    row = stream_row("tiny", [], result())
+    path.write_text(document_text("# Head", Document({"fp32-b1": Table(STREAM_TITLES, {"tiny": row}), "b4": TABLE})))
+    assert golden_streams(tmp_path, "fp32-b1").rows == {"tiny": row}
+    assert golden_streams(tmp_path, "fp16-b1") == Table(STREAM_TITLES, {})
+    with pytest.raises(RecordError) as refused:
+        golden_streams(tmp_path, "b4")
+    message = f"{path}: section b4: columns must be {', '.join(STREAM_TITLES)}; restore it with git, or delete it"
+    assert str(refused.value).startswith(message)
+    with pytest.raises(RecordError, match="section b4: columns must be"):
+        check_goldens(tmp_path)
+
+
 def test_two_sections_of_one_name_are_refused(tmp_path):
     path = in_a_table(tmp_path, estimate_row(result()))
     text = path.read_text()
@@ -235,6 +524,136 @@ def test_a_profile_is_made_again_from_its_inputs():
     assert {name: row[1] for name, row in now.items() if row != rows[name]} == {
         name: value for name, value in changes.items() if name != "constant.gone"
     }
+
+
+MADE_UP = Profile(
+    name="Made-Up",
+    path=Path("Made-Up.toml"),
+    board={},
+    facts={"l2_mib": Quantity("l2_mib", 4.0, "MiB", "made up", 0.25, 256.0)},
+    modes={"fast": PowerMode("fast", 2000.0, 1000.0, 8, 100.5)},
+    default_mode="fast",
+    calibrated_mode="fast",
+    constants={"view_kcycles": Constant("view_kcycles", 2.5, "kcycle", "made up", 1.0, 5.0, 2.0, 0.5, 3.0)},
+    covariance=((0.25,),),
+    held_out_spread_pct=4.5,
+)
+
+
+def test_inputs_stand_in_order_with_their_units():
+    rows = (
+        ("calibration.constants_of", "Made-Up", "board"),
+        ("calibration.power_mode", "fast", "mode"),
+        ("calibration.held_out_spread", "4.5", "%"),
+        ("calibration.covariance", hashlib.sha256(b"((0.25,),)").hexdigest()[:12], "digest"),
+        ("constant.view_kcycles", "2.5", "kcycle"),
+        ("fact.l2_mib", "4.0", "MiB"),
+        ("mode.fast.cpu_mhz", "2000.0", "MHz"),
+        ("mode.fast.gpu_mhz", "1000.0", "MHz"),
+        ("mode.fast.sms", "8", "SMs"),
+        ("mode.fast.bandwidth_gb_s", "100.5", "GB/s"),
+        ("held_out.leave_one_model_out", "2.5", "% mean error"),
+    )
+    table = inputs_table(MADE_UP, {"leave_one_model_out": 2.5})
+    assert table.titles == ("Input", "Value", "Unit")
+    assert [(name, *row[1:]) for name, row in table.rows.items()] == list(table.rows.values()) == list(rows)
+
+
+def test_inputs_that_a_profile_has_no_name_for_are_left_out():
+    inputs = {"constant.l2_mib": "1", "fact.view_kcycles": "1", "other.l2_mib": "1", "other.view_kcycles": "1"}
+    inputs.update(
+        {"mode.slow.sms": "4", "mode.fast.watts": "5", "calibration.power_mode": "slow", "other.fast.sms": "4"}
+    )
+    same = with_inputs(MADE_UP, inputs)
+    assert (same.constants, same.facts, same.modes) == (MADE_UP.constants, MADE_UP.facts, MADE_UP.modes)
+    moved = with_inputs(MADE_UP, {"constant.view_kcycles": "3", "fact.l2_mib": "8", "mode.fast.sms": "4"})
+    assert (moved.values(), moved.fact("l2_mib")) == ({"view_kcycles": 3.0}, 8.0)
+    assert moved.mode() == PowerMode("fast", 2000.0, 1000.0, 4, 100.5)
+    with pytest.raises(ValueError, match=r"from 0\.25 to 256 MiB, got '0'"):
+        with_inputs(MADE_UP, {"fact.l2_mib": "0"})
+
+
+def with_input(root, name, text):
+    path = estimates_path(root, "Made-Up")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = Table(INPUT_TITLES, {name: (name, text, "unit")})
+    path.write_text(document_text("# Head", Document({"Inputs": table})))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("calibration.constants_of", "Made-Up"),
+        ("held_out.leave_one_model_out", "none"),
+        ("constant.view_kcycles", "1e-12"),
+        ("constant.l2_mib", "1e9"),
+        ("constant.sms", "0.5"),
+        ("fact.l2_mib", "0.25"),
+        ("fact.gone", "0"),
+        ("mode.fast.sms", "1024"),
+        ("mode.fast.cpu_mhz", "100.5"),
+        ("mode.slow.er.gpu_mhz", "50"),
+        ("mode.fast.watts", "5000.5"),
+    ],
+)
+def test_inputs_are_read_as_they_were_written(tmp_path, name, text):
+    with_input(tmp_path, name, text)
+    assert golden_inputs(tmp_path, "Made-Up") == Table(INPUT_TITLES, {name: (name, text, "unit")})
+    check_goldens(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("constant.view_kcycles", "0", "must be a finite number from 1e-12 to 1e+09, got '0'"),
+        ("constant.l2_mib", "1.1e9", "must be a finite number from 1e-12 to 1e+09, got '1.1e9'"),
+        ("fact.l2_mib", "0.2", "must be a finite number from 0.25 to 256 MiB, got '0.2'; "),
+        ("fact.gone", "-1", "must be a finite number from 0 to 1e+09, got '-1'; "),
+        ("mode.fast.sms", "4.5", "must be a whole number from 1 to 1024 SMs, got '4.5'"),
+        ("mode.fast.sms", "0", "must be a whole number from 1 to 1024 SMs, got '0'"),
+        ("mode.fast.cpu_mhz", "1.5", "must be a finite number from 100 to 10000 MHz, got '1.5'"),
+        ("mode.slow.er.gpu_mhz", "1.5", "must be a finite number from 50 to 5000 MHz, got '1.5'"),
+        ("mode.fast.watts", "many", "must be a finite number from 1e-12 to 1e+09, got 'many'"),
+    ],
+)
+def test_an_input_that_cannot_be_true_is_refused_with_file_section_and_row(tmp_path, name, text, message):
+    path = with_input(tmp_path, name, text)
+    for ask in (lambda: golden_inputs(tmp_path, "Made-Up"), lambda: check_goldens(tmp_path)):
+        with pytest.raises(RecordError) as refused:
+            ask()
+        assert str(refused.value).startswith(f"{path}: section Inputs, row {name}: {message}")
+        assert str(refused.value).endswith("; restore it with git, or delete it and run " + UPDATE_ALL)
+
+
+def test_inputs_have_their_columns(tmp_path):
+    assert golden_inputs(tmp_path, "Made-Up") == Table(INPUT_TITLES, {})
+    path = with_input(tmp_path, "fact.l2_mib", "4")
+    path.write_text(path.read_text().replace("| Unit |", "| In |"))
+    with pytest.raises(RecordError) as refused:
+        golden_inputs(tmp_path, "Made-Up")
+    assert str(refused.value).startswith(f"{path}: section Inputs: columns must be Input, Value, Unit; restore it")
+
+
+def test_inputs_of_a_board_that_borrows_its_constants_know_of_no_cross_validation(tmp_path):
+    for hardware, has_held_out in (("Jetson-Orin-AGX", True), ("NVIDIA-H200", False)):
+        profile = load_profile(hardware)
+        folder = golden_root(tmp_path) / hardware / f"{profile.calibrated_mode}-fp32-b1"
+        folder.mkdir(parents=True)
+        (folder / "cross-validation.json").write_text(json.dumps(ERRORS))
+        held_out = dict.fromkeys(CROSS_VALIDATION_BARS_PCT, 3.5) if has_held_out else {}
+        assert inputs_now(tmp_path, hardware) == inputs_table(profile, held_out)
+
+
+def test_inputs_are_written_beside_what_is_there(tmp_path):
+    path = estimates_path(tmp_path, "NVIDIA-H200")
+    write_inputs(tmp_path, "NVIDIA-H200")
+    assert golden_inputs(tmp_path, "NVIDIA-H200") == inputs_now(tmp_path, "NVIDIA-H200")
+    document = read_document(path).with_section("Inputs", TABLE).with_section("default-fp32-b1", TABLE)
+    path.write_text(document_text("# Old head", document))
+    write_inputs(tmp_path, "NVIDIA-H200")
+    expected = Document({"Inputs": inputs_now(tmp_path, "NVIDIA-H200"), "default-fp32-b1": TABLE})
+    assert path.read_text(encoding="utf-8") == document_text(document_head(path), expected)
 
 
 DAMAGES = {
@@ -290,8 +709,9 @@ def test_a_damaged_golden_is_refused_with_file_key_and_choices(tmp_path, golden,
 @pytest.mark.parametrize("name", ["test_model[gone].json", "tiny.json"])
 def test_a_golden_of_no_model_is_refused(tmp_path, golden, name):
     golden.rename(golden.with_name(name))
-    with pytest.raises(RecordError, match=f"{re.escape(name)}: belongs to no model, delete it"):
-        loaded(tmp_path)
+    for known in (KNOWN, None) if name == "tiny.json" else (KNOWN,):
+        with pytest.raises(RecordError, match=f"{re.escape(name)}: belongs to no model, delete it"):
+            load_goldens(tmp_path, TARGET, known, MODEL_KIND)
 
 
 ERRORS = {
@@ -304,6 +724,25 @@ def test_held_out_means_are_read_where_there_are_any(tmp_path):
     (tmp_path / "cross-validation.json").write_text(json.dumps(ERRORS))
     assert load_held_out_means_pct(tmp_path) == {"leave_one_model_out": 3.5, "leave_one_family_out": 3.5}
     assert read_cross_validation(tmp_path)["in_sample"] == (3.5, 9.0)
+
+
+def test_errors_of_each_model_are_those_that_the_cross_validation_has(tmp_path):
+    assert load_held_out_pct(tmp_path) == {}
+    path = tmp_path / "cross-validation.json"
+    path.write_text(json.dumps(ERRORS))
+    assert load_held_out_pct(tmp_path) == {}
+    models = {
+        "tiny": {"without_model_pct": -3.5, "without_family_pct": 4.0, "in_sample_pct": 1.0},
+        "huge": {"without_family_pct": 2},
+    }
+    path.write_text(json.dumps({**ERRORS, "models": models}))
+    assert load_held_out_pct(tmp_path) == {
+        "tiny": {"without_model_pct": -3.5, "without_family_pct": 4.0},
+        "huge": {"without_family_pct": 2.0},
+    }
+    path.write_text(json.dumps({"models": {"tiny": {"without_model_pct": -101}}}))
+    with pytest.raises(RecordError, match=r"models\.tiny\.without_model_pct: must be a finite number from -100"):
+        load_held_out_pct(tmp_path)
 
 
 @pytest.mark.parametrize("damage", [None, 4, {"mean_abs_error_pct": float("nan")}, {"mean_abs_error_pct": "4"}])
@@ -364,7 +803,20 @@ def test_tables_of_another_repository_speak_of_inputs_alone_and_of_its_own_updat
     assert "<!-- pytest --snapshot-update -->" in head
     assert "# Estimates for Jetson-Orin-AGX" in head
     assert "that nobody has measured" not in head
-    assert "# Op streams" in document_head(tmp_path / "golden" / "op-streams.md")
+    assert update_command(tmp_path) == "pytest --snapshot-update"
+    lines = head.splitlines()
+    assert lines[:4] == ["<!-- written by golden-latency -->", "<!-- pytest --snapshot-update -->", "", lines[3]]
+    assert document_head(tmp_path / "golden" / "op-streams.md").splitlines()[:4] == [*lines[:3], "# Op streams"]
+
+
+def test_tables_of_the_repository_are_rewritten_for_every_configuration(request):
+    root = request.config.rootpath
+    assert update_command(root) == UPDATE_ALL
+    heads = [document_head(path) for path in (golden_root(root) / "op-streams.md", estimates_path(root, "Made-Up"))]
+    assert all(f"<!-- {UPDATE_ALL} -->\n\n# " in head for head in heads)
+    assert "# Estimates for Made-Up" in heads[1]
+    assert "that nobody has measured" not in heads[0]
+    assert "that nobody has measured" in " ".join(heads[1].split())
 
 
 def test_rows_of_the_repository_are_those_of_the_models_now(request):
@@ -423,3 +875,155 @@ def test_a_session_without_such_a_conftest_has_pytest_s_own_folder(tmp_path):
         {"__file__": None, "pytest_plugins": "estimator.suite.plugin"},
     ):
         assert root_of(tmp_path, [SimpleNamespace(**about)]) == tmp_path / "elsewhere"
+
+
+class Asked:
+    """What syrupy gives for a place: whether data are the same, what went wrong each time, and its session."""
+
+    def __init__(self, is_same, wrong=(None,), session=None):
+        self.executions = {number: SimpleNamespace(exception=error) for number, error in enumerate(wrong)}
+        self.num_executions = len(wrong)
+        self.session = session or SimpleNamespace(update_snapshots=False)
+        self._is_same = is_same
+
+    def __eq__(self, data):
+        return self._is_same and data == "data"
+
+    __hash__ = None
+
+    def __call__(self, name, extension_class):
+        assert (name, extension_class) == ("place", TextGolden)
+        return self
+
+
+class Session:
+    """A session of syrupy that updates goldens."""
+
+    update_snapshots = True
+
+    def __init__(self, error=None):
+        self.written, self.error = [], error
+        self._queued_snapshot_writes = {"queued": 1}
+
+    def flush_snapshot_write_queue(self):
+        if self.error is not None:
+            raise self.error
+        self.written.append("all")
+
+
+def matched(asked):
+    return matches(asked, "place", TextGolden, "data")
+
+
+def test_a_golden_says_the_same_or_not():
+    assert matched(Asked(True)) is True
+    assert matched(Asked(False)) is False
+
+
+def test_what_went_wrong_with_a_golden_the_last_time_is_raised():
+    assert matched(Asked(True, wrong=(RecordError("earlier"), None)))
+    with pytest.raises(RecordError, match=r"^last$"):
+        matched(Asked(True, wrong=(None, RecordError("last"))))
+
+
+def test_goldens_are_written_at_once_when_they_are_updated():
+    session = Session()
+    assert matched(Asked(True, session=session)) is True
+    assert session.written == ["all"]
+
+
+def test_what_could_not_be_written_is_raised_and_not_tried_again():
+    session = Session(OSError("no space left"))
+    with pytest.raises(OSError, match="no space left"):
+        matched(Asked(True, session=session))
+    assert session._queued_snapshot_writes == {}
+    del session._queued_snapshot_writes
+    with pytest.raises(OSError, match="no space left"):
+        matched(Asked(True, session=session))
+
+
+def test_json_has_sorted_keys_and_no_number_that_json_does_not_know():
+    assert json_text({"b": {"d": 1, "c": None}, "a": "text"}) == '{\n  "a": "text",\n  "b": {"d": 1, "c": null}\n}\n'
+    assert JsonGolden().serialize({"a": 1}) == json_text({"a": 1})
+    for value in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            json_text({"a": value})
+
+
+def test_a_snapshot_s_name_says_its_file_section_and_row(tmp_path):
+    conftest = SimpleNamespace(__file__=str(tmp_path / "conftest.py"), pytest_plugins="estimator.suite.plugin")
+    manager = SimpleNamespace(get_plugins=lambda: [conftest])
+    location = SimpleNamespace(item=SimpleNamespace(config=SimpleNamespace(pluginmanager=manager)))
+    assert part_of("board/estimates", "50W") == "board/estimates\n50W"
+    assert part_of("board/estimates", "50W", "tiny") == "board/estimates\n50W\ntiny"
+    for extension, suffix in ((TableGolden, "md"), (JsonGolden, "json"), (TextGolden, "md")):
+        place = extension.get_location(test_location=location, index="board/estimates\n50W\ntiny")
+        assert place == str(tmp_path / "golden" / "board" / f"estimates.{suffix}")
+        assert extension.get_snapshot_name(test_location=location, index="a\nb") == "a\nb"
+        assert extension.get_snapshot_name(test_location=location) == "0"
+        assert len(list(extension().discover_snapshots())) == 0
+
+
+def written(extension, path, *parts):
+    collection = SnapshotCollection(location=str(path))
+    for name, data in parts:
+        collection.add(Snapshot(name, data))
+    extension.write_snapshot_collection(snapshot_collection=collection)
+    extension._write_snapshot_collection(snapshot_collection=collection)
+    return path.read_text(encoding="utf-8")
+
+
+def test_a_golden_of_text_is_written_whole(tmp_path):
+    assert written(TextGolden, tmp_path / "validation.md", ("place", "one ± two\n")) == "one ± two\n"
+
+
+def part(name, section, row):
+    found = TableGolden().read_snapshot_data_from_location(
+        snapshot_location=str(name), snapshot_name=part_of("place", section, row), session_id="1"
+    )
+    again = TableGolden()._read_snapshot_data_from_location(
+        snapshot_location=str(name), snapshot_name=part_of("place", section, row), session_id="1"
+    )
+    assert found == again
+    return found
+
+
+def test_a_part_of_a_table_is_a_section_or_a_row_with_its_titles(tmp_path):
+    path = in_a_table(tmp_path)
+    assert part(path, "50W-fp32-b1", "") == table_text(Table(ESTIMATE_TITLES, {}))
+    path.write_text(document_text("# Head", Document({"50W": TABLE})))
+    assert part(path, "50W", "") == TableGolden().serialize(TABLE) == table_text(TABLE)
+    assert part(path, "50W", "a") == table_text(Table(TABLE.titles, {"a": TABLE.rows["a"]}))
+    for section, row in (("15W", ""), ("15W", "a"), ("50W", "c")):
+        assert part(path, section, row) is None
+
+
+def rows_of(*names, titles=("Model", "Est (ms)"), **figures):
+    return Table(titles, {name: (name, figures.get(name, "1")) for name in names})
+
+
+@pytest.mark.parametrize(
+    ("parts", "sections"),
+    [
+        ([("15W", "", rows_of("x", "vgg11"))], {"15W": rows_of("vgg11", "x"), "50W": rows_of("y", "vgg16")}),
+        ([("50W", "", rows_of("x"))], {"50W": rows_of("x")}),
+        ([("50W", "", rows_of("x")), ("50W", "y", rows_of("y"))], {"50W": rows_of("x", "y")}),
+        ([("50W", "y", rows_of("y", y="2")), ("50W", "", rows_of("x", "y"))], {"50W": rows_of("x", "y", y="2")}),
+        ([("50W", "x", rows_of("x"))], {"50W": rows_of("vgg16", "y", "x")}),
+        ([("50W", "vgg11", rows_of("vgg11"))], {"50W": rows_of("vgg11", "vgg16", "y")}),
+        (
+            [("50W", "x", rows_of("x")), ("50W", "vgg11", rows_of("vgg11", titles=("Model", "Now")))],
+            {"50W": rows_of("vgg11", "vgg16", "y", "x", titles=("Model", "Now"))},
+        ),
+        (
+            [("15W", "x", rows_of("x")), ("15W", "vgg11", rows_of("vgg11"))],
+            {"15W": rows_of("vgg11", "x"), "50W": rows_of("y", "vgg16")},
+        ),
+    ],
+)
+def test_parts_are_put_into_their_table_in_the_order_of_the_zoo_and_the_others_stay(tmp_path, parts, sections):
+    path = tmp_path / "golden" / "Made-Up" / "estimates.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(document_text("# Old head", Document({"50W": rows_of("y", "vgg16")})))
+    named = [(part_of("place", section, row), table_text(table)) for section, row, table in parts]
+    assert written(TableGolden, path, *named) == document_text(document_head(path), Document(sections))

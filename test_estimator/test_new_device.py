@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -81,6 +83,57 @@ def test_a_device_writes_its_own_ten_lines(tmp_path, monkeypatch):
         command.write_profile("NVIDIA-H100-80GB-HBM3", tmp_path)
 
 
+PROFILE = """# Written by `python -m estimator.hardware`. To check by hand: cpu_mhz and gpu_mhz under load; \
+bandwidth_gb_s, guessed
+# as 85% of the peak; and the peak, where neither NVML nor torch states it (200 GB/s stands for "not known").
+
+[board]
+description = "Made Up"
+source = "torch.cuda.get_device_properties, NVML, /sys/devices/system/cpu"
+compute_capability = "8.7"
+
+[power_mode.default]
+cpu_mhz = {cpu_mhz}
+gpu_mhz = {gpu_mhz}
+sms = 16
+bandwidth_gb_s = {bandwidth_gb_s}
+
+[facts]
+dram_peak_gb_s = {dram_peak_gb_s}
+l2_mib = {l2_mib}
+
+[calibration]
+transferred_from = "Jetson-Orin-AGX"
+"""
+TOLD = {
+    "clock_rate": 1300400,
+    "L2_cache_size": 3 * 2**18,
+    "memory_clock_rate": 3199219,
+    "memory_bus_width": 256,
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "memory_gb_s", "lines"),
+    [
+        ((), None, ("1500.0", "170.0", "200.0", "4.00")),
+        (("clock_rate",), None, ("1300.4", "170.0", "200.0", "4.00")),
+        (("L2_cache_size",), None, ("1500.0", "170.0", "200.0", "0.75")),
+        (("memory_clock_rate",), None, ("1500.0", "170.0", "200.0", "4.00")),
+        (("memory_bus_width",), None, ("1500.0", "170.0", "200.0", "4.00")),
+        (("memory_clock_rate", "memory_bus_width"), None, ("1500.0", "174.0", "204.8", "4.00")),
+        (tuple(TOLD), 100.0, ("1300.4", "85.0", "100.0", "0.75")),
+    ],
+)
+def test_a_profile_says_what_the_device_tells_and_a_guess_for_the_rest(told, memory_gb_s, lines):
+    properties = SimpleNamespace(
+        name="Made Up", major=8, minor=7, multi_processor_count=16, **{name: TOLD[name] for name in told}
+    )
+    names = ("gpu_mhz", "bandwidth_gb_s", "dram_peak_gb_s", "l2_mib")
+    expected = PROFILE.format(cpu_mhz="2201.6", **dict(zip(names, lines)))
+    assert command.profile_of(properties, memory_gb_s, 2201.6) == expected
+
+
 def test_what_a_device_does_not_tell_is_marked_as_a_guess():
     text = command.profile_of(SimpleNamespace(name="Orin", major=8, minor=7, multi_processor_count=16), None, 2200.0)
     assert "To check by hand" in text
@@ -121,7 +174,37 @@ def test_without_a_gpu_it_is_one_line(capsys):
 def test_the_command_says_what_it_wants(capsys):
     with pytest.raises(SystemExit):
         command.main(["--help"])
-    assert "the words of the device's own name" in " ".join(capsys.readouterr().out.split())
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert help_text.startswith("usage: python -m estimator.hardware [-h] NAME `python -m estimator.hardware NAME`: ")
+    assert "What it cannot tell (the host's clock under load" in help_text
+    assert "NAME the words of the device's own name, joined by hyphens" in help_text
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_the_command_ends_with_its_exit_code(monkeypatch):
+    for arguments, code in ((["--help"], 0), ([], 2)):
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("estimator.hardware", run_name="__main__")
+        assert ended.value.code == code
+
+
+def test_the_command_describes_the_first_gpu_that_torch_sees(tmp_path, monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(command, "PROFILES", tmp_path)
+    monkeypatch.setattr(command, "_memory_gb_s", lambda: 3352.0)
+    monkeypatch.setattr(command, "cpu_mhz", {Path("/"): 2000.0}.get)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {0: H100}.get)
+    assert command.main(["Made-Up"]) == 0
+    path = tmp_path / "Made-Up.toml"
+    assert capsys.readouterr().out == (
+        f"written: {path}; check it, then: pytest test_patterns --hardware Made-Up --device cuda --calibrate\n"
+    )
+    assert path.read_text(encoding="utf-8") == command.profile_of(H100, 3352.0, 2000.0)
+    assert command.main(["Made-Up"]) == 4
+    assert capsys.readouterr().err == f"error: {path}: is there already; delete it first\n"
 
 
 def test_a_memory_s_peak_is_its_clock_twice_times_the_width_of_its_bus(monkeypatch):

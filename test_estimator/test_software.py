@@ -38,6 +38,14 @@ def test_a_provenance_states_its_versions_however_it_was_written():
     assert text == "JetPack 5, Jetson Linux 35.2.1, CUDA 11.4"
     assert (software_in(SERVER)["driver"], software_in(OPEN)["driver"]) == ("535.104.05", "580.65.06")
     assert software_in("none") == {}
+    assert software_in("R31 (release), REVISION: 1") == {"l4t": "31.1"}
+    assert list(software_in("JetPack 6.1, R36 (release), REVISION: 4.0").items()) == [
+        ("jetpack", "6.1"),
+        ("l4t", "36.4.0"),
+    ]
+    assert next(iter(software_in("R36 (release), REVISION: 4.0, torch 2.5").items())) == ("jetpack", "6")
+    assert software_text({"torch": "2.1", "jetpack": "5"}) == "JetPack 5, torch 2.1"
+    assert software_text({"torch": "2.1"}, ("jetpack",)) == software_text({}) == ""
 
 
 @pytest.mark.parametrize(
@@ -48,6 +56,11 @@ def test_a_provenance_states_its_versions_however_it_was_written():
         ("torch", "2.1.0", "2.1.0a0+41361538.nv23.06", False),
         ("torch", "2.1.0a0+41361538.nv23.6", "2.1.0a0+41361538.nv23.06", False),
         ("torch", "2.5.0+cu121", "2.5.0+cu124", True),
+        ("torch", "2.5.0+cu121", "2.5.1+cu121", False),
+        ("torch", "2.5.0+cu121", "2.6.0+cu121", True),
+        ("torch", "2.5.0+CU121", "2.5.0+cu121", False),
+        ("torch", "3.5.0", "2.5.0", True),
+        ("torch", "2.5a1", "2.5b2", False),
         ("python", "3.8", "3.8.10", False),
         ("python", "3.8", "3.10", True),
         ("jetpack", "5.1", "5", False),
@@ -62,6 +75,11 @@ def test_versions_differ_as_far_as_both_sides_state_them(key, one, other, is_ano
     assert differing({key: one}, {}) == differing({}, {key: other}) == ()
     assert is_same({key: one}, {key: other}) is (not is_another)
     assert is_same({key: one}, {}) is None
+
+
+def test_versions_that_differ_stand_in_the_order_of_the_software():
+    here = {"driver": "2", "torch": "2.0"}
+    assert differing({"other": "1", "torch": "1.0", "driver": "1"}, here) == ("driver", "torch")
 
 
 def test_a_profile_knows_the_software_of_the_record_that_it_was_fitted_to(request):

@@ -106,10 +106,10 @@ transferred_from = "{DEFAULT_HARDWARE}"
 """
 
 
-def _peak_of(properties: Any) -> Optional[float]:
-    """Newer releases of torch know the memory's clock (kHz) and the width of its bus (bits)."""
+def _peak_of(properties: Any) -> float:
+    """Newer releases of torch know the memory's clock (kHz) and the width of its bus (bits); else it is 0."""
     khz, bits = getattr(properties, "memory_clock_rate", 0), getattr(properties, "memory_bus_width", 0)
-    return 2 * khz * bits / 8e6 if khz and bits else None
+    return float(2 * khz * bits / 8e6)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,6 @@ def _agree(key: str, one: str, other: str) -> bool:
 def _parts(version: str) -> Tuple[List[str], List[str]]:
     """The numbers of the release, and what the build is made of: "2.1.0a0+nv23.06" is 2, 1, 0 and nv23, 6."""
     release, _, build = version.partition("+")
-    numbers = re.match(r"[\d.]*", release)
+    numbers = re.split(r"[^\d.]", release)[0]
     parts = re.findall(r"[a-z0-9]+", build.lower())
-    return re.findall(r"\d+", numbers.group() if numbers else ""), [part.lstrip("0") for part in parts]
+    return re.findall(r"\d+", numbers), [part.lstrip("0") for part in parts]
