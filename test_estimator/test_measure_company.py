@@ -196,3 +196,9 @@ def test_a_look_begins_where_the_last_one_ended(proc):
     assert looks.company([OWN]) == ("sort (x) y (process 20)",)
     proc.run(0.5)
     assert looks.company([OWN]) == ()
+
+
+def test_a_process_whose_name_is_no_text_is_seen_all_the_same(proc):
+    path = proc.root / "proc" / str(SORT) / "stat"
+    path.write_bytes(path.read_bytes().replace(b"sort", b"s\xffrt"))
+    assert read_cpu_times(proc.root).processes[SORT] == ("s\ufffdrt (x) y", pytest.approx(1.0))
