@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from estimator.goldens.difference import Difference
+from estimator.goldens.files import update_command
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
 from estimator.suite.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from estimator.target import resolve
@@ -73,3 +76,14 @@ def test_goldens_are_those_that_were_judged_or_all():
 
 def test_patterns_are_no_models():
     assert list(model_names([configuration(), configuration()])) == ["resnet18", "vgg11"] * 2
+
+
+def test_an_input_that_moved_no_golden_is_named_all_the_same(request, tmp_path):
+    shutil.copytree(request.config.rootpath / "golden", tmp_path / "golden")
+    path = tmp_path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
+    row = r"(\| constant.dispatch_kcycles \| )[0-9.]+"
+    path.write_text(re.sub(row, r"\g<1>1.0", path.read_text("utf-8")), encoding="utf-8")
+    lines = list(golden_verdict_lines(tmp_path, GOLDENS, ("vgg11",), (), "pytest --something"))
+    assert any(line.startswith("    dispatch_kcycles 1 -> ") for line in lines)
+    assert f"  To accept it:    {update_command(tmp_path)}" in lines
+    assert "--something" not in update_command(tmp_path)

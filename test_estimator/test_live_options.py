@@ -9,6 +9,8 @@ import pytest
 from estimator import needed
 from estimator.errors import UsageError
 from estimator.measure.device.choice import Choice
+from estimator.measure.plan import Plan
+from estimator.measure.protocol import make_protocol
 from estimator.suite import live_options
 from estimator.suite.live_options import read_plan
 
@@ -167,3 +169,41 @@ def test_each_option_of_measuring_has_help_and_a_default_that_measures_nothing_e
     assert {name for name, about in declared().items() if "metavar" not in about} == {"--record"}
     assert declared()["--record"]["action"] == "store_true"
     assert (declared()["--calibrate"]["nargs"], declared()["--calibrate"]["const"]) == ("?", "all")
+
+
+def test_counts_begin_at_1_and_warm_ups_at_0():
+    found = plan(device="cuda", runs="1", rounds="1", warmup="0")
+    assert (found.runs, found.protocol.rounds, found.protocol.warmup) == (1, 1, 0)
+    least = plan(device="cuda", calibrate="all", calibration_share="0.001")
+    assert least.calibration_share == 0.001
+
+
+def test_a_replay_has_the_protocol_of_a_cpu_and_says_why_it_is_one():
+    assert plan(device="recorded") == Plan(Choice("recorded", "made up"), make_protocol("cpu"), 1, False)
+    why = "--every-configuration holds the records against their goldens"
+    assert plan(every_configuration=True).choice == Choice("recorded", why)
+    assert plan(device="recorded", every_configuration=True).choice == Choice("recorded", "made up")
+    assert plan(device="recorded", numprocesses=2, dist="load").choice == Choice("recorded", "made up")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "cuda", "dist": "load"}, "--device cuda cannot be combined with -n: one device, one measurement"),
+        ({"device": "cuda", "worker": True}, "--device cuda cannot be combined with -n: one device, one measurement"),
+        ({"hardware": "local-cpu", "device": "cpu", "every_configuration": True}, "add --device recorded"),
+        ({"hardware": "local-cpu", "numprocesses": 2}, "--hardware local-cpu is only measured: add --device cpu"),
+        ({"hardware": "Jetson-Orin-AGX,NVIDIA-H100", "device": "cpu"}, "--device cpu measures one board"),
+        ({"hardware": "local-cpu,Jetson-Orin-AGX", "device": "recorded"}, "--device recorded measures one board"),
+        ({"calibrate": "all", "numprocesses": 2}, r"--calibrate needs a live device, .* leave -n out to measure\)"),
+        ({"device": "cuda", "rounds": ""}, "--rounds: must be a whole number from 1"),
+    ],
+)
+def test_what_cannot_be_measured_so_is_refused_with_what_to_do(options, message):
+    with pytest.raises(UsageError, match=message):
+        plan(**options)
+
+
+def test_a_calibration_may_name_the_precision_and_batch_that_it_has_anyway():
+    found = plan(device="cuda", calibrate="all", precision="fp32", batch_size="1")
+    assert (found.calibration_share, found.record, found.host_alone) == (1.0, False, False)

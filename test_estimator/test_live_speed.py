@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,11 +14,12 @@ from estimator.measure.process import Run
 from estimator.measure.session import Measured
 from estimator.measure.verdict import NO_BASELINE, Verdict
 from estimator.pipeline import estimate_stream
+from estimator.report import MICROBENCHMARK_BARS
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
 from estimator.suite.calibrate import finding_lines as calibration_lines
 from estimator.suite.live_report import LiveResult
-from estimator.suite.live_speed import finding_lines, speed_of
+from estimator.suite.live_speed import Speed, finding_lines, speed_of
 from estimator.target import target_on
 
 PROFILE = replace(ThisCpu().base_profile(), anchor_ms=10.0, held_out_spread_pct=5.0)
@@ -91,3 +93,77 @@ def test_a_calibration_says_what_may_be_expected_of_it():
     assert "to within 6 %" in quiet
     assert "What limits it" not in quiet
     assert "What limits it: the machine; what a pass over all chains takes is known to 4 % only." in loud
+
+
+@pytest.mark.parametrize(
+    ("slowdown", "interval_pct", "has_left"),
+    [
+        *((1.0999, 10.0, False), (1.1001, 10.0, True), (1 / 1.0999, 10.0, False), (1 / 1.1001, 10.0, True)),
+        *((1.0, 0.0, False), (None, 0.0, False)),
+    ],
+)
+def test_a_machine_has_left_where_it_differs_by_more_than_an_estimate_may(slowdown, interval_pct, has_left):
+    assert Speed(slowdown, 0.0, interval_pct).has_left is has_left
+
+
+def test_the_speed_is_that_of_the_median_anchor_and_varies_by_the_mean_from_it():
+    profile = replace(PROFILE, anchor_ms=8.0, held_out_spread_pct=10.0)
+    assert speed_of(profile, [12.0, 9.0, 10.0]) == Speed(1.25, pytest.approx(10.0), pytest.approx(12.8155, abs=1e-3))
+    assert speed_of(profile, []) == Speed(None, 0.0, pytest.approx(12.8155, abs=1e-3))
+
+
+def measured(model, error_pct, repeats_pct):
+    row = SimpleNamespace(model=model, error_pct=error_pct)
+    return SimpleNamespace(comparison=row, measured=SimpleNamespace(repeatability_pct=repeats_pct))
+
+
+def said(speed, *results):
+    return list(finding_lines(results, speed, TARGET))
+
+
+UNKNOWN = Speed(None, 0.0, 5.0)
+BAR_PCT = MICROBENCHMARK_BARS["cpu"].mean_pct
+HELD = f"  They hold what is promised of a calibrated CPU ({BAR_PCT:.0f} % on average)."
+
+
+def test_what_was_found_is_the_mean_and_the_largest_error_whichever_sign_it_has():
+    results = measured("a", 2.0, None), measured("b", -6.0, 0.5), measured("c", 1.0, 1.5), measured("d", None, 1.0)
+    assert said(UNKNOWN, *results) == [
+        "",
+        "  Found: the estimates of 3 models are off by 3.0 % on average, by -6.0 % at most (b).",
+        "  Measured again within this session, a model differs from itself by 1.0 %.",
+        HELD,
+    ]
+    assert said(UNKNOWN, *results[:1]) == [
+        "",
+        "  Found: the estimates of 1 models are off by 2.0 % on average, by +2.0 % at most (a).",
+    ]
+    assert said(UNKNOWN, results[-1]) == said(UNKNOWN) == []
+
+
+@pytest.mark.parametrize(
+    ("slowdown", "line"),
+    [
+        (1.04, "the machine is 4.0 % slower than at its calibration, by an anchor beside each model"),
+        (0.97, "the machine is 3.0 % faster than at its calibration, by an anchor beside each model"),
+        (1.0, "the machine is 0.0 % faster than at its calibration, by an anchor beside each model"),
+    ],
+)
+def test_the_speed_of_now_and_how_it_varies_are_said(slowdown, line):
+    rest = "(which varies by 0.7 %); the estimates are for the speed of now"
+    assert said(Speed(slowdown, 0.7, 5.0)) == [f"  {line} {rest}"]
+
+
+@pytest.mark.parametrize(
+    ("error_pct", "repeats_pct", "words"),
+    [
+        (10.0, 7.0, "the machine itself"),
+        (10.0, 6.99, "the formulas"),
+        (BAR_PCT, 0.0, "They hold"),
+        (BAR_PCT + 0.01, 0.0, "the formulas"),
+        (-BAR_PCT - 0.01, 0.0, "the formulas"),
+    ],
+)
+def test_what_limits_estimates_is_named_on_either_side_of_each_limit(error_pct, repeats_pct, words):
+    assert words in said(UNKNOWN, measured("a", error_pct, repeats_pct))[-1]
+    assert "calibrate again." in said(Speed(2.0, 0.0, 5.0), measured("a", error_pct, repeats_pct))[-1]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 
 import pytest
 
+from estimator.hardware.boards import ThisCpu
 from estimator.records.record import Record
+from estimator.suite import live_verdict
 from estimator.suite.live_verdict import live_verdict_lines
-from estimator.target import resolve
+from estimator.target import resolve, target_on
 
 NOW = {"board": "an Orin", "mode": "50W", "software": "torch 2.5", "clocks": "gpu 816 MHz", "date": "today"}
 THEN = {**NOW, "date": "then", "source": "made up"}
@@ -94,3 +97,71 @@ def test_inputs_that_nobody_kept_are_not_known(root):
 def test_the_suite_is_compared_with_the_revision_that_recorded(request):
     lines = said(request.config.rootpath, provenance={**THEN, "revision": "0123456789abcdef and changes"})
     assert lines[0] == "  This suite, since the goldens were made:"  # git knows no such revision
+
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def asked_of_git(monkeypatch, folder):
+    """The revisions that git is asked for; each has the tree in this folder."""
+    asked = []
+
+    @contextlib.contextmanager
+    def exported(root, revision):
+        asked.append(revision)
+        yield folder
+
+    monkeypatch.setattr(live_verdict, "exported", exported)
+    return asked
+
+
+def test_what_git_has_of_the_revision_is_what_stood_then(root, monkeypatch, tmp_path):
+    empty = tmp_path / "then"
+    (empty / "golden").mkdir(parents=True)
+    asked = asked_of_git(monkeypatch, empty)
+    lines = said(root, provenance={**THEN, "revision": f"{REVISION} and changes"})
+    assert asked == [REVISION]
+    assert lines[:3] == [
+        "  This suite, since the record's revision 0123456789ab:",
+        "    op streams: known of 0 of 1, and the same",
+        "    inputs: not known, for none were kept then",
+    ]
+
+
+def test_a_record_that_names_no_revision_is_not_looked_for_under_an_empty_one(root, monkeypatch):
+    asked = asked_of_git(monkeypatch, root)
+    said(root)
+    assert asked == ["no revision"]
+
+
+def test_every_circumstance_of_a_latency_is_compared(root):
+    then = {key: f"{key} then" for key in live_verdict.COMPARED}
+    now = {key: f"{key} now" for key in live_verdict.COMPARED}
+    *lines, last = of_device(said(root, provenance=then, now={**now, "source": "another"}))
+    assert lines == [f"{key}: {key} then -> {key} now" for key in live_verdict.COMPARED]
+    assert last == SAME_OPS.strip()
+    assert of_device(said(root, provenance=then, now={"board": "board then"})) == [
+        "nothing that the record says is different",
+        SAME_OPS.strip(),
+    ]
+
+
+def test_op_streams_of_which_some_are_known_are_not_all_known_to_be_the_same(root):
+    lines = said(root, names=("resnet18", "somebody_s_own"))
+    assert lines[1] == "    op streams: known of 1 of 2, and the same"
+    assert SAME_OPS not in lines
+
+
+def test_how_well_constants_hold_moves_no_estimate_and_is_not_named(root):
+    path = root / "golden" / "Jetson-Orin-AGX" / "estimates.md"
+    text, count = re.subn(r"(\| held_out\.[^|]* \| )[0-9.]+", r"\g<1>1.0", path.read_text("utf-8"))
+    assert count > 0
+    path.write_text(text, encoding="utf-8")
+    assert said(root)[1:3] == ["    op streams: the same, 1 of 1", "  The board and its software, since the record:"]
+
+
+def test_a_machine_without_goldens_has_no_inputs_to_compare(root):
+    board = ThisCpu()
+    target = target_on(board, board.base_profile())
+    lines = list(live_verdict_lines(root, target, Record(root / "record.toml", THEN, RUNS), NOW, ("resnet18",)))
+    assert lines[1:3] == ["    op streams: the same, 1 of 1", "  The board and its software, since the record:"]

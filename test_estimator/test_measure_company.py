@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from estimator.measure.device import company as looking
-from estimator.measure.device.company import company, read_cpu_times
+from estimator.measure.device.company import CpuTimes, company, read_cpu_times
 from estimator.measure.device.cpu import CpuReader
 from estimator.measure.device.state import refusals_after
 
@@ -121,6 +122,7 @@ def test_a_reader_forgets_what_was_before_and_averages_over_its_looks(proc):
         ({"unseen": 0.4}, ()),
         ({"unseen": 0.41}, ("processes that are not seen here",)),
         ({"SORT": 0.19, "IDLE": 0.19}, ()),
+        ({"SORT": 0.2, "IDLE": 0.2, "unseen": 0.05}, ("processes that are not seen here",)),
         ({"SORT": 0.19, "IDLE": 0.19, "unseen": 0.05}, ("processes that are not seen here",)),
         ({"SORT": 0.5, "IDLE": 0.5}, ("sleep (process 30)", "sort (x) y (process 20)")),
     ],
@@ -162,10 +164,41 @@ def test_a_process_has_used_user_and_system_time(proc):
     assert SORT not in times.processes
 
 
-@pytest.mark.parametrize(("seconds", "who"), [(0.24, ()), (0.26, ("sort (x) y (process 20)",))])
+@pytest.mark.parametrize(
+    ("seconds", "who"), [(0.24, ()), (0.25, ("sort (x) y (process 20)",)), (0.26, ("sort (x) y (process 20)",))]
+)
 def test_a_look_takes_a_quarter_of_a_second(proc, seconds, who):
     for begin in (lambda reader: reader.begin(), lambda reader: reader.begin(look_s=0.1)):
         reader = CpuReader(proc.root)
         begin(reader)
         proc.run(seconds, SORT=1.0)
         assert reader.read([OWN]).others == who
+
+
+def test_where_one_of_two_looks_says_no_busy_time_only_processes_are_judged():
+    first, later = CpuTimes(1.0, 5.0, 0.0, {}), CpuTimes(2.0, 9.0, 0.0, {})
+    assert company(first, later, []) == ("processes that are not seen here",)
+    assert company(replace(first, busy_s=None), later, []) == ()
+    assert company(first, replace(later, busy_s=None), []) == ()
+
+
+def test_processes_that_account_for_more_than_the_machine_was_busy_hide_nobody():
+    first = CpuTimes(0.0, 0.0, 0.0, {1: ("a", 0.0), 2: ("b", 0.0), 3: ("c", 0.0)})
+    later = CpuTimes(10.0, 1.0, 0.0, {1: ("a", 1.5), 2: ("b", 1.5), 3: ("c", 1.5)})
+    assert company(first, later, []) == ("processes that are not seen here",)
+
+
+def test_a_look_begins_where_the_last_one_ended(proc):
+    looks = looking.Looks(proc.root)
+    assert looks.company([OWN]) == ()  # nobody has looked yet
+    looks.begin()
+    proc.run(1.0, SORT=1.0)
+    assert looks.company([OWN]) == ("sort (x) y (process 20)",)
+    proc.run(0.5)
+    assert looks.company([OWN]) == ()
+
+
+def test_a_process_whose_name_is_no_text_is_seen_all_the_same(proc):
+    path = proc.root / "proc" / str(SORT) / "stat"
+    path.write_bytes(path.read_bytes().replace(b"sort", b"s\xffrt"))
+    assert read_cpu_times(proc.root).processes[SORT] == ("s\ufffdrt (x) y", pytest.approx(1.0))

@@ -3,6 +3,8 @@
 import os
 import platform
 import shutil
+import subprocess
+import sys
 from dataclasses import replace as replace_state
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +13,10 @@ import pytest
 
 from estimator.errors import UsageError
 from estimator.hardware.boards import Board, find_board
-from estimator.measure.device import environment
+from estimator.measure.device import environment, jetson
 from estimator.measure.device.choice import Choice, choose_device, has_gpu, visible_gpu
 from estimator.measure.device.cpu import CpuReader
-from estimator.measure.device.environment import driver_version, installed_software, set_arithmetic
+from estimator.measure.device.environment import cpu_name, driver_version, installed_software, set_arithmetic
 from estimator.measure.device.jetson import JetsonReader, is_jetson, mode_in_answer
 from estimator.measure.device.nvidia import NvmlReader, TorchReader, nvidia_reader
 from estimator.measure.device.state import DeviceState, is_named, refusals_after, refusals_before, same_mode
@@ -265,6 +267,8 @@ def busy(*loads, clocks=None, name="gpu", cap_mhz=1000.0):
         (busy(0.1, 0.79), ""),
         (busy(0.1, 0.8), "the gpu clock was 500 MHz under load, below 95% of its cap of 1000 MHz"),
         (busy(0.1, None), "the gpu clock was 500 MHz under load"),
+        (busy(0.8, 0.1, clocks=[500.0, 1000.0]), "the gpu clock was 500 MHz under load"),
+        (busy(0.79, None, clocks=[500.0, 1000.0]), ""),
         (busy(0.9, 0.9, 0.1, clocks=[950.0, 960.0, 300.0]), ""),
         (busy(0.9, 0.9, 0.1, clocks=[940.0, 945.0, 1000.0]), "the gpu clock was 942 MHz under load"),
         (busy(0.9, 0.9, 0.9, clocks=[100.0, 950.0, 1000.0]), ""),
@@ -466,3 +470,298 @@ def test_the_software_of_this_machine_is_known_without_torch(tmp_path):
     assert found["torch"] == torch.__version__ or torch.__version__.startswith(found["torch"])
     assert found["python"] == platform.python_version()
     assert "cuda" not in found
+
+
+def files(root, **texts):
+    """Writes these files below `root`, "__" standing for a slash."""
+    for name, text in texts.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def test_a_jetson_that_says_nothing_is_known_to_be_none(tmp_path):
+    assert read(tmp_path) == DeviceState("no Jetson")
+    assert not is_jetson(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (b"NVIDIA Orin NVIDIA\0", "NVIDIA Jetson Orin NVIDIA"),
+        (b"NVIDIA Jetson AGX Orin \n\0", "NVIDIA Jetson AGX Orin"),
+        (b"Jetson-AGX\xff\0", "Jetson-AGX\ufffd"),
+    ],
+)
+def test_a_jetson_is_named_as_its_device_tree_says_and_once_a_jetson(tmp_path, model, name):
+    files(tmp_path, **{"proc__device-tree__model": model})
+    assert read(tmp_path).name == name
+    assert is_jetson(tmp_path) == ("Jetson" in model.decode(errors="replace"))
+
+
+MODES = """\
+CPU_A78_0 MAX_FREQ 5000
+< POWER_MODEL ID=0 NAME=MAXN >
+CPU_A78_0 MIN_FREQ 729600
+< POWER_MODEL ID=12 NAME=MODE_30W >
+GPU MAX_FREQ 612000000
+CPU_A78_0 MAX_FREQ 1728000
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "mode", "caps_mhz"),
+    [
+        ("pmode:0012\n", "MODE_30W", {"gpu": 612.0, "cpu": 1728.0}),
+        ("pmode:0000\n", "MAXN", {"gpu": 1300.5, "cpu": 2201.6}),
+        ("pmode:0001\n", None, {"gpu": 1300.5, "cpu": 2201.6}),
+        ("nothing\n", None, {"gpu": 1300.5, "cpu": 2201.6}),
+    ],
+)
+def test_the_limits_of_a_power_mode_go_before_those_of_the_kernel(tmp_path, status, mode, caps_mhz):
+    files(
+        tmp_path,
+        **{"etc__nvpmodel.conf": MODES, "var__lib__nvpmodel__status": status},
+        **{"sys__class__devfreq__17000000.ga10b__max_freq": "1300500000"},
+        sys__devices__system__cpu__cpu0__cpufreq__scaling_max_freq="1497600",
+        sys__devices__system__cpu__cpu4__cpufreq__scaling_max_freq="2201600",
+        sys__devices__system__cpu__cpu8__cpufreq__scaling_max_freq="offline",
+    )
+    state = read(tmp_path)
+    assert (state.power_mode, dict(state.caps_mhz)) == (mode, caps_mhz)
+
+
+def test_a_jetson_s_readings_are_the_highest_that_can_be_read_each_with_its_unit(tmp_path):
+    files(
+        tmp_path,
+        **{"sys__class__devfreq__17000000.gpu__cur_freq": "306000000", "sys__class__devfreq__a.gv11b__cur_freq": "?"},
+        **{"sys__class__devfreq__other__cur_freq": "999000000"},
+        sys__devices__system__cpu__cpu0__cpufreq__scaling_cur_freq="729600",
+        sys__devices__system__cpu__cpu1__cpufreq__scaling_cur_freq="1190400",
+        sys__devices__system__cpu__cpu2__cpufreq__scaling_cur_freq="",
+        sys__class__thermal__thermal_zone0__temp="-256000",
+        sys__class__thermal__thermal_zone1__temp="48500",
+        sys__class__thermal__thermal_zone2__temp="51250",
+        sys__class__thermal__thermal_zone3__temp="off",
+        proc__meminfo="MemFree: 1048576 kB\nMemTotal:       31457280 kB\n",
+        **{"sys__devices__gpu.0__load": "?", "sys__devices__platform__gpu.0__load": "250"},
+    )
+    state = read(tmp_path)
+    assert state.clocks_mhz == {"gpu": 306.0, "cpu": 1190.4}
+    assert (state.temperature_c, state.memory_gib, state.load) == (51.25, 30.0, 0.25)
+
+
+@pytest.mark.parametrize(("millidegrees", "temperature_c"), [(-1000, None), (-999, -0.999), (0, 0.0)])
+def test_a_thermal_zone_that_is_off_has_no_temperature(tmp_path, millidegrees, temperature_c):
+    files(tmp_path, sys__class__thermal__thermal_zone0__temp=str(millidegrees))
+    assert read(tmp_path).temperature_c == temperature_c
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "throttled"),
+    [
+        ("cpu-throttle-alert\n", "1", ("cpu-throttle-alert",)),
+        ("hot-surface-alert\n", "2", ("hot-surface-alert",)),
+        ("cpu-throttle-alert\n", "0", ()),
+        ("cpu-throttle-alert\n", "", ()),
+        ("pwm-fan\n", "3", ()),
+    ],
+)
+def test_a_cooling_device_that_slows_the_board_is_a_throttle(tmp_path, kind, state, throttled):
+    folder = "sys__class__thermal__cooling_device0"
+    files(tmp_path, **{f"{folder}__type": kind, f"{folder}__cur_state": state})
+    (tmp_path / "sys/class/thermal/cooling_device1/type").mkdir(parents=True)  # a kind that cannot be read is none
+    files(tmp_path, sys__class__thermal__cooling_device1__cur_state="1")
+    assert read(tmp_path).throttled == throttled
+
+
+def test_over_current_events_are_those_of_soctherm_that_can_be_counted(tmp_path):
+    files(
+        tmp_path,
+        sys__class__hwmon__hwmon0__name="ina3221\n",
+        sys__class__hwmon__hwmon0__oc1_event_cnt="9",
+        sys__class__hwmon__hwmon1__name="soctherm_oc\n",
+        sys__class__hwmon__hwmon1__oc2_event_cnt="4",
+        sys__class__hwmon__hwmon1__oc3_event_cnt="?",
+        sys__class__hwmon__hwmon2__oc4_event_cnt="0",
+    )
+    assert read(tmp_path).throttle_events == {"oc2": 4, "oc4": 0}
+
+
+def test_a_jetson_asks_nvpmodel_unless_it_is_told_not_to(tmp_path, monkeypatch):
+    monkeypatch.setattr("estimator.measure.device.jetson._nvpmodel_mode", lambda: "ASKED")
+    assert JetsonReader(tmp_path).read().power_mode == "ASKED"
+    files(tmp_path, **{"proc__device-tree__model": b"NVIDIA Jetson X\0", "proc__meminfo": "MemTotal: 1048576 kB\n"})
+    monkeypatch.setattr("estimator.measure.device.jetson._nvpmodel_mode", lambda: pytest.fail("it takes a second"))
+    assert visible_gpu(tmp_path) == ("NVIDIA Jetson X", 1.0)
+
+
+def test_nvpmodel_is_asked_quietly_and_not_waited_for_long(monkeypatch):
+    asked = []
+
+    def answer(words, **how):
+        asked.append((words, how))
+        return SimpleNamespace(stdout=b"NVPM WARN: \xff\nNV Power Mode: MODE_30W\n2\n")
+
+    monkeypatch.setattr(jetson.subprocess, "run", answer)
+    assert jetson._nvpmodel_mode() == "MODE_30W"
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": 10}
+    assert asked == [(["nvpmodel", "-q"], how)]
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("nvpmodel"), subprocess.TimeoutExpired("nvpmodel", 10)])
+def test_without_an_answer_of_nvpmodel_there_is_no_mode(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(jetson.subprocess, "run", fail)
+    assert jetson._nvpmodel_mode() is None
+
+
+class Says:
+    """NVML that knows a GPU's name and what else is given; anything else is not supported by it."""
+
+    NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
+
+    def __init__(self, **answers):
+        known = {"nvmlInit": None, "nvmlDeviceGetHandleByIndex": "handle", "nvmlDeviceGetName": "a GPU", **answers}
+        for name, answer in known.items():
+            setattr(self, name, answer if isinstance(answer, int) and "Reason" in name else lambda *_, a=answer: a)
+
+
+def test_what_a_gpu_does_not_support_is_not_known():
+    assert NvmlReader(Says(), "").read() == DeviceState("a GPU")
+
+
+def test_the_load_of_a_gpu_is_a_share_and_its_limit_whole_watts():
+    rates = SimpleNamespace(gpu=50, memory=99)
+    nvml = Says(nvmlDeviceGetUtilizationRates=rates, nvmlDeviceGetEnforcedPowerLimit=349600)
+    assert NvmlReader(nvml, "").read() == DeviceState("a GPU", load=0.5, power_mode="350W")
+
+
+def test_each_reason_that_slows_a_gpu_is_named_and_no_other():
+    reasons = (
+        "SwPowerCap",
+        "HwSlowdown",
+        "SwThermalSlowdown",
+        "HwThermalSlowdown",
+        "HwPowerBrakeSlowdown",
+        "SyncBoost",
+    )
+    bits = {f"nvmlClocksThrottleReason{name}": 1 << place for place, name in enumerate(reasons, 2)}
+    words = {}
+    for name, bit in bits.items():
+        nvml = Says(**bits)
+        nvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda _, bit=bit: bit | 1  # the first bit is "idle"
+        (words[name],) = NvmlReader(nvml, "").read().throttled
+    assert len(set(words.values())) == len(reasons)
+    assert words["nvmlClocksThrottleReasonHwThermalSlowdown"] == "hardware thermal slowdown"
+
+
+def test_an_old_nvml_that_has_no_name_for_a_reason_does_not_name_it():
+    nvml = Says(nvmlClocksThrottleReasonHwSlowdown=8)
+    nvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda _: 9
+    assert NvmlReader(nvml, "").read().throttled == ("hardware slowdown",)
+
+
+def test_nvml_is_used_where_it_is_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", Says())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    reader = nvidia_reader({"name": "what torch says"})
+    assert reader.read() == DeviceState("a GPU")
+    assert TorchReader({"name": "what torch says"}).read() == DeviceState("what torch says")
+
+
+def test_a_driver_s_version_is_the_first_that_some_file_states(tmp_path):
+    files(tmp_path, etc__nv_tegra_release="", proc__driver__nvidia__version=b"NVRM \xff\nGCC\n")
+    assert driver_version(tmp_path) == "NVRM \ufffd"
+
+
+def test_a_processor_is_named_by_its_first_core_and_a_name_may_have_a_colon(tmp_path):
+    files(tmp_path, proc__cpuinfo=b"processor : 0\nmodel name\t: A: B \xff\nmodel name\t: second\n")
+    assert cpu_name(tmp_path) == "A: B \ufffd"
+
+
+def test_the_environment_of_a_measurement_is_what_it_depends_on(monkeypatch):
+    import torch
+    import torchvision
+
+    for name in environment.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("SOMETHING_ELSE", "8")
+    found = environment.describe_environment("cpu")
+    switches = found.pop("switches")
+    assert found == {
+        **{"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__},
+        **{"threads": torch.get_num_threads(), "variables": {"OMP_NUM_THREADS": "7"}, "name": cpu_name(Path("/"))},
+    }
+    assert set(switches) == {
+        *("cudnn.allow_tf32", "cuda.matmul.allow_tf32", "float32_matmul_precision"),
+        *("cudnn.benchmark", "cudnn.deterministic", "mkldnn"),
+    }
+    assert switches["cudnn.benchmark"] == str(torch.backends.cudnn.benchmark)
+    assert switches["mkldnn"] == str(torch.backends.mkldnn.is_available())
+
+
+def test_the_environment_on_a_gpu_has_its_size_and_its_software(monkeypatch):
+    import torch
+
+    about = SimpleNamespace(name="a GPU", multi_processor_count=16, total_memory=3 << 29, major=8, minor=7)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {0: about}.get)
+    monkeypatch.setattr(torch.version, "cuda", "12.2")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 8907)
+    found = environment.describe_environment("cuda")
+    expected = {"name": "a GPU", "sms": 16, "memory_gib": 1.5, "cuda": "12.2", "cudnn": "8907", "capability": "8.7"}
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_a_torch_that_sees_no_gpu_says_which_it_is(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match=r"torch .* \(CUDA .*\) sees no GPU"):
+        environment.describe_environment("cuda")
+
+
+def test_the_gpu_that_the_driver_names_is_the_first_that_has_a_model(tmp_path):
+    gpus = "proc__driver__nvidia__gpus"
+    files(
+        tmp_path,
+        **{f"{gpus}__0000:01:00.0__information": "IRQ: 16\n", f"{gpus}__0000:03:00.0__information": "Model: C"},
+    )
+    files(tmp_path, **{f"{gpus}__0000:02:00.0__information": b"IRQ:   16\nModel: \t B \xff\nModel: D\n"})
+    assert visible_gpu(tmp_path) == ("B \ufffd", None)
+
+
+def test_a_gpu_s_name_may_go_without_its_maker():
+    assert is_named("NVIDIA-H100", "H100 PCIe")
+
+
+def test_a_board_with_less_memory_than_its_name_says_is_not_that_board(root):
+    files(root, dev__nvgpu__igpu0="")
+    why = "the GPU here is NVIDIA Jetson AGX Orin Developer Kit"
+    assert choose_device("auto", Board("Jetson-Orin-AGX-32GB"), root) == Choice(
+        "recorded", f"{why}, not Jetson-Orin-AGX-32GB"
+    )
+    assert choose_device("auto", Board(ORIN), root) == Choice("cuda", why)
+    files(root, proc__meminfo="MemTotal: 31457280 kB\n")
+    assert choose_device("auto", Board("Jetson-Orin-AGX-32GB"), root) == Choice("cuda", why)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hardware", "chosen"), [("cpu", "local-cpu", "cpu"), ("recorded", ORIN, "recorded")]
+)
+def test_a_device_that_is_asked_for_by_name_is_the_one(tmp_path, wanted, hardware, chosen):
+    assert choose_device(wanted, find_board(hardware), tmp_path) == Choice(chosen, "as asked")
+
+
+def test_a_cpu_whose_files_are_empty_has_neither_mode_nor_load(tmp_path):
+    files(
+        tmp_path,
+        sys__devices__system__cpu__cpu0__cpufreq__scaling_governor="\n",
+        proc__loadavg="",
+        sys__class__thermal__thermal_zone0__temp="off",
+    )
+    assert CpuReader(tmp_path).read() == DeviceState(f"local cpu: {platform.machine()}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from estimator.measure.together import LEAST_SHARING, judge_together
-from estimator.measure.verdict import FASTER, REGRESSION, SAME, judge
+from estimator.measure.verdict import FASTER, REGRESSION, SAME, Verdict, judge, log_margin
 
 RECORD = json.loads((Path(__file__).parent / "data" / "three-runs.json").read_text("utf-8"))
 RUNS_MS = {name: row["runs_ms"] for name, row in RECORD.items()}
@@ -144,3 +144,48 @@ def test_too_few_models_have_nothing_in_common():
     assert judge_together(RUNS_MS, few, HOST_BOUND) is None
     assert set(judge_together(RUNS_MS, enough, HOST_BOUND).models) == set(enough)
     assert judge_together({}, RUNS_MS, HOST_BOUND) is None
+
+
+HOSTED = ("a", "b", "c", "d", "e")
+
+
+def runs(**factors):
+    """Two runs of each of five models at the speed of their host, and of one other, given how the host's speed was."""
+    speeds = factors.pop("speeds")
+    own = {**dict.fromkeys(HOSTED, 1.0), "other": 1.0, **factors}
+    return {name: [10.0 * own[name] * (speed if name in HOSTED else 1.0) for speed in speeds] for name in own}
+
+
+def test_what_is_left_of_a_model_is_beside_the_speed_of_its_run():
+    before, now = runs(speeds=(1.0, 1.2)), runs(speeds=(1.5, 1.1), c=1.1, other=0.9)
+    found = judge_together(before, now, HOSTED)
+    floor = pytest.approx(3.0)
+    change = math.log(1.5 * 1.1 / 1.2) / 2
+    spread = math.sqrt((math.log(1.2) ** 2 / 2 + math.log(1.5 / 1.1) ** 2 / 2) / 2)
+    margin = log_margin(spread, 2, 2, alpha=0.0015)
+    assert found.common == Verdict(
+        SAME, pytest.approx(100 * math.expm1(change)), pytest.approx(100 * math.expm1(margin))
+    )
+    assert dict(found.models) == {
+        **{name: Verdict(SAME, pytest.approx(0.0, abs=1e-9), floor) for name in ("a", "b", "d", "e")},
+        "c": Verdict(REGRESSION, pytest.approx(10.0), floor),
+        "other": Verdict(FASTER, pytest.approx(-10.0), floor),
+    }
+    assert found.alarms == ["c", "other"]
+
+
+def test_the_common_speed_is_the_median_of_how_far_models_are_from_their_own_baseline():
+    before = {name: [10.0**place] * 2 for place, name in enumerate(HOSTED)}
+    factors = dict(zip(HOSTED, (1.0, 1.02, 1.2, 1.3, 1.4)))
+    found = judge_together(before, {name: [factors[name] * ms for ms in before[name]] for name in HOSTED}, HOSTED)
+    assert found.common == Verdict(REGRESSION, pytest.approx(20.0), pytest.approx(3.0))
+    assert found.models["b"].change_pct == pytest.approx(100 * (1.02 / 1.2 - 1))
+
+
+def test_models_with_the_usual_number_of_runs_are_judged_and_models_without_a_baseline_are_not():
+    before, now = runs(speeds=(1.0, 1.0, 1.0)), runs(speeds=(1.0, 1.0))
+    before["other"], now["new"] = [10.0], [10.0, 10.0]
+    before["gone"], before["none"], now["none"] = [10.0] * 3, [], [10.0, 10.0]
+    assert list(judge_together(before, now, HOSTED).models) == list(HOSTED)
+    now["a"] = [10.0]
+    assert judge_together(before, now, HOSTED) is None

@@ -17,6 +17,7 @@ from estimator.measure.verdict import (
     UNJUDGED,
     Verdict,
     judge,
+    judge_logs,
     log_margin,
     spread,
     spread_pct,
@@ -144,3 +145,38 @@ def test_more_runs_make_a_smaller_margin():
 def test_a_change_beyond_the_margin_is_a_verdict(change, word):
     verdict = judge([10.0, 10.0], [10.0 * change, 10.0 * change])
     assert (verdict.word, verdict.alarms) == (word, word != SAME)
+
+
+@pytest.mark.parametrize(("probability", "freedom", "t"), [(0.5, 1, 1.0), (0.5, 10, 0.69981), (0.1, 2, 0.14213)])
+def test_student_s_t_is_that_of_the_tables_below_1_too(probability, freedom, t):
+    assert student_t(probability, freedom) == pytest.approx(t, abs=0.00001)
+
+
+def test_a_bound_is_looked_for_up_to_a_million():
+    assert student_t(1.0, 1) == 1e6
+
+
+def test_a_change_as_large_as_the_margin_is_within_it():
+    floor = math.log1p(FLOOR_PCT / 100)
+    assert judge_logs([0.0, 0.0], [floor, floor]).word == SAME
+    assert judge_logs([floor, floor], [0.0, 0.0]).word == SAME
+    assert judge_logs([0.0, 0.0], [1.0001 * floor] * 2).word == REGRESSION
+
+
+def test_a_verdict_on_single_runs_has_its_change_alone():
+    assert judge([10.0], [10.5]) == Verdict(UNJUDGED, pytest.approx(5.0), None)
+    assert judge([10.0], [9.5, 9.5]).word == FASTER
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        (Verdict(REGRESSION, 12.34, 5.67), "REGRESSION (+12.3 %, margin 5.7 %)"),
+        (Verdict(FASTER, -12.34, 5.67), "FASTER: re-record (-12.3 %, margin 5.7 %)"),
+        (Verdict(SAME, 0.0, 3.0), "same (+0.0 %, margin 3.0 %)"),
+        (Verdict(NO_BASELINE), "no baseline"),
+    ],
+)
+def test_a_verdict_in_words_has_its_figures(verdict, text):
+    assert verdict.text == text
+    assert verdict.alarms == text.startswith(("REGRESSION", "FASTER"))

@@ -24,8 +24,7 @@ class JetsonReader(StateReader):
 
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now."""
-        mode_id, modes = self._mode_id(), self._modes()
-        mode, limits = modes.get(mode_id if mode_id is not None else -1, (None, {}))
+        mode, limits = self._modes().get(self._mode_id(), (None, {}))
         if mode is None and self._ask_nvpmodel:
             mode = _nvpmodel_mode()
         return DeviceState(
@@ -49,9 +48,9 @@ class JetsonReader(StateReader):
         found = re.search(r"pmode:0*(\d+)", _text(self._root / "var/lib/nvpmodel/status") or "")
         return int(found.group(1)) if found else None
 
-    def _modes(self) -> Dict[int, Tuple[Optional[str], Dict[str, float]]]:
-        """Each mode's name and its limits in MHz, where it has any (-1 is none)."""
-        modes: Dict[int, Tuple[Optional[str], Dict[str, float]]] = {}
+    def _modes(self) -> Dict[Optional[int], Tuple[Optional[str], Dict[str, float]]]:
+        """Each mode's name and its limits in MHz, where it has any."""
+        modes: Dict[Optional[int], Tuple[Optional[str], Dict[str, float]]] = {}
         limits: Dict[str, float] = {}
         for line in (_text(self._root / "etc/nvpmodel.conf") or "").splitlines():
             model = re.match(r"\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", line)
