@@ -133,7 +133,7 @@ def test_a_calibrated_profile_may_have_no_covariance(damaged):
         (1.0, 2.0, 2.0, 2.0, 0.1, None),
         (0.0, 1e-12, 1e9, 1e9, 0.001, None),
         (0.0, 0.9e-12, 2.0, 1.0, 0.1, "value: must be a finite number from 1e-12 to 2 kcycle"),
-        (0.0, 1.0, 1.1e9, 1.0, 0.1, r"upper: must be a finite number from 0 to 1e\+09, got"),
+        (0.0, 1.0, 1e9 + 1, 1.0, 0.1, r"upper: must be a finite number from 0 to 1e\+09, got"),
         (1.0, 1.0, 2.0, 1.0, 5.0, None),
         (1.0, 1.0, 2.0, 1.0, 0.0009, "prior_sigma: must be a finite number from 0.001 to 5"),
         (1.0, 1.0, 2.0, 1.0, 5.1, "prior_sigma: must be a finite number from 0.001 to 5"),
