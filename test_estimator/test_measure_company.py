@@ -202,3 +202,19 @@ def test_a_process_whose_name_is_no_text_is_seen_all_the_same(proc):
     path = proc.root / "proc" / str(SORT) / "stat"
     path.write_bytes(path.read_bytes().replace(b"sort", b"s\xffrt"))
     assert read_cpu_times(proc.root).processes[SORT] == ("s\ufffdrt (x) y", pytest.approx(1.0))
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "stolen_s", "who"),
+    [
+        (4.0, 0.0, ()),
+        (4.01, 0.0, ("processes that are not seen here",)),
+        (0.0, 2.0, ()),
+        (0.0, 2.01, ("other guests of the hypervisor",)),
+    ],
+)
+def test_what_was_used_before_the_first_look_is_nobody_s_now(busy_s, stolen_s, who):
+    for busy_before_s, stolen_before_s in ((0.0, 0.0), (64.0, 32.0)):
+        first = CpuTimes(50.0, busy_before_s, stolen_before_s, {})
+        later = CpuTimes(60.0, busy_before_s + busy_s, stolen_before_s + stolen_s, {})
+        assert company(first, later, []) == who
