@@ -46,7 +46,7 @@ TESTS: Sequence[Tuple[str, str, str]] = (
     ("estimator/compare.py", "compare report models", ""),
     (
         "estimator/goldens/*.py",
-        "difference goldens recorded boards models",
+        "difference goldens golden_tables golden_extensions recorded boards models",
         "gate review suite_goldens suite_run suite_verdict",
     ),
     ("estimator/records/*.py", "recorded goldens models", "measure_recording suite_bad_input"),

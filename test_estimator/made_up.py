@@ -1,4 +1,4 @@
-"""A GPU that is made up, whose round figures let a time be worked out by hand, and kernels without a model."""
+"""A GPU that is made up, whose round figures let a time be worked out by hand, kernels without a model, and a table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from estimator.cost.columns import kernel_columns
+from estimator.goldens.tables import Table
 from estimator.hardware.boards import Board
 from estimator.hardware.profile import Constant, PowerMode, Profile, Quantity
 from estimator.lower import Kernel, Lowered, Product, Window
@@ -45,6 +46,7 @@ CONSTANTS = {
 }
 LATENCY_US = 8.0
 """Of any kernel: 4 kcycles at 500 MHz."""
+TABLE = Table(("Model", "Est (ms)", "Note"), {"b": ("b", "1.5", ""), "a": ("a", "20", "new")})
 MODE = PowerMode("made up", cpu_mhz=2000.0, gpu_mhz=500.0, sms=4, bandwidth_gb_s=1.0)
 T = TensorSpec((2, 3), "float32", 4)
 OP = Op("aten.relu", (T,), (), (T,), is_view=False, in_place=False)

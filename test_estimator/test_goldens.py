@@ -1,13 +1,11 @@
 import hashlib
 import json
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from syrupy.data import Snapshot, SnapshotCollection
 
 from estimator.compare import Comparison, compare
 from estimator.errors import RecordError
@@ -20,7 +18,7 @@ from estimator.goldens.content import (
     row_data,
     stream_row,
 )
-from estimator.goldens.extensions import JsonGolden, TableGolden, TextGolden, json_text, matches, part_of
+from estimator.goldens.extensions import json_text
 from estimator.goldens.files import (
     IN_SAMPLE,
     boards_with_goldens,
@@ -49,15 +47,7 @@ from estimator.goldens.inputs import (
     write_inputs,
 )
 from estimator.goldens.root import repository_root
-from estimator.goldens.tables import (
-    Document,
-    Table,
-    document_text,
-    parse_document,
-    parse_table,
-    read_document,
-    table_text,
-)
+from estimator.goldens.tables import Document, Table, document_text, read_document
 from estimator.hardware.boards import load_profile
 from estimator.hardware.profile import Constant, PowerMode, Profile, Quantity
 from estimator.hardware.quantities import GPU_CONSTANTS
@@ -71,6 +61,7 @@ from estimator.results import Result, validate
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import resolve
+from test_estimator.made_up import TABLE
 
 TARGET = resolve("Jetson-Orin-AGX", "50W")
 KNOWN = ("tiny", "huge")
@@ -221,112 +212,6 @@ def test_a_cell_of_a_row_is_refused_with_its_title(title, text, message):
     cells = dict(zip(ESTIMATE_TITLES, estimate_row(result())))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         row_data({**cells, title: text})
-
-
-TABLE = Table(("Model", "Est (ms)", "Note"), {"b": ("b", "1.5", ""), "a": ("a", "20", "new")})
-
-
-def test_a_document_is_read_as_it_was_written():
-    document = Document({"Inputs": TABLE, "50W-fp32-b4": TABLE})
-    assert parse_document(document_text("# Head\n", document)) == document
-
-
-def test_a_document_begins_with_its_head():
-    text = document_text("# Head\n", Document({"Inputs": TABLE, "b4": Table(("Model",), {})}))
-    table = "| Model | Est (ms) | Note |\n| --- | ---: | --- |\n| b | 1.5 |  |\n| a | 20 | new |\n"
-    assert text == f"# Head\n\n## Inputs\n\n{table}\n## b4\n\n| Model |\n| --- |\n"
-
-
-def test_numbers_stand_to_the_right():
-    assert table_text(TABLE).splitlines()[1] == "| --- | ---: | --- |"
-    assert table_text(Table(("Model", "Est (ms)"), {})).splitlines()[1] == "| --- | --- |"
-    mixed = Table(("Model", "Est (ms)"), {"a": ("a", "1"), "b": ("b", "none")})
-    assert table_text(mixed).splitlines()[1] == "| --- | --- |"
-
-
-@pytest.mark.parametrize("cell", ["1", "-1.5", "+2", "1e+08", "1.5e-3", "± 5 %", "12%", "-"])
-def test_a_number_is_known_by_its_text(cell):
-    assert table_text(Table(("Value",), {cell: (cell,)})).splitlines()[1] == "| ---: |"
-
-
-@pytest.mark.parametrize("cell", ["", "one", "1 ms", "--", "1 2"])
-def test_what_is_no_number_stands_to_the_left(cell):
-    assert table_text(Table(("Value",), {cell: (cell,)})).splitlines()[1] == "| --- |"
-
-
-def test_a_row_is_read_by_its_titles():
-    assert TABLE.named("a") == {"Model": "a", "Est (ms)": "20", "Note": "new"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "there must be a line of titles, and one below them"),
-        ("| A |", "there must be a line of titles, and one below them"),
-        ("| A |\n| b |", "the line below the titles must be | --- | --- |, got '| b |'"),
-        ("| A | B |\n| --- | b |", "the line below the titles must be | --- | --- |, got '| --- | b |'"),
-        ("| A | B |\n| --- | --- |\n| a |", "a row must have 2 cells, got '| a |'"),
-        ("| A | A |\n| --- | --- |", "there are two columns of one title"),
-        ("| A |\n| --- |\n| a |\n| a |", "there are two rows of one name"),
-        ("| A", "must be a row of a table, got '| A'"),
-        ("A |", "must be a row of a table, got 'A |'"),
-    ],
-)
-def test_what_is_no_table_is_refused_with_the_line(text, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        parse_table(text)
-
-
-def test_a_table_is_read_with_or_without_rows():
-    assert parse_table("| A | B |\n| --- | ---: |\n") == Table(("A", "B"), {})
-    assert parse_table("| A |\n\n| - |\n|  a  |") == Table(("A",), {"a": ("a",)})
-
-
-def test_a_section_has_a_name_that_a_folder_can_have():
-    table = "\n\n| A |\n| --- |\n"
-    assert list(parse_document(f"Above\n\n##  {'n' * 100} {table}").sections) == ["n" * 100]
-    for text, message in (
-        (f"## {'n' * 101}{table}", "a section must be named in at most 100 characters, got 'nnn"),
-        (f"## a{table}\n## a{table}", "there are two sections 'a'"),
-        ("## a\n", "section 'a': there must be a line of titles"),
-    ):
-        with pytest.raises(ValueError, match=f"^{message}"):
-            parse_document(text)
-
-
-def test_a_section_can_be_taken_out():
-    document = Document({"a": TABLE, "b": TABLE})
-    assert document.without_section("a") == Document({"b": TABLE})
-    assert document.without_section("c") == document
-
-
-@pytest.mark.parametrize(
-    "titles",
-    [
-        ["Inputs", "2", "10", "A", "a"],
-        ["Inputs", "15W-b4", "15W-b16", "50W-b1", "MAXN"],
-        ["a2b3", "a2b10", "a10b1", "a10c1", "b1"],
-        ["a", "a1"],
-    ],
-)
-def test_numbers_in_the_names_of_sections_count_by_size(titles):
-    for order in (titles, titles[::-1]):
-        document = Document()
-        for title in order:
-            document = document.with_section(title, TABLE)
-        assert list(document.sections) == titles
-
-
-def test_sections_are_sorted_by_size_and_inputs_come_first():
-    document = Document()
-    for title in ("MAXN-fp32-b1", "50W-fp32-b16", "Inputs", "50W-fp32-b4", "15W-fp32-b1"):
-        document = document.with_section(title, TABLE)
-    assert list(document.sections) == ["Inputs", "15W-fp32-b1", "50W-fp32-b4", "50W-fp32-b16", "MAXN-fp32-b1"]
-
-
-def test_rows_put_in_keep_their_order_and_their_neighbours():
-    table = TABLE.with_rows({"c": ("c", "3", ""), "a": ("a", "21", "")}, order=("a", "c"))
-    assert list(table.rows.items()) == [("a", ("a", "21", "")), ("c", ("c", "3", "")), ("b", ("b", "1.5", ""))]
 
 
 TABLE_DAMAGES = {
@@ -875,155 +760,3 @@ def test_a_session_without_such_a_conftest_has_pytest_s_own_folder(tmp_path):
         {"__file__": None, "pytest_plugins": "estimator.suite.plugin"},
     ):
         assert root_of(tmp_path, [SimpleNamespace(**about)]) == tmp_path / "elsewhere"
-
-
-class Asked:
-    """What syrupy gives for a place: whether data are the same, what went wrong each time, and its session."""
-
-    def __init__(self, is_same, wrong=(None,), session=None):
-        self.executions = {number: SimpleNamespace(exception=error) for number, error in enumerate(wrong)}
-        self.num_executions = len(wrong)
-        self.session = session or SimpleNamespace(update_snapshots=False)
-        self._is_same = is_same
-
-    def __eq__(self, data):
-        return self._is_same and data == "data"
-
-    __hash__ = None
-
-    def __call__(self, name, extension_class):
-        assert (name, extension_class) == ("place", TextGolden)
-        return self
-
-
-class Session:
-    """A session of syrupy that updates goldens."""
-
-    update_snapshots = True
-
-    def __init__(self, error=None):
-        self.written, self.error = [], error
-        self._queued_snapshot_writes = {"queued": 1}
-
-    def flush_snapshot_write_queue(self):
-        if self.error is not None:
-            raise self.error
-        self.written.append("all")
-
-
-def matched(asked):
-    return matches(asked, "place", TextGolden, "data")
-
-
-def test_a_golden_says_the_same_or_not():
-    assert matched(Asked(True)) is True
-    assert matched(Asked(False)) is False
-
-
-def test_what_went_wrong_with_a_golden_the_last_time_is_raised():
-    assert matched(Asked(True, wrong=(RecordError("earlier"), None)))
-    with pytest.raises(RecordError, match=r"^last$"):
-        matched(Asked(True, wrong=(None, RecordError("last"))))
-
-
-def test_goldens_are_written_at_once_when_they_are_updated():
-    session = Session()
-    assert matched(Asked(True, session=session)) is True
-    assert session.written == ["all"]
-
-
-def test_what_could_not_be_written_is_raised_and_not_tried_again():
-    session = Session(OSError("no space left"))
-    with pytest.raises(OSError, match="no space left"):
-        matched(Asked(True, session=session))
-    assert session._queued_snapshot_writes == {}
-    del session._queued_snapshot_writes
-    with pytest.raises(OSError, match="no space left"):
-        matched(Asked(True, session=session))
-
-
-def test_json_has_sorted_keys_and_no_number_that_json_does_not_know():
-    assert json_text({"b": {"d": 1, "c": None}, "a": "text"}) == '{\n  "a": "text",\n  "b": {"d": 1, "c": null}\n}\n'
-    assert JsonGolden().serialize({"a": 1}) == json_text({"a": 1})
-    for value in (math.nan, math.inf):
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            json_text({"a": value})
-
-
-def test_a_snapshot_s_name_says_its_file_section_and_row(tmp_path):
-    conftest = SimpleNamespace(__file__=str(tmp_path / "conftest.py"), pytest_plugins="estimator.suite.plugin")
-    manager = SimpleNamespace(get_plugins=lambda: [conftest])
-    location = SimpleNamespace(item=SimpleNamespace(config=SimpleNamespace(pluginmanager=manager)))
-    assert part_of("board/estimates", "50W") == "board/estimates\n50W"
-    assert part_of("board/estimates", "50W", "tiny") == "board/estimates\n50W\ntiny"
-    for extension, suffix in ((TableGolden, "md"), (JsonGolden, "json"), (TextGolden, "md")):
-        place = extension.get_location(test_location=location, index="board/estimates\n50W\ntiny")
-        assert place == str(tmp_path / "golden" / "board" / f"estimates.{suffix}")
-        assert extension.get_snapshot_name(test_location=location, index="a\nb") == "a\nb"
-        assert extension.get_snapshot_name(test_location=location) == "0"
-        assert len(list(extension().discover_snapshots())) == 0
-
-
-def written(extension, path, *parts):
-    collection = SnapshotCollection(location=str(path))
-    for name, data in parts:
-        collection.add(Snapshot(name, data))
-    extension.write_snapshot_collection(snapshot_collection=collection)
-    extension._write_snapshot_collection(snapshot_collection=collection)
-    return path.read_text(encoding="utf-8")
-
-
-def test_a_golden_of_text_is_written_whole(tmp_path):
-    assert written(TextGolden, tmp_path / "validation.md", ("place", "one ± two\n")) == "one ± two\n"
-
-
-def part(name, section, row):
-    found = TableGolden().read_snapshot_data_from_location(
-        snapshot_location=str(name), snapshot_name=part_of("place", section, row), session_id="1"
-    )
-    again = TableGolden()._read_snapshot_data_from_location(
-        snapshot_location=str(name), snapshot_name=part_of("place", section, row), session_id="1"
-    )
-    assert found == again
-    return found
-
-
-def test_a_part_of_a_table_is_a_section_or_a_row_with_its_titles(tmp_path):
-    path = in_a_table(tmp_path)
-    assert part(path, "50W-fp32-b1", "") == table_text(Table(ESTIMATE_TITLES, {}))
-    path.write_text(document_text("# Head", Document({"50W": TABLE})))
-    assert part(path, "50W", "") == TableGolden().serialize(TABLE) == table_text(TABLE)
-    assert part(path, "50W", "a") == table_text(Table(TABLE.titles, {"a": TABLE.rows["a"]}))
-    for section, row in (("15W", ""), ("15W", "a"), ("50W", "c")):
-        assert part(path, section, row) is None
-
-
-def rows_of(*names, titles=("Model", "Est (ms)"), **figures):
-    return Table(titles, {name: (name, figures.get(name, "1")) for name in names})
-
-
-@pytest.mark.parametrize(
-    ("parts", "sections"),
-    [
-        ([("15W", "", rows_of("x", "vgg11"))], {"15W": rows_of("vgg11", "x"), "50W": rows_of("y", "vgg16")}),
-        ([("50W", "", rows_of("x"))], {"50W": rows_of("x")}),
-        ([("50W", "", rows_of("x")), ("50W", "y", rows_of("y"))], {"50W": rows_of("x", "y")}),
-        ([("50W", "y", rows_of("y", y="2")), ("50W", "", rows_of("x", "y"))], {"50W": rows_of("x", "y", y="2")}),
-        ([("50W", "x", rows_of("x"))], {"50W": rows_of("vgg16", "y", "x")}),
-        ([("50W", "vgg11", rows_of("vgg11"))], {"50W": rows_of("vgg11", "vgg16", "y")}),
-        (
-            [("50W", "x", rows_of("x")), ("50W", "vgg11", rows_of("vgg11", titles=("Model", "Now")))],
-            {"50W": rows_of("vgg11", "vgg16", "y", "x", titles=("Model", "Now"))},
-        ),
-        (
-            [("15W", "x", rows_of("x")), ("15W", "vgg11", rows_of("vgg11"))],
-            {"15W": rows_of("vgg11", "x"), "50W": rows_of("y", "vgg16")},
-        ),
-    ],
-)
-def test_parts_are_put_into_their_table_in_the_order_of_the_zoo_and_the_others_stay(tmp_path, parts, sections):
-    path = tmp_path / "golden" / "Made-Up" / "estimates.md"
-    path.parent.mkdir(parents=True)
-    path.write_text(document_text("# Old head", Document({"50W": rows_of("y", "vgg16")})))
-    named = [(part_of("place", section, row), table_text(table)) for section, row, table in parts]
-    assert written(TableGolden, path, *named) == document_text(document_head(path), Document(sections))

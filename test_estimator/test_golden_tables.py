@@ -1,0 +1,109 @@
+import re
+
+import pytest
+
+from estimator.goldens.tables import Document, Table, document_text, parse_document, parse_table, table_text
+from test_estimator.made_up import TABLE
+
+
+def test_a_document_is_read_as_it_was_written():
+    document = Document({"Inputs": TABLE, "50W-fp32-b4": TABLE})
+    assert parse_document(document_text("# Head\n", document)) == document
+
+
+def test_a_document_begins_with_its_head():
+    text = document_text("# Head\n", Document({"Inputs": TABLE, "b4": Table(("Model",), {})}))
+    table = "| Model | Est (ms) | Note |\n| --- | ---: | --- |\n| b | 1.5 |  |\n| a | 20 | new |\n"
+    assert text == f"# Head\n\n## Inputs\n\n{table}\n## b4\n\n| Model |\n| --- |\n"
+
+
+def test_numbers_stand_to_the_right():
+    assert table_text(TABLE).splitlines()[1] == "| --- | ---: | --- |"
+    assert table_text(Table(("Model", "Est (ms)"), {})).splitlines()[1] == "| --- | --- |"
+    mixed = Table(("Model", "Est (ms)"), {"a": ("a", "1"), "b": ("b", "none")})
+    assert table_text(mixed).splitlines()[1] == "| --- | --- |"
+
+
+@pytest.mark.parametrize("cell", ["1", "-1.5", "+2", "1e+08", "1.5e-3", "± 5 %", "12%", "-"])
+def test_a_number_is_known_by_its_text(cell):
+    assert table_text(Table(("Value",), {cell: (cell,)})).splitlines()[1] == "| ---: |"
+
+
+@pytest.mark.parametrize("cell", ["", "one", "1 ms", "--", "1 2"])
+def test_what_is_no_number_stands_to_the_left(cell):
+    assert table_text(Table(("Value",), {cell: (cell,)})).splitlines()[1] == "| --- |"
+
+
+def test_a_row_is_read_by_its_titles():
+    assert TABLE.named("a") == {"Model": "a", "Est (ms)": "20", "Note": "new"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there must be a line of titles, and one below them"),
+        ("| A |", "there must be a line of titles, and one below them"),
+        ("| A |\n| b |", "the line below the titles must be | --- | --- |, got '| b |'"),
+        ("| A | B |\n| --- | b |", "the line below the titles must be | --- | --- |, got '| --- | b |'"),
+        ("| A | B |\n| --- | --- |\n| a |", "a row must have 2 cells, got '| a |'"),
+        ("| A | A |\n| --- | --- |", "there are two columns of one title"),
+        ("| A |\n| --- |\n| a |\n| a |", "there are two rows of one name"),
+        ("| A", "must be a row of a table, got '| A'"),
+        ("A |", "must be a row of a table, got 'A |'"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_the_line(text, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_table(text)
+
+
+def test_a_table_is_read_with_or_without_rows():
+    assert parse_table("| A | B |\n| --- | ---: |\n") == Table(("A", "B"), {})
+    assert parse_table("| A |\n\n| - |\n|  a  |") == Table(("A",), {"a": ("a",)})
+
+
+def test_a_section_has_a_name_that_a_folder_can_have():
+    table = "\n\n| A |\n| --- |\n"
+    assert list(parse_document(f"Above\n\n##  {'n' * 100} {table}").sections) == ["n" * 100]
+    for text, message in (
+        (f"## {'n' * 101}{table}", "a section must be named in at most 100 characters, got 'nnn"),
+        (f"## a{table}\n## a{table}", "there are two sections 'a'"),
+        ("## a\n", "section 'a': there must be a line of titles"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            parse_document(text)
+
+
+def test_a_section_can_be_taken_out():
+    document = Document({"a": TABLE, "b": TABLE})
+    assert document.without_section("a") == Document({"b": TABLE})
+    assert document.without_section("c") == document
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ["Inputs", "2", "10", "A", "a"],
+        ["Inputs", "15W-b4", "15W-b16", "50W-b1", "MAXN"],
+        ["a2b3", "a2b10", "a10b1", "a10c1", "b1"],
+        ["a", "a1"],
+    ],
+)
+def test_numbers_in_the_names_of_sections_count_by_size(titles):
+    for order in (titles, titles[::-1]):
+        document = Document()
+        for title in order:
+            document = document.with_section(title, TABLE)
+        assert list(document.sections) == titles
+
+
+def test_sections_are_sorted_by_size_and_inputs_come_first():
+    document = Document()
+    for title in ("MAXN-fp32-b1", "50W-fp32-b16", "Inputs", "50W-fp32-b4", "15W-fp32-b1"):
+        document = document.with_section(title, TABLE)
+    assert list(document.sections) == ["Inputs", "15W-fp32-b1", "50W-fp32-b4", "50W-fp32-b16", "MAXN-fp32-b1"]
+
+
+def test_rows_put_in_keep_their_order_and_their_neighbours():
+    table = TABLE.with_rows({"c": ("c", "3", ""), "a": ("a", "21", "")}, order=("a", "c"))
+    assert list(table.rows.items()) == [("a", ("a", "21", "")), ("c", ("c", "3", "")), ("b", ("b", "1.5", ""))]
