@@ -21,7 +21,7 @@ from scipy.optimize import least_squares
 
 from estimator.capture import capture
 from estimator.cost import recurrent
-from estimator.cost.columns import KernelColumns, kernel_columns
+from estimator.cost.columns import KernelColumns, kernel_columns, op_columns
 from estimator.cost.rates import Rates, rates_of
 from estimator.files import read_csv
 from estimator.lower import Lowered, lower
@@ -92,8 +92,8 @@ def gpu_rates() -> Rates:
 
 def host_errors(layers: Sequence[Layer], values: Mapping[str, float]) -> Any:
     """Returns the logarithm of estimate over measurement of each layer's host time."""
-    call, launch = (values[constant.name] for constant in _HOST)
-    return np.log([(call + launch * len(each.op.kernels)) / each.host_dispatches for each in layers])
+    found = recurrent.host_dispatches(op_columns([each.op for each in layers]), values)
+    return np.log(found / [each.host_dispatches for each in layers])
 
 
 def device_errors(layers: Sequence[Layer], values: Mapping[str, float]) -> Any:

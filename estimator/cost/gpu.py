@@ -208,8 +208,10 @@ def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Colu
         tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, peak, rates))
     skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
     untiled = kernels.flops / (rates.sms * rates.fp32_flops_per_us_per_sm * rates.constants["fp32_core_efficiency"])
-    arithmetic_us = np.where(skinny, untiled, tiled)
-    return np.maximum(memory_us, np.where(is_persistent(kernels), persistent_us(kernels, rates), arithmetic_us))
+    arithmetic_us, persistent = np.where(skinny, untiled, tiled), is_persistent(kernels)
+    if persistent.any():  # a fit prices thousands of products, and none of these
+        arithmetic_us[persistent] = persistent_us(kernels.select(persistent), rates)
+    return np.maximum(memory_us, arithmetic_us)
 
 
 def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:

@@ -89,9 +89,9 @@ def is_recurrent(ops: OpColumns) -> Column:
     return ops.kind == HOST_KINDS.index("recurrent")
 
 
-def host_dispatches(ops: OpColumns) -> Column:
+def host_dispatches(ops: OpColumns, c: Mapping[str, float] = VALUES) -> Column:
     """Returns how many dispatches' time each recurrent layer takes of the host, its launches included; 0 for others."""
-    return np.where(is_recurrent(ops), CALL.value + ops.kernels * LAUNCH.value, 0.0)
+    return np.where(is_recurrent(ops), c[CALL.name] + ops.kernels * c[LAUNCH.name], 0.0)
 
 
 def early_dispatches(ops: OpColumns, kernels: KernelColumns) -> Column:
@@ -103,7 +103,8 @@ def early_dispatches(ops: OpColumns, kernels: KernelColumns) -> Column:
 
 def in_library(kernels: KernelColumns) -> Column:
     """Returns a column that is True for products in cuDNN, which may take TF32 as its convolutions do."""
-    return kernels.by_function(dict.fromkeys(LIBRARY_PRODUCTS, 1.0)) > 0
+    inputs, step, projection = map(kernels.computes, LIBRARY_PRODUCTS)
+    return inputs | step | projection
 
 
 def persistent_us(kernels: KernelColumns, rates: Rates, c: Mapping[str, float] = VALUES) -> Column:
