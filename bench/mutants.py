@@ -124,7 +124,7 @@ def modules(pattern: str) -> Iterator[Tuple[Path, Tests]]:
 def test_files(names: str) -> Tuple[str, ...]:
     """Returns the files of these tests; the tables of models are those of the main job."""
     of_models = {"models": Path("test_models")}
-    paths = (of_models.get(name, Path("test_estimator", f"test_{name}.py")) for name in names.split())
+    paths = (of_models.get(name, Path("meta_tests", f"test_{name}.py")) for name in names.split())
     return tuple(str(path) for path in paths if (ROOT / path).exists())
 
 

@@ -23,7 +23,7 @@ from estimator.results import validate
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, target_on
-from test_estimator import made_up
+from meta_tests import made_up
 
 
 @pytest.fixture

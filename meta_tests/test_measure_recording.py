@@ -100,7 +100,7 @@ def test_variables_that_matter_are_kept_where_they_are_set(monkeypatch, tmp_path
 RECORDER = """
 import sys
 from pathlib import Path
-from test_estimator.test_measure_recording import baseline
+from meta_tests.test_measure_recording import baseline
 from estimator.records.record import write_record
 print("ready", flush=True)
 for ms in range(2, 1000000):

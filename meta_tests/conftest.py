@@ -14,6 +14,7 @@ from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.subjects._torchvision import declare_missing_operators
 
+pytest_plugins = ["pytester"]  # taken where this folder is named on the command line, as it always is
 SMALL_MODELS = ("resnet18", "mobilenet_v2", "vgg11")
 CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
 ANY_NOISE = """

@@ -12,7 +12,7 @@ from estimator.cost.rates import rates_of
 from estimator.hardware.boards import Board, ThisCpu, load_profile
 from estimator.lower import lower
 from estimator.target import calibrated_target, target_on
-from test_estimator import made_up
+from meta_tests import made_up
 
 ORIN, XAVIER = load_profile("Jetson-Orin-AGX"), load_profile("Jetson-AGX-Xavier")
 

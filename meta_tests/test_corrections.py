@@ -15,7 +15,7 @@ from estimator.cost.corrections import correction_logs, describe, factors, lengt
 from estimator.hardware.profile import Correction
 from estimator.hardware.quantities import FEATURES
 from estimator.lower import Kernel, Lowered, Product, Window, lower
-from test_estimator import made_up
+from meta_tests import made_up
 
 NAMES = list(FEATURES)
 HALF_AS_FAR = ("window_side", "stride", "dilation", "in_place", "strided")

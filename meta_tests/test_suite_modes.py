@@ -7,7 +7,7 @@ import pytest
 
 from estimator.report import FIELDS
 from estimator.subjects.patterns import PATTERNS
-from test_estimator.test_suite_goldens import move_constant
+from meta_tests.test_suite_goldens import move_constant
 
 
 def estimates_ms(suite, *options):

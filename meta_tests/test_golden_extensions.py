@@ -9,7 +9,7 @@ from estimator.goldens.content import ESTIMATE_TITLES
 from estimator.goldens.extensions import JsonGolden, TableGolden, TextGolden, json_text, matches, part_of
 from estimator.goldens.files import document_head
 from estimator.goldens.tables import Document, Table, document_text, table_text
-from test_estimator.made_up import TABLE
+from meta_tests.made_up import TABLE
 
 
 class Asked:

@@ -121,7 +121,7 @@ def test_a_file_that_exists_outside_of_the_repository_is_written_through_its_lin
 
 def test_another_rootdir_changes_neither_the_goldens_nor_what_is_collected(suite, tmp_path_factory):
     before, folder = suite.files(), tmp_path_factory.mktemp("rootdir")
-    for name in ("test_estimator", "test_architectures", "examples"):
+    for name in ("meta_tests", "examples"):
         (suite.path / name).mkdir()
         (suite.path / name / "test_own.py").write_text("raise ImportError")
     suite.golden("vgg11").unlink()

@@ -21,7 +21,7 @@ from estimator.opstream import Op, TensorSpec
 from estimator.schedule import schedule
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import calibrated_target
-from test_estimator import made_up
+from meta_tests import made_up
 
 PROFILE = read_profile(TEMPLATES / "local-cpu.toml")
 CONSTANTS = PROFILE.values()

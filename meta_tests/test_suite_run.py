@@ -12,7 +12,7 @@ from _pytest.pytester import LineMatcher
 from estimator.compare import Comparison
 from estimator.report import summarise, summary_lines, terminal_table
 from estimator.subjects.zoo import MODELS, find_models
-from test_estimator.conftest import SMALL_MODELS, report_lines
+from meta_tests.conftest import SMALL_MODELS, report_lines
 
 OUTPUTS = ("table.csv", "table.md", "table.json")
 XDIST_MODES = {"no xdist": ("-p", "no:xdist"), "n0": ("-n0",), "n2": ("-n2",)}

@@ -61,7 +61,7 @@ from estimator.results import Result, validate
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import resolve
-from test_estimator.made_up import TABLE
+from meta_tests.made_up import TABLE
 
 TARGET = resolve("Jetson-Orin-AGX", "50W")
 KNOWN = ("tiny", "huge")

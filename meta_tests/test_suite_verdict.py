@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from estimator.records.kinds import MODEL_KIND
-from test_estimator.test_suite_goldens import move_constant
+from meta_tests.test_suite_goldens import move_constant
 
 DISPATCH = "    dispatch_kcycles * -> * kcycle of the CPU per op (+1.0 %), * boards: moves * estimates by *"
 

@@ -12,7 +12,7 @@ from estimator.budget import NOT_SURELY, OUTSIDE, SURELY, Budget
 from estimator.compare import Comparison
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, kinds_in, own_kind
 from estimator.suite.budgets import with_budget
-from test_estimator.conftest import ANY_NOISE
+from meta_tests.conftest import ANY_NOISE
 
 ROOT = Path(__file__).parents[1]
 CONFTEST = "pytest_plugins = ['estimator.suite.plugin']\n"

@@ -22,7 +22,7 @@ from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
-from test_estimator.test_calibrating_host import made_up
+from meta_tests.test_calibrating_host import made_up
 
 JETPACK5 = (
     "Python 3.8.10, torch 2.1.0a0+41361538.nv23.06, cuda 11.4, cudnn 8600, driver R35 (release), REVISION: 2.1, x"
@@ -123,7 +123,7 @@ def test_this_machine_states_its_python_and_torch():
 
 
 def test_a_jetson_states_its_jetpack(request):
-    root = request.config.rootpath / "test_estimator" / "data" / "jetson" / "jetpack5"
+    root = request.config.rootpath / "meta_tests" / "data" / "jetson" / "jetpack5"
     here = installed_software(root)
     assert here["jetpack"] == "5"
     assert here["l4t"] == software_in(driver_version(root))["l4t"]

@@ -24,7 +24,7 @@ from estimator.measure import layers
 from estimator.measure.layers import ChainTimes, measure_chains
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import resolve
-from test_estimator.test_calibrating import unmeasured
+from meta_tests.test_calibrating import unmeasured
 
 ORIN, H100 = "Jetson-Orin-AGX", "NVIDIA-H100"
 OF_DEVICE = [name for name in GPU_CONSTANTS if name not in HOST_CONSTANTS]

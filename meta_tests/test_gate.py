@@ -11,7 +11,7 @@ import re
 import pytest
 
 from estimator.records.kinds import MODEL_KIND
-from test_estimator.test_suite_verdict import verdict
+from meta_tests.test_suite_verdict import verdict
 
 WRONG = """
 from dataclasses import replace

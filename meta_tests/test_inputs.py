@@ -15,7 +15,7 @@ from estimator.estimate_text import estimate_lines
 from estimator.lower import lower
 from estimator.pipeline import forward_pass
 from estimator.target import resolve
-from test_estimator.modules import module
+from meta_tests.modules import module
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 ONE, TWO = torch.rand(3, 4), torch.rand(3, 4)

@@ -215,7 +215,7 @@ def test_the_cache_stays_below_its_size(folder, monkeypatch):
 WRITER = """
 import sys
 from estimator.subjects.op_cache import _read, _write
-from test_estimator.test_op_cache import OTHER, STREAM
+from meta_tests.test_op_cache import OTHER, STREAM
 
 ops, name = (STREAM, OTHER)[int(sys.argv[1])], "same"
 for _ in range(100):

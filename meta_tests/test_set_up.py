@@ -161,7 +161,7 @@ def test_the_readme_s_environments_are_tox_s(tox):
     assert {"tests", "lint", "types", "workflows"} <= set(tox["tox"]["env_list"].split(", "))
     assert tox["testenv:suite"]["commands"] == "pytest {posargs}"
     tests = tox["testenv:{tests,py38-torch21,py310-torch25,py311-torch213,py313-torch213}"]["commands"]
-    assert tests.split("\n")[1].startswith("pytest test_models test_patterns test_estimator")
+    assert tests.split("\n")[1].startswith("pytest test_models test_patterns meta_tests")
     assert tests.split("\n")[2].startswith("pytest --every-configuration")
     assert {"testenv:lint", "testenv:types", "testenv:bench"} < set(tox.sections())
 

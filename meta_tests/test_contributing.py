@@ -12,7 +12,7 @@ from estimator.hardware.boards import load_profile
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.subjects.zoo import MODELS
-from test_estimator.test_suite_goldens import move_constant
+from meta_tests.test_suite_goldens import move_constant
 
 UPDATE_ALL = ("--every-configuration", "--snapshot-update")
 BOARD = "NVIDIA-GeForce-RTX-4090"
@@ -104,12 +104,12 @@ def test_an_op_rule_is_one_decorated_function_and_one_line_of_a_test(home, recip
     (function,) = re.findall(r"```python\n(.*?)```", recipe.text("Add an op rule"), flags=re.DOTALL)
     with open(home.path / "estimator" / "lower" / "stream.py", "a", encoding="utf-8") as module:
         module.write("\n\n" + textwrap.dedent(function))
-    (command,) = [words for words in recipe("Add an op rule") if "test_estimator/test_rules.py" in words]
-    for name in ("test_estimator/__init__.py", *command):
+    (command,) = [words for words in recipe("Add an op rule") if "meta_tests/test_rules.py" in words]
+    for name in ("meta_tests/__init__.py", *command):
         (home.path / name).parent.mkdir(exist_ok=True)
         shutil.copy(root / name, home.path / name)
     assert "cumprod" in home.run(*command, models="").stdout.str()  # a rule without its line is red
-    rules = home.path / "test_estimator" / "test_rules.py"
+    rules = home.path / "meta_tests" / "test_rules.py"
     line = '    ("cumprod", (X, 1), (X,), "reduction", (48,)),\n'
     rules.write_text(rules.read_text(encoding="utf-8").replace("CALLS = (\n", "CALLS = (\n" + line), encoding="utf-8")
     is_green(home.run(*command, models=""))

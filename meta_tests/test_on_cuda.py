@@ -19,8 +19,8 @@ from estimator.cost.rates import rates_of
 from estimator.errors import CaptureError
 from estimator.lower import Lowered, lower
 from estimator.target import resolve
-from test_estimator import made_up
-from test_estimator.modules import module
+from meta_tests import made_up
+from meta_tests.modules import module
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 
