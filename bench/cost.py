@@ -7,6 +7,7 @@ busy machine slows all alike; each command has its bytecode, as after any first 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shutil
 import statistics
@@ -17,12 +18,15 @@ import time
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from estimator.hardware.boards import DEFAULT_HARDWARE
+
 from .bars import beside_bar
 
 ROOT = Path(__file__).parents[1]
 IMPORT = "bare import"
 MAIN_COLD, MAIN_WARM = "main job, cold", "main job, warm"
 EVERY_COLD, EVERY_WARM = "every configuration, cold", "every configuration, warm"
+MAIN_SPACE, MAIN_EQUALS = "main job, warm, --hardware NAME", "main job, warm, --hardware=NAME"
 CHECK = "calibration --check, warm"
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 _EVERY = (*PYTEST, "--every-configuration", "-n", "2")
@@ -30,6 +34,8 @@ COMMANDS: Mapping[str, Tuple[str, ...]] = {
     IMPORT: ("-c", "from estimator import estimate; import torch, torchvision"),
     MAIN_COLD: PYTEST,
     MAIN_WARM: PYTEST,
+    MAIN_SPACE: (*PYTEST, "--hardware", DEFAULT_HARDWARE),
+    MAIN_EQUALS: (*PYTEST, f"--hardware={DEFAULT_HARDWARE}"),
     EVERY_COLD: _EVERY,
     EVERY_WARM: _EVERY,
     CHECK: ("-m", "estimator.calibration", "--check"),
@@ -38,6 +44,7 @@ COMMANDS: Mapping[str, Tuple[str, ...]] = {
 BARS_TIMES_IMPORT = {MAIN_WARM: 0.5, MAIN_COLD: 2.0, CHECK: 2.6}
 BARS_S = {EVERY_WARM: 5.0, EVERY_COLD: 12.0}
 BAR_WARM_MB = 150.0
+BAR_TIMES_BARE = 1.1
 
 
 class Cost(NamedTuple):
@@ -91,11 +98,16 @@ def cost_lines(rounds: Sequence[Mapping[str, Cost]]) -> Iterator[str]:
     yield f"medians of {len(rounds)} rounds; load of the machine now {os.getloadavg()[0]:.1f}, cores {os.cpu_count()}"
     for name in COMMANDS:
         seconds, cpu_s, memory_mb = (statistics.median(values) for values in zip(*(found[name] for found in rounds)))
-        yield f"{name:<27} {seconds:5.1f} s, CPU {cpu_s:5.1f} s, {memory_mb:4.0f} MB"
+        yield f"{name:<32} {seconds:5.1f} s, CPU {cpu_s:5.1f} s, {memory_mb:4.0f} MB"
     for name, bar in BARS_TIMES_IMPORT.items():
         times = statistics.median(found[name].seconds / found[IMPORT].seconds for found in rounds)
         cpu_times = statistics.median(found[name].cpu_s / found[IMPORT].cpu_s for found in rounds)
         yield beside_bar(f"{name} / {IMPORT}: {times:.2f} (CPU {cpu_times:.2f})", f"<= {bar:g}", times <= bar)
+    for name, figure in itertools.product((MAIN_SPACE, MAIN_EQUALS), ("seconds", "memory_mb")):
+        times = statistics.median(getattr(found[name], figure) / getattr(found[MAIN_WARM], figure) for found in rounds)
+        yield beside_bar(
+            f"{name} / bare pytest, {figure}: {times:.2f}", f"<= {BAR_TIMES_BARE:g}", times <= BAR_TIMES_BARE
+        )
     for name, bar in BARS_S.items():
         seconds = statistics.median(found[name].seconds for found in rounds)
         yield beside_bar(f"{name}: {seconds:.1f} s", f"<= {bar:g} s", seconds <= bar)

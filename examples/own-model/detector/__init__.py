@@ -34,3 +34,8 @@ class Detector(nn.Module):
         """Returns boxes (N, 4, H / 16, W / 16) and scores (N, classes, H / 16, W / 16)."""
         features = self.backbone(torch.relu(self.stem(image)))
         return self.boxes(features), self.scores(features)
+
+
+def example() -> Tuple[nn.Module, torch.Tensor]:
+    """Returns a detector and an image for it: what `python -m estimator estimate detector:example` takes."""
+    return Detector(), torch.empty(1, 3, 320, 320)
