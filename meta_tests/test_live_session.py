@@ -255,7 +255,7 @@ def measured_together(home, factors, record=False):
     for model in FIVE:
         failure_of(session, model)
     try:
-        session.check_all(Request(session))
+        session.check_baselines(Request(session))
     except pytest.fail.Exception as failed:
         return session, str(failed)
     return session, ""
@@ -286,7 +286,7 @@ def test_a_model_that_was_recorded_by_itself_is_not_judged_with_the_others(home)
     session = live(home, {model.name: 50.0 for model in FIVE}, models=FIVE, runs=2)
     for model in FIVE:
         failure_of(session, model)
-    session.check_all(Request(session))  # of four that are left nothing is common
+    session.check_baselines(Request(session))  # of four that are left nothing is common
     assert session.measurements()[FIVE[1].name].verdict.count("REGRESSION") == 1
 
 
@@ -300,7 +300,7 @@ def test_too_few_models_have_nothing_to_fail_together(home):
     session = live(home, {model.name: 50.0 for model in QUICK}, runs=2)
     for model in QUICK:
         failure_of(session, model)
-    session.check_all(Request(session))
+    session.check_baselines(Request(session))
     assert "together" not in "\n".join(session.summary())
 
 
@@ -511,7 +511,7 @@ def failing_together(home):
     for model in FIVE:
         failure_of(session, model)
     with pytest.raises(pytest.fail.Exception) as failed:
-        session.check_all(Request(session))
+        session.check_baselines(Request(session))
     return failed
 
 
@@ -675,7 +675,7 @@ def test_each_kind_of_subject_has_a_record_of_its_own(home):
 
 def test_a_session_that_measured_nothing_records_nothing_and_fails_nothing_together(home):
     session = live(home, {}, models=MODELS, record=True)
-    session.check_all(Request(session))
+    session.check_baselines(Request(session))
     assert failure_of(session, QUICK[0]) != ""
     assert session.finish(True) is True
     assert session._recorded_line is None
@@ -700,7 +700,7 @@ def test_patterns_are_judged_together_with_the_record_of_patterns(home):
         failure_of(session, pattern)
     assert all("; together " in found.verdict for found in session.measurements().values())
     with pytest.raises(pytest.fail.Exception, match="common to models: REGRESSION"):
-        session.check_all(Request(session))
+        session.check_baselines(Request(session))
 
 
 def test_while_recording_nothing_is_said_of_models_together(home):

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.mark.every_configuration
 def test_configuration(configuration, latency):
-    latency.check_all()
+    latency.check_configuration(configuration)

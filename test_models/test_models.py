@@ -12,12 +12,12 @@ def test_model(model, latency):
 
 @pytest.mark.against_baseline
 def test_baseline(latency):
-    latency.check_all()
+    latency.check_baselines()
 
 
 @pytest.mark.whole_zoo
 def test_validation_table(latency):
-    latency.check_all()
+    latency.check_table()
 
 
 @pytest.mark.inputs

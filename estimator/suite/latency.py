@@ -71,9 +71,24 @@ class Latency:
         self._session.check(self._request, asked)
 
     def check_all(self) -> None:
-        """Fails where something is wrong with all subjects together."""
+        """Calibrates the device."""
         __tracebackhide__ = True
         self._session.check_all(self._request)
+
+    def check_table(self) -> None:
+        """Fails unless the table of all models is the golden one."""
+        __tracebackhide__ = True
+        self._session.check_table(self._request)
+
+    def check_baselines(self) -> None:
+        """Fails where the latencies measured in this session left their baseline, all models judged together."""
+        __tracebackhide__ = True
+        self._session.check_baselines(self._request)
+
+    def check_configuration(self, configuration: Configuration) -> None:
+        """Fails with all differences of one configuration from its goldens."""
+        __tracebackhide__ = True
+        self._session.check_configuration(self._request, configuration)
 
     def check_inputs(self) -> None:
         """Fails where a board's goldens were made from other constants and facts than those at hand."""

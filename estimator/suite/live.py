@@ -250,7 +250,7 @@ class Live(Measuring):
         target = replace(self.configuration.target, same_software=None)
         return replace(self.configuration, target=target)
 
-    def check_all(self, request: pytest.FixtureRequest) -> None:
+    def check_baselines(self, request: pytest.FixtureRequest) -> None:
         """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
         __tracebackhide__ = True
         together = self._together()

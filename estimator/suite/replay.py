@@ -86,7 +86,7 @@ class Replay(Session):
             modes_ms = latencies_ms(asked.subject, asked.configuration.target, self.options.compared_modes)
             request.node.user_properties.append((MODES, json.dumps(modes_ms)))
 
-    def check_all(self, request: pytest.FixtureRequest) -> None:
+    def check_table(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""
         __tracebackhide__ = True
         goldens = _goldens(request, self.configuration, self.options.updating)
@@ -156,10 +156,9 @@ class EveryConfiguration(Replay):
         """Returns each configuration that has goldens."""
         return self._all
 
-    def check_all(self, request: pytest.FixtureRequest) -> None:
+    def check_configuration(self, request: pytest.FixtureRequest, configuration: Configuration) -> None:
         """Fails with all differences of one configuration."""
         __tracebackhide__ = True
-        configuration: Configuration = request.node.callspec.params["configuration"]
         request.node.user_properties.append((CONFIGURATION, configuration.name))
         goldens = _goldens(request, configuration, self.options.updating)
         try:

@@ -104,7 +104,19 @@ class Session:
         raise NotImplementedError
 
     def check_all(self, request: pytest.FixtureRequest) -> None:
-        """Fails where something is wrong with all subjects together; each kind of session has one such test."""
+        """Calibrates the device."""
+        raise NotImplementedError
+
+    def check_table(self, request: pytest.FixtureRequest) -> None:
+        """Fails unless the table of all models is the golden one."""
+        raise NotImplementedError
+
+    def check_baselines(self, request: pytest.FixtureRequest) -> None:
+        """Fails where the latencies measured in this session left their baseline, all models judged together."""
+        raise NotImplementedError
+
+    def check_configuration(self, request: pytest.FixtureRequest, configuration: Configuration) -> None:
+        """Fails with all differences of one configuration from its goldens."""
         raise NotImplementedError
 
     def check_inputs(self, request: pytest.FixtureRequest) -> None:
