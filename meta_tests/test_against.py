@@ -18,19 +18,17 @@ from estimator.against.comparison import Answer, Beside
 from estimator.against.estimators import KEYWORDS, OtherEstimator, find_estimators
 from estimator.against.known import KNOWN
 from estimator.against.rendering import FORMATS, THEIR_FIELDS, beside_lines, held_out_notes
-from estimator.compare import Comparison, key_of, without_estimate
+from estimator.compare import Comparison, without_estimate
 from estimator.errors import UsageError
 from estimator.hardware.reading import TEMPLATES
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import load_record
 from estimator.report import FIELDS
-from estimator.report import FORMATS as WITHOUT_OTHERS
 from estimator.subjects.all import find_subject
 from estimator.subjects.own import OwnModel
-from estimator.subjects.tested import CATCHER
 from estimator.subjects.zoo import MODELS
-from estimator.suite.against import AnswerCollector, ask_others, read_against, table_text
 from estimator.target import PRECISIONS, resolve
+from meta_tests.conftest import SMALL_MODELS
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1"
@@ -264,18 +262,17 @@ def test_a_name_that_is_no_estimator_is_one_line(name, words):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("option", ["every_configuration", "calibrate"])
-def test_nobody_is_asked_where_no_configuration_is_compared(option):
-    options = {"against": ["roofline"], option: True}
-    catching = []
-    plugins = SimpleNamespace(has_plugin=catching.__contains__)
-    config = SimpleNamespace(getoption=options.get, rootpath=ROOT, pluginmanager=plugins)
-    with pytest.raises(UsageError, match=f"leave --{option.replace('_', '-')} out"):
-        read_against(config)
-    options[option] = False
-    assert [other.name for other in read_against(config)] == ["roofline"]
-    catching.append(CATCHER)
-    assert read_against(config) == ()
+def test_a_session_with_other_estimators_writes_what_they_said_and_one_without_a_table_asks_nobody(suite):
+    refused = suite.run("--every-configuration", "--against", "roofline", models="")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: --against compares *: leave --every-configuration out"])
+    for options, columns in ((("--against", "roofline", "-n", "2"), {"roofline"}), ((), set())):
+        suite.run(*options, "--output", "table.csv").assert_outcomes(passed=len(SMALL_MODELS))
+        with open(suite.path / "table.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["model"] for row in rows] == list(SMALL_MODELS)
+        assert {name.split(".")[1] for name in rows[0] if name.startswith("against.")} == columns
+        assert all(row["against.roofline.est_ms"] for row in rows if columns)
 
 
 def test_the_nearer_estimate_is_the_one_with_the_smaller_error_on_either_side():
@@ -342,13 +339,6 @@ def test_the_figures_say_that_ours_are_of_models_that_the_fit_has_seen():
     assert list(held_out_notes({})) == []
 
 
-def test_a_file_has_further_columns_only_where_somebody_was_asked():
-    assert set(FORMATS) == set(WITHOUT_OTHERS)
-    for suffix, text_of in WITHOUT_OTHERS.items():
-        assert table_text(suffix, ROWS, []) == text_of(ROWS)
-        assert table_text(suffix, ROWS, [THEIRS]) != text_of(ROWS)
-
-
 def test_csv_has_a_column_for_each_estimator_and_field():
     other = Beside("roofline", {row.model: Answer(1.0) for row in ROWS})
     rows = list(csv.DictReader(io.StringIO(FORMATS[".csv"](ROWS, [THEIRS, other]))))
@@ -386,26 +376,6 @@ def test_markdown_has_a_table_and_figures_for_each_board():
     assert ["| 7.00 | +0.0% |" in line for line in tiny] == [True, False]
     assert ["| 70.00 | +900.0% |" in line for line in tiny] == [False, True]
     assert len(set(figures)) == 2
-
-
-def test_answers_travel_as_text_with_the_reports_of_the_tests():
-    request = SimpleNamespace(node=SimpleNamespace(user_properties=[("model", "resnet18")]))
-    others = [OtherEstimator("lab:guess", lambda **_: 5.0), OtherEstimator("lab:none", lambda **_: None)]
-    ask_others(request, others, RESNET, resolve())
-    assert isinstance(dict(request.node.user_properties)["against"], str)
-    collector = AnswerCollector([other.name for other in others], ["a note"])
-    for _ in ("call", "teardown"):
-        collector.pytest_runtest_logreport(request.node)
-    guess, none = collector.others()
-    key = key_of("resnet18", ("Jetson-Orin-AGX", resolve().label))
-    assert (guess.name, guess.answers, guess.notes) == ("lab:guess", {key: Answer(5.0)}, ("a note",))
-    assert none.answers[key].problem == "returned None, which is no number of ms"
-
-
-def test_where_nobody_is_to_be_asked_nothing_is_attached():
-    request = SimpleNamespace(node=SimpleNamespace(user_properties=[]))
-    ask_others(request, (), RESNET, resolve())
-    assert request.node.user_properties == []
 
 
 needs_torch_2_6 = pytest.mark.skipif(

@@ -23,8 +23,7 @@ from estimator.pipeline import estimate_lowered, forward_pass
 from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import MODELS
-from estimator.suite.collector import ResultCollector
-from estimator.suite.session import Session
+from estimator.suite.reports import Results, tell_row
 from estimator.suite.tables import defaulted_lines
 from estimator.target import resolve
 
@@ -103,20 +102,19 @@ def test_each_op_without_a_rule_has_its_share_of_the_device():
 
 
 def reported(name, found):
-    item = SimpleNamespace(user_properties=[(MODEL_KIND.parameter, name)])
-    request = SimpleNamespace(node=item)
-    Session.keep_row(request, compare(name, "", found, None, (HOME.hardware, HOME.label)))
-    Session.keep_defaulted(request, found)
+    item = SimpleNamespace(user_properties=[])
+    row = compare(name, "", found, None, (HOME.hardware, HOME.label))
+    tell_row(item, SimpleNamespace(name=name, family=""), row, defaulted_share_pct=dict(found.defaulted_share_pct))
     carried = json.loads(json.dumps(item.user_properties))  # as pytest-xdist sends it
     return SimpleNamespace(user_properties=[tuple(pair) for pair in carried], outcome="passed", when="call")
 
 
 def test_the_run_names_what_takes_more_than_one_percent():
-    collector = ResultCollector(MODEL_KIND.parameter)
+    results = Results()
     for name, new, newer in (("first", 2, 1), ("second", 0, 0), ("third", 1, 0)):
         ops = streams(200 - new - newer, mib=8), streams(new, "aten.new", mib=8), streams(newer, "aten.newer", mib=8)
-        collector.pytest_runtest_logreport(reported(name, estimated(*ops, streams(new, "aten.new", mib=8))))
-    lines = list(defaulted_lines(collector.defaulted_share_pct((HOME.hardware, HOME.label))))
+        results.pytest_runtest_logreport(reported(name, estimated(*ops, streams(new, "aten.new", mib=8))))
+    lines = list(defaulted_lines(results.said("defaulted_share_pct", MODEL_KIND, (HOME.hardware, HOME.label))))
     assert lines == [
         "",
         "  Priced by their bytes alone, for want of a rule, more than 1 % of device time:",

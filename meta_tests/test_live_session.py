@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +12,7 @@ import pytest
 
 from estimator.compare import Comparison
 from estimator.errors import CaptureError, MeasurementError
+from estimator.goldens.configuration import kind_of, load_configuration
 from estimator.goldens.difference import Difference
 from estimator.hardware.boards import Board, ThisCpu
 from estimator.hardware.reading import TEMPLATES
@@ -28,15 +29,14 @@ from estimator.results import validate
 from estimator.subjects.own import OwnModel
 from estimator.subjects.patterns import PATTERNS
 from estimator.subjects.zoo import MODELS, find_models
-from estimator.suite.collector import DEFAULTED, as_properties
-from estimator.suite.configuration import kind_of, load_configuration
 from estimator.suite.live import Live, _MeasuredClock
 from estimator.suite.live_report import live_lines
 from estimator.suite.live_speed import finding_lines
 from estimator.suite.options import Options
-from estimator.suite.problem import Problem
-from estimator.suite.session import BASELINE, EVERY, INPUTS, WHOLE_ZOO, Asked
-from estimator.suite.session import Test as Item
+from estimator.suite.reports import Problem, subjects_of
+from estimator.suite.selection import BASELINE, EVERY, INPUTS, WHOLE_ZOO
+from estimator.suite.selection import Test as Item
+from estimator.suite.session import Asked
 from estimator.target import target_on
 
 ROOT = Path(__file__).parents[1]
@@ -335,7 +335,8 @@ def test_what_an_op_without_a_rule_takes_is_kept_for_the_table(home):
     session._outcomes["mine"] = session._result(own)
     with contextlib.suppress(pytest.fail.Exception):
         session.check(request, Asked(own, session.configuration))
-    (kept,) = (text for name, text in request.node.user_properties if name == DEFAULTED)
+    (said,) = subjects_of(request.node)
+    kept = said["defaulted_share_pct"]
     assert "linalg_inv_ex" in kept
 
 
@@ -786,11 +787,11 @@ def test_a_subject_is_measured_once_and_has_a_row_before_and_after_its_check(hom
     request = Request(session)
     session.prepare(request, QUICK[0])
     row = session._outcomes[QUICK[0].name].comparison
-    assert request.node.user_properties == list(as_properties(row))
+    assert [said["row"] for said in subjects_of(request.node)] == [asdict(row)]
     with contextlib.suppress(pytest.fail.Exception):
         session.check(request, Asked(QUICK[0], session.configuration, 100.0))
-    rows = [text for name, text in request.node.user_properties if name == as_properties(row)[0][0]]
-    assert len(rows) == 2
+    (said,) = subjects_of(request.node)
+    assert said["row"] == asdict(replace(row, budget_ms=100.0, budget=said["row"]["budget"]))
 
 
 def test_an_uncalibrated_machine_has_no_software_to_compare(home):

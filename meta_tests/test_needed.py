@@ -1,13 +1,10 @@
 """What is not installed is one line that says what to install."""
 
-import importlib
-
 import pytest
 
 from estimator import needed
 from estimator.calibration.__main__ import main
 from estimator.errors import UsageError
-from estimator.suite import first
 
 NOWHERE = {"nowhere_to_be_found": "a-package"}
 
@@ -18,10 +15,14 @@ def test_what_is_missing_is_named_by_its_package():
         needed.refuse_missing("this", {**NOWHERE, "pytest": "pytest", "nowhere_either": "b"})
 
 
-def test_a_session_without_what_it_needs_ends_before_anything_is_imported(monkeypatch):
-    monkeypatch.setattr(needed, "SESSION", NOWHERE)
-    with pytest.raises(pytest.UsageError, match="the suite needs a-package: pip install a-package"):
-        importlib.reload(first)
+def test_a_session_without_what_it_needs_ends_in_one_line(suite):
+    suite.run_first(
+        "import importlib.util as util\nfind = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'syrupy' else find(name, *rest)\n"
+    )
+    run = suite.run()
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    assert run.errlines[0] == "ERROR: the suite needs syrupy: pip install syrupy"
 
 
 def test_a_refit_without_what_it_needs_is_one_line(monkeypatch, capsys):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from estimator.compare import Comparison, without_estimate
+from estimator.goldens.configuration import load_configuration
 from estimator.hardware.boards import find_board
 from estimator.report import (
     FIELDS,
@@ -20,7 +21,6 @@ from estimator.report import (
     summary_lines,
     terminal_table,
 )
-from estimator.suite.configuration import load_configuration
 from estimator.target import target_on
 
 ROWS = [

@@ -12,7 +12,7 @@ from ..compare import Comparison
 from ..errors import GoldenLatencyError
 from ..report import name_width
 from ..subjects.own import OwnModel
-from .problem import Problem
+from .reports import Problem
 
 if TYPE_CHECKING:
     from ..explain.breakdown import ExpensiveOp

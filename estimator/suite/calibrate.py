@@ -17,7 +17,7 @@ from ..measure.baseline import calibration_provenance
 from ..measure.layers import QUEUE, WAYS
 from ..measure.protocol import median_noise_pct
 from .measuring import Measuring
-from .session import CALIBRATES, Test
+from .selection import CALIBRATES, Test
 
 if TYPE_CHECKING:
     from ..calibration.from_microbenchmarks import Calibrated

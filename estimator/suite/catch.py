@@ -10,7 +10,8 @@ from ..measure.device.choice import Choice
 from ..measure.plan import Plan
 from ..measure.protocol import make_protocol
 from ..subjects.tested import CATCHER
-from .session import Asked, Session, Test
+from .selection import Test
+from .session import Asked, Session
 
 PLAN = Plan(Choice("recorded", "nothing is measured"), make_protocol("cpu", None, None), runs=1, record=False)
 

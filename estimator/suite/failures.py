@@ -9,13 +9,10 @@ import pytest
 
 from ..errors import GoldenLatencyError
 from ..goldens.difference import Difference
-from ..records.kinds import KINDS
 from ..subjects.all import subject_names
-from .problem import CONFIGURATION, DIFFERENCE, SUMMARY
+from .reports import CONFIGURATION, DIFFERENCE, SUMMARY, properties_of, subjects_of
 from .session import Session
 
-JUDGED = (*(kind.parameter for kind in KINDS), CONFIGURATION)
-"""The user properties with the names of what a test has judged."""
 MOST_IN_FULL = 3
 """Up to so many failures have their message in full; of more, each has its line, and -v shows the messages."""
 
@@ -33,8 +30,8 @@ class Failures:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps what was judged, and the reports of tests that failed with a line of their own."""
         if report.when == "call":
-            self._judged += [name for key in JUDGED for name in _properties(report, key)]
-        if report.when == "call" and report.failed and _properties(report, SUMMARY):
+            self._judged += [*(said["name"] for said in subjects_of(report)), *properties_of(report, CONFIGURATION)]
+        if report.when == "call" and report.failed and properties_of(report, SUMMARY):
             self._reports.append(report)
 
     @property
@@ -50,7 +47,7 @@ class Failures:
     @property
     def differences(self) -> List[Difference]:
         """Returns what differs from goldens."""
-        texts = (text for report in self._reports for text in _properties(report, DIFFERENCE))
+        texts = (text for report in self._reports for text in properties_of(report, DIFFERENCE))
         return [Difference.from_data(json.loads(text)) for text in texts]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -79,7 +76,7 @@ class Failures:
             terminalreporter.write_sep("=", "short test summary info")
             for report in sorted(self._reports, key=_in_order_of_the_tables):
                 terminalreporter.write("FAILED", red=True)
-                terminalreporter.write_line(f" {report.nodeid} - {_properties(report, SUMMARY)[0]}")
+                terminalreporter.write_line(f" {report.nodeid} - {properties_of(report, SUMMARY)[0]}")
         lines = self._verdict()
         if lines:
             terminalreporter.write_sep("=", "VERDICT")
@@ -109,10 +106,6 @@ class BeforeShortSummary:
 def _in_order_of_the_tables(report: pytest.TestReport) -> Tuple[str, int, str]:
     """Workers report in another order each time."""
     order = subject_names()
-    names = [name for kind in KINDS for name in _properties(report, kind.parameter)]
+    names = [said["name"] for said in subjects_of(report)]
     place = order.index(names[0]) if names and names[0] in order else len(order)
     return report.nodeid.split("::")[0], place, report.nodeid
-
-
-def _properties(report: pytest.TestReport, name: str) -> Tuple[str, ...]:
-    return tuple(str(value) for key, value in report.user_properties if key == name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
+from ..goldens.configuration import Configuration
 from ..goldens.difference import Difference
 from ..goldens.files import boards_with_goldens, update_command
 from ..goldens.inputs import golden_inputs, inputs_now
@@ -12,7 +13,6 @@ from ..records.kinds import PATTERN_KIND
 from ..review.changes import Place
 from ..review.compare import review_differences
 from ..review.verdict import verdict_lines
-from .configuration import Configuration
 
 Goldens = Mapping[Place, Mapping[str, Any]]
 """What goldens keep, by board, configuration and name."""

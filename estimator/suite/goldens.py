@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 from ..compare import BANDS_PCT
 from ..errors import GoldenLatencyError
+from ..goldens.configuration import Configuration, kind_of
 from ..goldens.content import (
     ESTIMATE_TITLES,
     STREAM_TITLES,
@@ -37,8 +38,7 @@ from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
 from ..subjects.own import OwnModel
-from .configuration import Configuration, kind_of
-from .problem import Problem
+from .reports import Problem
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Union
 
 import pytest
 
 from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
+from ..goldens.configuration import Configuration
 from ..hardware.boards import find_board
 from ..subjects.own import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
 from ..target import Target, find_precision, target_on
 from ..target_options import read_batch_size
-from .against import ask_others
-from .configuration import Configuration
 from .options import setting
-from .problem import fail_in_one_line
+from .reports import fail_in_one_line, tell
 from .session import Asked, Session
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ class Latency:
             asked = Asked(subject, configuration, _budget(budget_ms, configuration.target.hardware))
         except GoldenLatencyError as error:
             fail_in_one_line(str(error))
-        self._session.announce(self._request.node, asked)
-        ask_others(self._request, self._session.options.against, subject, configuration.target)
+        tell(self._request.node, subject, configuration.where, against=self._answers(subject, configuration.target))
         self._session.check(self._request, asked)
 
     def check_all(self) -> None:
@@ -94,6 +92,10 @@ class Latency:
         """Fails where a board's goldens were made from other constants and facts than those at hand."""
         __tracebackhide__ = True
         self._session.check_inputs(self._request)
+
+    def _answers(self, subject: Subject, target: Target) -> Mapping[str, Any]:
+        """What other estimators say of the subject, by their names."""
+        return {other.name: asdict(other.ask(subject, target)) for other in self._session.options.against}
 
     def _configuration(
         self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]

@@ -9,6 +9,7 @@ import pytest
 
 from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
+from ..goldens.configuration import Configuration, kind_of
 from ..measure.baseline import provenance, record, refuse_mixing, repeat_lines
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
@@ -20,7 +21,6 @@ from ..subjects.all import keep_at_hand
 from ..subjects.own import OwnModel
 from ..subjects.tested import Place
 from .budgets import budget_problem, with_budget
-from .configuration import Configuration, kind_of
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens
 from .live_report import (
@@ -38,9 +38,10 @@ from .live_speed import Speed, finding_lines, speed_of
 from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .options import command_of
-from .problem import Problem, fail_in_one_line, fail_with
 from .replay import estimated
-from .session import BASELINE, Asked, Test
+from .reports import Problem, fail_in_one_line, fail_with, tell_row
+from .selection import BASELINE, Test
+from .session import Asked
 
 if TYPE_CHECKING:
     from ..goldens.difference import Difference
@@ -144,7 +145,7 @@ class Live(Measuring):
             fail_in_one_line(f"{subject.name}: not measured, refused: {outcome}")
         if isinstance(outcome, LiveResult):
             self._hand_to_benchmark(request, outcome)
-            self.keep_row(request, outcome.comparison)
+            tell_row(request.node, subject, outcome.comparison)
 
     def _measured(self, request: pytest.FixtureRequest, subject: Subject) -> Union[LiveResult, GoldenLatencyError]:
         try:
@@ -209,9 +210,9 @@ class Live(Measuring):
             what = "not measured" if isinstance(outcome, MeasurementError) else "no estimate"
             fail_in_one_line(f"{subject.name}: {what}: {outcome}")
         row, budget = with_budget(outcome.comparison, asked.budget_ms, outcome.noise_pct)
-        self.keep_row(request, row)
-        if outcome.recorded is not None:
-            self.keep_defaulted(request, outcome.recorded.estimate)
+        recorded = outcome.recorded
+        shares_pct = {} if recorded is None else dict(recorded.estimate.defaulted_share_pct)
+        tell_row(request.node, subject, row, defaulted_share_pct=shares_pct)
         problems = [
             budget_problem(budget, asked, request.node.nodeid),
             self._golden_problem(request, subject, outcome.recorded),

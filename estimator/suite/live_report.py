@@ -17,7 +17,7 @@ from ..measure.verdict import Verdict
 from ..records.record import Record
 from ..results import Result
 from ..target import Target
-from .problem import Problem
+from .reports import Problem
 
 _NAME_WIDTH = 22
 _FITTED = {

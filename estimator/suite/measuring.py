@@ -8,11 +8,11 @@ from typing import Any, Callable, Dict, Optional
 import pytest
 
 from ..errors import MeasurementRefused
+from ..goldens.configuration import Configuration
 from ..measure.device.jetson import is_jetson
 from ..measure.plan import Plan
 from ..measure.progress import Progress
 from ..measure.session import MeasuringSession
-from .configuration import Configuration
 from .options import Options
 from .session import Session
 

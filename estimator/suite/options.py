@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any, Collection, List, Mapping, Optional, Sequ
 
 import pytest
 
+from ..against.estimators import find_estimators
+from ..against.known import KNOWN
 from ..errors import UsageError
 from ..files import refuse_unwritable
 from ..goldens.files import golden_root
 from ..goldens.root import repository_root
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
+from ..importing import FORM
 from ..measure.device.environment import installed_software
 from ..needed import refuse_missing
 from ..page.html import NEEDED
 from ..report import FORMATS
+from ..subjects.tested import CATCHER
 from ..target import Target, target_on
 from ..target_options import read_batch_size
-from .against import add_against_option, read_against
 
 if TYPE_CHECKING:
     from ..against.estimators import OtherEstimator
@@ -91,7 +94,13 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         help="capture every op stream anew, as where CI is set, instead of taking it from the user's cache",
     )
-    add_against_option(group)
+    group.addoption(
+        "--against",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help=f"another estimator beside this one: {', '.join(KNOWN)} or {FORM}; may be given more than once",
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def read_options(config: pytest.Config) -> Options:
         every_configuration=config.getoption("every_configuration"),
         compared_modes=_compared_modes(config, boards),
         report=_report_path(config),
-        against=read_against(config),
+        against=_others(config),
     )
 
 
@@ -202,6 +211,17 @@ def _report_path(config: pytest.Config) -> Optional[Path]:
         return None
     refuse_missing("--report", NEEDED)
     return _output_path(config, "--report", text, (".html",))
+
+
+def _others(config: pytest.Config) -> Tuple[OtherEstimator, ...]:
+    """The estimators asked for, imported; nobody is asked in a process that only measures."""
+    names = config.getoption("against")
+    for option in ("every_configuration", "calibrate"):
+        if names and config.getoption(option):
+            raise UsageError(
+                f"--against compares the models of one configuration: leave --{option.replace('_', '-')} out"
+            )
+    return () if config.pluginmanager.has_plugin(CATCHER) else find_estimators(names, config.rootpath)
 
 
 def command_of(config: pytest.Config, options: Options) -> str:

@@ -7,26 +7,25 @@ from typing import Iterator, List, Sequence, Tuple
 from ..against.comparison import Beside
 from ..compare import Comparison
 from ..files import write_atomically
+from ..goldens.configuration import Configuration
 from ..goldens.files import load_held_out_pct
 from ..page.content import Page, Row
 from ..page.html import page_html
 from ..records.kinds import PATTERN_KIND
 from ..report import summarise
-from .against import others_of
-from .configuration import Configuration
 from .session import Session
 
 
-def write_page(session: Session, rows: Sequence[Comparison], header: Sequence[str]) -> None:
+def write_page(session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]) -> None:
     """Writes the page of `--report`, where that was asked for; `header` is what the session says of itself."""
     if session.options.report is not None:
-        write_atomically(session.options.report, page_html(page_of(session, rows, header)))
+        write_atomically(session.options.report, page_html(page_of(session, rows, header, others)))
 
 
-def page_of(session: Session, rows: Sequence[Comparison], header: Sequence[str]) -> Page:
+def page_of(session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]) -> Page:
     """Returns what the page of a session shows."""
     configuration = session.configuration
-    target, record, others = configuration.target, configuration.record, others_of(session.config)
+    target, record = configuration.target, configuration.record
     return Page(
         title=f"{target.hardware}, {target.label}{configuration.transferred}{_others(rows)}",
         measured="Measured in this session." if session.measurements() else configuration.measured_from(),

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple, Type
 
 import pytest
 
-from . import first  # noqa: F401
+from ..errors import UsageError
+from ..needed import SESSION, refuse_missing
+
+try:  # before all else of the suite: what is not installed ends pytest in one line, and no traceback
+    refuse_missing("the suite", SESSION)
+except UsageError as error:
+    raise pytest.UsageError(str(error)) from None
 
 # isort: split
+from ..goldens.configuration import load_configuration
+from ..goldens.inputs import check_goldens
+from ..goldens.root import repository_root
 from ..measure.plan import Plan
-from .choosing import add_ini_lines, chosen_session
+from ..subjects.op_cache import use_op_cache
+from ..subjects.tested import CATCHER
+from .calibrate import Calibrate, CalibrateHost
+from .catch import PLAN, Catch
+from .failures import BeforeShortSummary, Failures
 from .latency import Latency
-from .live_options import add_live_options
-from .options import add_options
-from .printing import finish, header_lines, print_summary, register_collectors
-from .selecting import give_parameters, select, subject_of, tests_of
+from .live import Live
+from .live_options import add_live_options, read_plan
+from .measuring import Measuring
+from .options import add_options, read_options
+from .printing import finish, header_lines, print_summary
+from .replay import EveryConfiguration, Replay
+from .reports import Results
+from .selection import MARKERS, give_parameters, select, subject_of, tests_of
 from .session import Session
 
 _SESSION = pytest.StashKey[Session]()
 _PLAN = pytest.StashKey[Plan]()
+_RESULTS = pytest.StashKey[Results]()
+_FAILURES = pytest.StashKey[Failures]()
+_NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,10 +50,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Checks every option and record before anything runs; what is bad ends the session in one line, exit code 4."""
-    add_ini_lines(config)
+    for marker, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}")
+    config.addinivalue_line("filterwarnings", _NOT_RELATED)
     if not config.getoption("help"):
-        config.stash[_PLAN], config.stash[_SESSION] = chosen_session(config)
-        register_collectors(config, config.stash[_SESSION])
+        config.stash[_PLAN], config.stash[_SESSION] = _chosen_session(config)
+        if not hasattr(config, "workerinput"):
+            _gather_reports(config)
+
+
+def _gather_reports(config: pytest.Config) -> None:
+    """In the process that prints them."""
+    config.stash[_RESULTS], config.stash[_FAILURES] = Results(), Failures(config.stash[_SESSION], config)
+    for plugin in (config.stash[_RESULTS], config.stash[_FAILURES], BeforeShortSummary(config.stash[_FAILURES])):
+        config.pluginmanager.register(plugin)
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
@@ -83,9 +113,47 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the record of `--record` and the files of `--output`, unless the session was cut short."""
     stash = session.config.stash
     if _SESSION in stash:
-        finish(stash[_SESSION], stash[_PLAN].choice, session, exitstatus)
+        finish(stash[_SESSION], stash[_PLAN].choice, stash.get(_RESULTS, Results()), session, exitstatus)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the tables, and below them what the session has to say."""
-    print_summary(config.stash[_SESSION], terminalreporter)
+    stash = config.stash
+    print_summary(stash[_SESSION], stash[_RESULTS], bool(stash[_FAILURES].in_short), terminalreporter)
+
+
+def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
+    """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
+    try:
+        _refuse_without_syrupy(config)
+        if config.pluginmanager.has_plugin(CATCHER):
+            options = read_options(config)
+            return PLAN, Catch(config, options, load_configuration(repository_root(config), options.target))
+        plan = read_plan(config)
+        use_op_cache(not config.getoption("no_op_cache"))
+        return plan, _session(config, plan)
+    except UsageError as error:
+        raise pytest.UsageError(" ".join(str(error).split())) from None
+
+
+def _refuse_without_syrupy(config: pytest.Config) -> None:
+    if not config.pluginmanager.hasplugin("syrupy"):
+        raise UsageError("the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not")
+
+
+def _session(config: pytest.Config, plan: Plan) -> Session:
+    options = read_options(config)
+    if plan.choice.live:
+        options = options.on_this_machine()
+    root = repository_root(config)
+    check_goldens(root)
+    configuration = load_configuration(root, options.target)
+    if plan.choice.live:
+        return _measuring(plan)(config, options, configuration, plan)
+    return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)
+
+
+def _measuring(plan: Plan) -> Type[Measuring]:
+    if not plan.calibration_share:
+        return Live
+    return CalibrateHost if plan.host_alone else Calibrate

@@ -4,45 +4,26 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
-from typing import Iterator, List, Optional, Sequence
+from typing import Iterable, Iterator, List, Sequence
 
 import pytest
 
+from ..against.comparison import Beside
+from ..against.rendering import FORMATS as WITH_OTHERS
+from ..against.rendering import beside_lines, held_out_notes
 from ..compare import Comparison
 from ..files import write_atomically
 from ..measure.device.choice import Choice
-from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND
-from .against import others_of, print_others, register_collector, table_text
-from .collector import ResultCollector
-from .failures import BeforeShortSummary, Failures
+from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
+from ..report import FORMATS
 from .goldens import relative
 from .page import write_page
+from .reports import Results, Where
 from .session import Session
 from .tables import defaulted_lines, mode_lines, model_lines, pattern_table
 
-_FAILURES = "golden-latency-failures"
 _WRITTEN = pytest.StashKey[List[str]]()
 _NOT_WRITTEN = "NOT WRITTEN to"
-
-
-def register_collectors(config: pytest.Config, session: Session) -> None:
-    """Registers what gathers rows and failures, in the process that prints them."""
-    if not hasattr(config, "workerinput"):
-        failures = Failures(session, config)
-        config.pluginmanager.register(failures, _FAILURES)
-        config.pluginmanager.register(BeforeShortSummary(failures))
-        for kind in KINDS:
-            config.pluginmanager.register(ResultCollector(kind.parameter), _collector_name(kind.parameter))
-        configurations = [session.configuration_of(target) for target in session.options.targets]
-        register_collector(config, session.options.against, configurations)
-
-
-def _collector_name(parameter: str) -> str:
-    return f"golden-latency-{parameter}s"
-
-
-def _collector(config: pytest.Config, parameter: str) -> Optional[ResultCollector]:
-    return config.pluginmanager.get_plugin(_collector_name(parameter))
 
 
 def header_lines(session: Session, choice: Choice) -> List[str]:
@@ -76,67 +57,81 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
-def finish(session: Session, choice: Choice, run: pytest.Session, exitstatus: int) -> None:
+def finish(session: Session, choice: Choice, results: Results, run: pytest.Session, exitstatus: int) -> None:
     """Writes the record of `--record` and the files of `--output` and `--report`, unless the run was cut short."""
     ran = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if not session.finish(ran and not run.shouldfail and not run.shouldstop):
         run.exitstatus = pytest.ExitCode.TESTS_FAILED
-    collector = _collector(run.config, MODEL_KIND.parameter)
-    if collector is not None and collector.rows() and ran:
-        run.config.stash[_WRITTEN] = written = list(
-            _written(session, run.config, collector.rows(), header_lines(session, choice))
-        )
+    rows = results.rows(MODEL_KIND)
+    if rows and ran:
+        written = list(_written(session, rows, header_lines(session, choice), _others(session, results)))
+        run.config.stash[_WRITTEN] = written
         if any(_NOT_WRITTEN in line for line in written):
             run.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def _others(session: Session, results: Results) -> List[Beside]:
+    """The other estimators with what they said in this session, in the order of the command line."""
+    configurations = [session.configuration_of(target) for target in session.options.targets]
+    notes = [note for found in configurations for note in held_out_notes(found.held_out_means_pct)]
+    return [Beside(other.name, results.answers(other.name), tuple(notes)) for other in session.options.against]
+
+
 def _written(
-    session: Session, config: pytest.Config, rows: Sequence[Comparison], header: Sequence[str]
+    session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]
 ) -> Iterator[str]:
     """Writes the files that were asked for; yields a line for each, also where it could not be written after all."""
     pages = [path for path in (session.options.report,) if path is not None]
     for what, path in (*(("Table", path) for path in session.options.outputs), *(("Page", path) for path in pages)):
         try:
             if what == "Table":
-                write_atomically(path, table_text(path.suffix, rows, others_of(config)))
+                write_atomically(path, _table_text(path.suffix, rows, others))
             else:
-                write_page(session, rows, header)
+                write_page(session, rows, header, others)
             yield f"  {what} written to {path}"
         except OSError as error:
             yield f"  {what} {_NOT_WRITTEN} {path}: {error.strerror}"
 
 
-def print_summary(session: Session, terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints the tables, and below them what the session has to say."""
-    for line in _summary(session, terminalreporter):
-        terminalreporter.write_line(line)
+def _table_text(suffix: str, rows: Sequence[Comparison], others: Sequence[Beside]) -> str:
+    return WITH_OTHERS[suffix](rows, others) if others else FORMATS[suffix](rows)
 
 
-def _summary(session: Session, terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
-    config, in_short = terminalreporter.config, _in_short(terminalreporter.config)
-    patterns, models = (_collector(config, kind.parameter) for kind in (PATTERN_KIND, MODEL_KIND))
-    if patterns is None or models is None:
-        return
-    for where in patterns.wheres():
-        configuration = session.configuration_at(where)
-        title = f"PATTERNS - {where[0]}{configuration.transferred}"
-        terminalreporter.write_sep("=", title)
-        yield from pattern_table(patterns.rows(where), patterns.failed(where), configuration.target, in_short)
-        yield from print_others(terminalreporter, patterns.rows(where), title)
-        yield from defaulted_lines(patterns.defaulted_share_pct(where))
-    for where in models.wheres():
-        configuration = session.configuration_at(where)
-        title = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
-        terminalreporter.write_sep("=", f"GOLDEN REFERENCE VALIDATION - {title}")
-        yield from model_lines(models.rows(where), models.failed(where), configuration, in_short)
-        yield from print_others(terminalreporter, models.rows(where), title)
-        yield from defaulted_lines(models.defaulted_share_pct(where))
-    if models.modes_ms():
-        yield from ("", *mode_lines(models.modes_ms(), session.options.target))
-    yield from session.summary()
-    yield from config.stash.get(_WRITTEN, [])
+def print_summary(session: Session, results: Results, in_short: bool, reporter: pytest.TerminalReporter) -> None:
+    """Prints the tables, and below them what the session has to say; `in_short` leaves out what failed."""
+    for kind in (PATTERN_KIND, MODEL_KIND):
+        for where in results.wheres(kind):
+            _print_table(session, results, kind, where, in_short, reporter)
+    modes_ms = results.said("modes_ms", MODEL_KIND)
+    lines = ["", *mode_lines(modes_ms, session.options.target)] if modes_ms else []
+    for line in (*lines, *session.summary(), *reporter.config.stash.get(_WRITTEN, [])):
+        reporter.write_line(line)
 
 
-def _in_short(config: pytest.Config) -> bool:
-    failures = config.pluginmanager.get_plugin(_FAILURES)
-    return failures is not None and bool(failures.in_short)
+def _print_table(
+    session: Session, results: Results, kind: Kind, where: Where, in_short: bool, reporter: pytest.TerminalReporter
+) -> None:
+    configuration, rows, failed = (
+        session.configuration_at(where),
+        results.rows(kind, where),
+        results.failed(kind, where),
+    )
+    if kind is PATTERN_KIND:
+        place, title = f"{where[0]}{configuration.transferred}", "PATTERNS"
+        lines = pattern_table(rows, failed, configuration.target, in_short)
+    else:
+        place = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
+        title, lines = "GOLDEN REFERENCE VALIDATION", model_lines(rows, failed, configuration, in_short)
+    _print(reporter, f"{title} - {place}", lines)
+    for beside in _others(session, results):
+        answered = beside.answered(rows)
+        if answered:
+            _print(reporter, f"AGAINST {beside.name} - {place}", beside_lines(answered, beside))
+    for line in defaulted_lines(results.said("defaulted_share_pct", kind, where)):
+        reporter.write_line(line)
+
+
+def _print(reporter: pytest.TerminalReporter, title: str, lines: Iterable[str]) -> None:
+    reporter.write_sep("=", title)
+    for line in lines:
+        reporter.write_line(line)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
 
 import pytest
 
 from ..errors import GoldenLatencyError
+from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
 from ..goldens.files import boards_with_goldens, every_target, labels_of
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
@@ -17,13 +17,12 @@ from ..review.page import spread_text
 from ..subjects.all import keep_at_hand, op_stream, zoo_is_in
 from ..subjects.own import OwnModel
 from .budgets import budget_problem, with_budget
-from .collector import MODES
-from .configuration import Configuration, kind_of, load_configuration
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
-from .problem import CONFIGURATION, Problem, fail_in_one_line, fail_with
-from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test
+from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, tell_row
+from .selection import EVERY, INPUTS, WHOLE_ZOO, Test
+from .session import Asked, Session
 from .tables import latencies_ms
 
 if TYPE_CHECKING:
@@ -71,9 +70,8 @@ class Replay(Session):
         except GoldenLatencyError as error:
             fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
-        self.keep_row(request, row)
-        self.keep_defaulted(request, result.estimate)
-        self._keep_modes(request, asked)
+        defaulted_share_pct = dict(result.estimate.defaulted_share_pct)
+        tell_row(request.node, subject, row, defaulted_share_pct=defaulted_share_pct, modes_ms=self._modes_ms(asked))
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
         if golden is not None and isinstance(subject, OwnModel):
@@ -81,10 +79,8 @@ class Replay(Session):
             keep_at_hand(subject)
         fail_with(request, [p for p in (budget_problem(budget, asked, request.node.nodeid), golden) if p is not None])
 
-    def _keep_modes(self, request: pytest.FixtureRequest, asked: Asked) -> None:
-        if self.options.compared_modes:
-            modes_ms = latencies_ms(asked.subject, asked.configuration.target, self.options.compared_modes)
-            request.node.user_properties.append((MODES, json.dumps(modes_ms)))
+    def _modes_ms(self, asked: Asked) -> Mapping[str, float]:
+        return latencies_ms(asked.subject, asked.configuration.target, self.options.compared_modes)
 
     def check_table(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
 from ..errors import UsageError
+from ..goldens.configuration import Configuration, load_configuration
 from ..hardware.boards import find_board
-from ..records.kinds import Kind
 from ..target import Target, parse_label
-from .collector import DEFAULTED, Where, announced, as_properties
-from .configuration import Configuration, kind_of, load_configuration
 from .options import Options
+from .reports import Where
+from .selection import Test
 
 if TYPE_CHECKING:
-    from ..compare import Comparison
     from ..goldens.difference import Difference
     from ..page.content import Measurement
-    from ..pipeline import Estimate
     from ..subjects.all import Subject
-
-WHOLE_ZOO = "whole_zoo"
-BASELINE = "against_baseline"
-CALIBRATES = "calibrates"
-EVERY = "every_configuration"
-INPUTS = "inputs"
-MARKERS: Dict[str, str] = {
-    WHOLE_ZOO: "judges all models at once; left out when options select some",
-    BASELINE: "judges all models of a live session together; left out where few have a baseline",
-    CALIBRATES: "writes a profile; runs alone, and only with --calibrate",
-    INPUTS: "holds what a board's goldens were made from against its profile; left out when options select models",
-    EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
-}
-"""What a test that is not about one subject is for."""
-
-
-@dataclass(frozen=True)
-class Test:
-    """A collected test, the subject that it is about, and the marker that says what else it is for."""
-
-    item: pytest.Item
-    subject: Optional[Subject]
-    role: Optional[str]
-
-    @property
-    def kind(self) -> Optional[Kind]:
-        """Returns whether it is about a model or a pattern, None for neither."""
-        return kind_of(self.subject) if self.subject is not None else None
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it is a test of the suite, and not one beside it."""
-        return self.subject is not None or self.role is not None or self.is_own
-
-    @property
-    def is_own(self) -> bool:
-        """Whether it checks a module of its own, which only its run says."""
-        return self.subject is None and self.role is None and "latency" in getattr(self.item, "fixturenames", ())
 
 
 @dataclass(frozen=True)
@@ -170,21 +129,3 @@ class Session:
                 f"{name}: {first.split('#')[0]} checks a model of that name on {configuration.name}, too, "
                 "and they would share one golden: give one of them a name of its own, latency.check(..., name=...)"
             )
-
-    @staticmethod
-    def announce(item: pytest.Item, asked: Asked) -> None:
-        """Names the subject of a test in its reports, unless it is named there."""
-        found = announced(asked.subject, kind_of(asked.subject), asked.configuration.where)
-        if found[0] not in item.user_properties:
-            item.user_properties.extend(found)
-
-    @staticmethod
-    def keep_row(request: pytest.FixtureRequest, row: Comparison) -> None:
-        """Attaches a row of the table to the test's report, which reaches whichever process prints the table."""
-        request.node.user_properties.extend(as_properties(row))
-
-    @staticmethod
-    def keep_defaulted(request: pytest.FixtureRequest, estimate: Estimate) -> None:
-        """Attaches what the ops without a rule take of the row that was kept before, where there are such ops."""
-        if estimate.defaulted:
-            request.node.user_properties.append((DEFAULTED, json.dumps(dict(estimate.defaulted_share_pct))))

@@ -16,9 +16,9 @@ from .budgets import budget_lines
 MOST_UNSAID_PCT = 1.0
 
 if TYPE_CHECKING:
+    from ..goldens.configuration import Configuration
     from ..subjects.all import Subject
     from ..target import Target
-    from .configuration import Configuration
 
 
 def model_lines(

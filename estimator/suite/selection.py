@@ -1,19 +1,59 @@
-"""From pytest's items to the tests of the suite, and which of them a session runs."""
+"""The tests of the suite among pytest's items: what each is about, which a session runs, with which parameters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 import pytest
 
-from ..records.kinds import KINDS
+from ..goldens.configuration import Configuration, kind_of
+from ..records.kinds import KINDS, Kind
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
-from .configuration import Configuration
-from .session import EVERY, MARKERS, Asked, Session, Test
+from .reports import tell
 
 if TYPE_CHECKING:
     from ..subjects.all import Subject
+    from .session import Session
+
+WHOLE_ZOO = "whole_zoo"
+BASELINE = "against_baseline"
+CALIBRATES = "calibrates"
+EVERY = "every_configuration"
+INPUTS = "inputs"
+MARKERS: Dict[str, str] = {
+    WHOLE_ZOO: "judges all models at once; left out when options select some",
+    BASELINE: "judges all models of a live session together; left out where few have a baseline",
+    CALIBRATES: "writes a profile; runs alone, and only with --calibrate",
+    INPUTS: "holds what a board's goldens were made from against its profile; left out when options select models",
+    EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
+}
+"""What a test that is not about one subject is for."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """A collected test, the subject that it is about, and the marker that says what else it is for."""
+
+    item: pytest.Item
+    subject: Optional[Subject]
+    role: Optional[str]
+
+    @property
+    def kind(self) -> Optional[Kind]:
+        """Returns whether it is about a model or a pattern, None for neither."""
+        return kind_of(self.subject) if self.subject is not None else None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a test of the suite, and not one beside it."""
+        return self.subject is not None or self.role is not None or self.is_own
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it checks a module of its own, which only its run says."""
+        return self.subject is None and self.role is None and "latency" in getattr(self.item, "fixturenames", ())
 
 
 def tests_of(items: Sequence[pytest.Item]) -> List[Test]:
@@ -43,7 +83,7 @@ def select(session: Session, config: pytest.Config, items: List[pytest.Item]) ->
         items[:] = [test.item for test in kept]
     for test in kept:
         if test.subject is not None:
-            session.announce(test.item, Asked(test.subject, _configuration_of(session, test.item)))
+            tell(test.item, test.subject, _configuration_of(session, test.item).where)
 
 
 def _configuration_of(session: Session, item: pytest.Item) -> Configuration:
