@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
 
 from estimator.calibration.evidence import load_evidence
+from estimator.estimates import Estimates
 from estimator.goldens.files import every_target, golden_root, load_held_out_pct
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.hardware.profile import Constant
@@ -17,8 +18,7 @@ from estimator.measure.verdict import spread_pct
 from estimator.page.content import Row
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from estimator.records.record import Record, load_record
-from estimator.results import validate
-from estimator.subjects.all import subject_names
+from estimator.subjects.registry import subject_names
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import Target, calibrated_target
 
@@ -39,9 +39,10 @@ def measured(root: Path) -> Measured:
     target = calibrated_target(load_profile(DEFAULT_HARDWARE))
     folder = golden_root(root) / target.hardware / target.label
     record, held_out = record_of(root, target, MODEL_KIND), load_held_out_pct(folder)
+    estimates = Estimates()
     rows = [
         Row(
-            validate(model, target, record.median_ms(model.name)).comparison,
+            estimates.compared(model, target, record.median_ms(model.name)).comparison,
             record.runs_ms[model.name],
             held_out.get(model.name, {}).get("without_model_pct"),
             held_out.get(model.name, {}).get("without_family_pct"),

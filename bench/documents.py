@@ -15,10 +15,10 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional
 from estimator.cost import recurrent
 from estimator.errors import RecordError
 from estimator.estimate_text import estimate_lines
+from estimator.estimates import Estimates
 from estimator.explain.dispatch_free import KERNEL, REPLAY
 from estimator.files import read_text, write_atomically
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
-from estimator.results import validate
 from estimator.subjects.zoo import find_models
 from estimator.target import calibrated_target, resolve
 
@@ -43,7 +43,7 @@ def _worked_example(_root: Path) -> Iterable[str]:
 
 def _estimate(_root: Path) -> Iterable[str]:
     target, model = resolve(EXAMPLE_BOARD), find_models([EXAMPLE_MODEL])[0]
-    return ("```text", *estimate_lines(model.name, target, validate(model, target, None).estimate), "```")
+    return ("```text", *estimate_lines(model.name, target, Estimates().estimate(model, target)), "```")
 
 
 DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {

@@ -18,10 +18,9 @@ from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Optional,
 from estimator.checked import BATCH, LATENCY_MS, Checked, parsed, parsed_whole
 from estimator.compare import NO_EVIDENCE
 from estimator.errors import GoldenLatencyError, RecordError
+from estimator.estimates import Estimates
 from estimator.files import read_csv
 from estimator.interval import carried
-from estimator.pipeline import estimate_stream
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
 from estimator.target import Target, resolve
 
@@ -80,20 +79,21 @@ def main(arguments: Optional[List[str]] = None) -> int:
 def read_latencies(path: Path, same_software: bool = False) -> List[Latency]:
     """Returns the rows of a table with their estimates; RecordError names file, row and reason."""
     rows = (Checked(path, row, f"line {number}") for number, row in enumerate(read_csv(path), 2))
-    found = [_latency(row, same_software) for row in rows]
+    estimates = Estimates()
+    found = [_latency(row, same_software, estimates) for row in rows]
     if not found:
         raise RecordError(f"{path}: no rows; columns: hardware, thermal_profile, precision, model, batch, measured_ms")
     return found
 
 
-def _latency(row: Checked, same_software: bool) -> Latency:
+def _latency(row: Checked, same_software: bool, estimates: Estimates) -> Latency:
     batch = row.check("batch", row.get("batch"), parsed_whole, BATCH)
     measured_ms = row.check("measured_ms", row.get("measured_ms"), parsed, LATENCY_MS)
     hardware, mode, precision, name = map(row.text, ("hardware", "thermal_profile", "precision", "model"))
     try:
         target = replace(resolve(hardware, mode, precision, batch), same_software=same_software)
         (model,) = find_models([name])
-        estimate = estimate_stream(op_stream(model, batch, target.precision.name), target)
+        estimate = estimates.estimate(model, target)
     except GoldenLatencyError as error:
         raise row.error(str(error)) from error
     return Latency(target, model.name, measured_ms, estimate.latency_ms, estimate.interval_pct)

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import CaptureError
 from .on_cuda import ops_of_cuda
-from .opstream import Op, TensorSpec
+from .opstream import Captured, Op, TensorSpec
 
 _SAME_AS_FIRST_INPUT = ("aten._native_multi_head_attention", "aten._transformer_encoder_layer_fwd")
 _ALLOCATIONS = ("aten.empty", "aten.empty_like", "aten.empty_strided", "aten.new_empty", "aten.new_empty_strided")
@@ -48,14 +48,6 @@ _INSTEAD = {
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _PLAIN = (bool, int, float, str, type(None))
 _DATA_DEPENDENT = ("aten._local_scalar_dense", "aten.item", "aten.is_nonzero", "aten.equal")
-
-
-@dataclass(frozen=True)
-class Captured:
-    """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model."""
-
-    ops: Tuple[Op, ...]
-    modules: Tuple[str, ...]
 
 
 def capture(model: torch.nn.Module, example_inputs: Any, dtype: Optional[torch.dtype] = None) -> Tuple[Op, ...]:

@@ -6,9 +6,7 @@ import argparse
 import json
 
 from .estimate_text import estimate_data, estimate_lines
-from .pipeline import Estimate, estimate_stream
-from .subjects.named import Named
-from .target import Target, tensor_dtype
+from .estimates import Estimates
 from .target_options import add_target_options, read_named
 
 HELP = "how long one forward pass takes, with what bounds it"
@@ -23,16 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the estimate and returns 0; raises GoldenLatencyError for what is bad."""
     subject, target = read_named(options)
-    estimate = _estimated(subject, target)
+    estimate = Estimates().estimate(subject, target)
     if options.json:
         print(json.dumps(estimate_data(subject.name, target, estimate), indent=2))
     else:
         print("\n".join(estimate_lines(subject.name, target, estimate)))
     return 0
-
-
-def _estimated(subject: Named, target: Target) -> Estimate:
-    from .capture import capture
-
-    inputs = subject.example_input(target.batch_size)
-    return estimate_stream(capture(subject.build(), inputs, tensor_dtype(target.precision.name)), target)

@@ -36,6 +36,12 @@ def write_atomically(path: Path, text: str) -> None:
             temporary.unlink()
 
 
+def cache_folder() -> Path:
+    """Returns golden-latency's folder below XDG_CACHE_HOME, or below ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "golden-latency"
+
+
 def refuse_unwritable(option: str, path: Path) -> None:
     """Raises UsageError, which names the option, where no file can be written; tries it, and leaves nothing."""
     place = Path(os.path.realpath(path))

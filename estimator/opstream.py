@@ -53,6 +53,14 @@ class Op:
         return tuple(_tensors((self.args, tuple(value for _, value in self.kwargs))))
 
 
+@dataclass(frozen=True)
+class Captured:
+    """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model."""
+
+    ops: Tuple[Op, ...]
+    modules: Tuple[str, ...]
+
+
 def _tensors(value: Any) -> Iterator[TensorSpec]:
     if isinstance(value, TensorSpec):
         yield value
@@ -88,8 +96,9 @@ def _canonical(value: Any) -> str:
     return "float" if isinstance(value, float) else str(value)
 
 
-def stream_text(ops: Sequence[Op]) -> str:
+def stream_text(captured: Captured) -> str:
     """Returns the stream as one line of JSON, each op and each tensor once; `parse_stream` makes an equal one of it."""
+    ops = captured.ops
     tensors: Dict[TensorSpec, int] = {}
     once = distinct(ops)
     written = [[_written(getattr(op, name), tensors) for name in _FIELDS["op_fields"]] for op in once]
@@ -99,18 +108,19 @@ def stream_text(ops: Sequence[Op]) -> str:
         "tensors": [[getattr(tensor, name) for name in _FIELDS["tensor_fields"]] for tensor in tensors],
         "ops": written,
         "stream": [places[id(op)] for op in ops],
+        "modules": captured.modules,
     }
     return json.dumps(found, separators=(",", ":"))
 
 
-def parse_stream(text: str) -> Tuple[Op, ...]:
+def parse_stream(text: str) -> Captured:
     """Returns the stream that `stream_text` wrote; ValueError where it has other fields than those known here."""
     found = json.loads(text)
     if {key: found.get(key) for key in _FIELDS} != _FIELDS:
         raise ValueError("an op stream of another version")
     tensors = [TensorSpec(*map(_tuples, values)) for values in found["tensors"]]
     once = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
-    return tuple(once[place] for place in found["stream"])
+    return Captured(tuple(once[place] for place in found["stream"]), tuple(found["modules"]))
 
 
 _FIELDS: Mapping[str, List[str]] = {

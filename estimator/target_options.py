@@ -10,9 +10,10 @@ from .checked import BATCH, checked_option, parsed_whole
 from .errors import UsageError
 from .hardware.boards import DEFAULT_HARDWARE, find_board
 from .importing import FORM
-from .subjects.named import Named, find_named
-from .subjects.tested import FORM as TESTED
-from .subjects.tested import tested_by
+from .subjects.find import find_named
+from .subjects.from_test import FORM as TESTED
+from .subjects.from_test import tested_by
+from .subjects.registry import Subject
 from .target import PRECISIONS, Target, find_precision, resolve
 
 
@@ -31,7 +32,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", metavar="N", help="inputs per forward pass (default: 1)")
 
 
-def read_named(options: argparse.Namespace) -> Tuple[Named, Target]:
+def read_named(options: argparse.Namespace) -> Tuple[Subject, Target]:
     """Returns what is named and for which target; a test's own target holds where no option says another.
 
     UsageError for an unknown name, a bad batch, or what the hardware has no estimates for.

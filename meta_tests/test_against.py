@@ -24,8 +24,8 @@ from estimator.hardware.reading import TEMPLATES
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import load_record
 from estimator.report import FIELDS
-from estimator.subjects.all import find_subject
-from estimator.subjects.own import OwnModel
+from estimator.subjects.custom import OwnModel
+from estimator.subjects.registry import find_subject
 from estimator.subjects.zoo import MODELS
 from estimator.target import PRECISIONS, resolve
 from meta_tests.conftest import SMALL_MODELS

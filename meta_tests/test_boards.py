@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from estimator.errors import ProfileError, UsageError
-from estimator.files import read_toml
-from estimator.hardware.boards import Board, ThisCpu, cache_folder, find_board, known_hardware, load_profile
+from estimator.files import cache_folder, read_toml
+from estimator.hardware.boards import Board, ThisCpu, find_board, known_hardware, load_profile
 from estimator.hardware.quantities import CAPABILITIES
 from estimator.hardware.reading import PROFILES, TEMPLATES, known_profiles
 

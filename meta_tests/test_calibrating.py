@@ -70,9 +70,9 @@ def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware, device
 def test_a_gpu_calibrated_from_micro_benchmarks_alone_prices_models_it_has_not_seen():
 
     from estimator.lower import lower
-    from estimator.subjects.all import op_stream
     from estimator.subjects.zoo import MODELS
     from estimator.target import calibrated_target
+    from meta_tests.estimating import op_stream
 
     profile = load_profile("Jetson-Orin-AGX")
     truth = {name: constant.value for name, constant in profile.constants.items()}

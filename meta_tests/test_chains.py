@@ -10,9 +10,9 @@ import torch
 
 from estimator.calibration.design import GROUPS, design
 from estimator.measure.layers import measure_chains
-from estimator.subjects.all import op_stream
 from estimator.subjects.chains import Block, lower_layers, make_layers
 from estimator.subjects.zoo import MODELS
+from meta_tests.estimating import op_stream
 
 SHARE = 0.07
 TINY = (Block("tiny", (1, 8), (("ReLU",), ("Add", 1, 8), ("Linear", 8, 4))),)

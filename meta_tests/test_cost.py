@@ -19,11 +19,10 @@ from estimator.lower import Kernel, Lowered, Product, Window, lower
 from estimator.opstream import Op, TensorSpec
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
-from estimator.results import validate
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, target_on
 from meta_tests import made_up
+from meta_tests.estimating import op_stream, validate
 
 
 @pytest.fixture

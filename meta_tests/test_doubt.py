@@ -21,11 +21,11 @@ from estimator.lower.kernels import FUSED_ATTENTION, Kernel, stream_kernel
 from estimator.opstream import Op, TensorSpec
 from estimator.pipeline import estimate_lowered, forward_pass
 from estimator.records.kinds import MODEL_KIND
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import MODELS
 from estimator.suite.reports import Results, tell_row
 from estimator.suite.tables import defaulted_lines
 from estimator.target import resolve
+from meta_tests.estimating import op_stream
 
 HOME = resolve()
 MiB = 2**20

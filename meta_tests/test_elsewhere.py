@@ -4,9 +4,9 @@ import pytest
 
 from bench.elsewhere import after_one_factor_pct, factor, main, read_latencies
 from estimator.pipeline import estimate_stream
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
+from meta_tests.estimating import op_stream
 
 HEADER = "hardware,thermal_profile,precision,model,batch,measured_ms"
 

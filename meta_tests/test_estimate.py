@@ -13,9 +13,9 @@ from estimator import CaptureError, UsageError, estimate
 from estimator.errors import RecordError
 from estimator.hardware.boards import Board, load_profile
 from estimator.interval import carried, without_evidence
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import FAMILIES, MODELS, find_models
 from estimator.target import Target, calibrated_target, parse_label, resolve
+from meta_tests.estimating import op_stream
 
 ROUNDING_US = 1e-9
 

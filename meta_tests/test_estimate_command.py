@@ -7,9 +7,9 @@ import torch
 
 from estimator import estimate
 from estimator.__main__ import main
-from estimator.results import validate
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
+from meta_tests.estimating import validate
 
 OWN = """
 import torch

@@ -14,24 +14,22 @@ from estimator.__main__ import main
 from estimator.capture import capture, capture_in_modules
 from estimator.cost.columns import LIMITS
 from estimator.cost.price import limits
-from estimator.explain.batches import at_batch
 from estimator.explain.breakdown import MEASURING, break_down
 from estimator.explain.critical_path import critical_path
 from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
 from estimator.explain.explanation import explain
 from estimator.explain.folding import fold_batch_norms
-from estimator.explain.streams import Streams
 from estimator.explain.what_if import CHANGE_PCT, EVIDENCE
 from estimator.files import read_toml
 from estimator.goldens.files import every_target
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
 from estimator.pipeline import forward_pass
-from estimator.results import validate
-from estimator.subjects.all import find_subject, op_stream
-from estimator.subjects.named import find_named
+from estimator.subjects.find import find_named
+from estimator.subjects.registry import find_subject
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, resolve
+from meta_tests.estimating import ESTIMATES, op_stream, validate
 
 ROOT = Path(__file__).parents[1]
 SOME = ("resnet18", "vgg11", "vit_b_16", "maxvit_t", "deeplabv3_resnet50")
@@ -155,7 +153,7 @@ def test_no_kernel_is_faster_than_what_bounds_it(name, precision):
 
 @functools.lru_cache(maxsize=None)
 def explained(name, hardware="Jetson-Orin-AGX", batch_size=1):
-    return explain(find_named(name), resolve(hardware, batch_size=batch_size), ROOT)
+    return explain(find_named(name), resolve(hardware, batch_size=batch_size), ROOT, ESTIMATES)
 
 
 def rows_of(name, *target):
@@ -180,37 +178,6 @@ def is_estimate(row, model, target):
     estimate = validate(model, target, None).estimate
     assert (row.latency_ms, row.interval_pct) == (estimate.latency_ms, estimate.interval_pct)
     assert row.per_image_ms == estimate.latency_ms / target.batch_size
-
-
-@pytest.mark.parametrize("name", SOME)
-def test_an_op_stream_between_captured_batches_is_what_a_capture_gives(name):
-    model = find_subject(name)
-    streams = Streams(model.build(), model.example_input)
-    for batch in (1, 2, 4, 32):
-        streams.captured(resolve(batch_size=batch))
-    for batch in (3, 8, 16):
-        found = streams.ops(resolve(batch_size=batch))
-        assert found == op_stream(model, batch)
-        assert found is not streams.captured(resolve(batch_size=batch)).ops
-
-
-def test_a_size_that_is_no_straight_line_is_captured():
-    square = torch.nn.Module()
-    square.forward = lambda x: torch.mm(x, x.t())
-    streams = Streams(square, lambda batch: torch.empty(batch * batch, 4, device="meta"))
-    for batch in (1, 2, 32):
-        streams.captured(resolve(batch_size=batch))
-    found = streams.ops(resolve(batch_size=8))
-    assert found is streams.captured(resolve(batch_size=8)).ops
-    assert found[-1].outputs[0].shape == (64, 64)
-
-
-def test_ops_that_a_batch_has_more_of_are_captured():
-    known = {batch: capture(torch.nn.ReLU(), torch.rand(batch, 4)) for batch in (1, 2)}
-    known[32] = capture(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.ReLU()), torch.rand(32, 4))
-    assert at_batch(8, known) is None
-    assert at_batch(8, {**known, 32: capture(torch.nn.Tanh(), torch.rand(32, 4))}) is None
-    assert at_batch(8, {**known, 32: capture(torch.nn.ReLU(), torch.rand(32, 4, 1))}) is None
 
 
 def test_a_speed_up_is_per_image_and_against_the_model_as_it_is():
@@ -273,7 +240,7 @@ def test_nothing_is_folded_where_there_is_no_batch_norm():
 
 
 def test_on_a_cpu_there_are_no_rows_for_tensor_cores():
-    rows = {row.change: row for row in explain(find_named("resnet18"), on_cpu(), ROOT).what_if}
+    rows = {row.change: row for row in explain(find_named("resnet18"), on_cpu(), ROOT, ESTIMATES).what_if}
     assert not {"everything in FP16", "products in TF32"} & set(rows)
     assert rows["BatchNorm folded into convolutions"].speed_up > 1
 

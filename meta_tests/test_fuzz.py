@@ -43,8 +43,9 @@ from estimator.measure import baseline
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import KINDS, MODEL_KIND
 from estimator.records.record import Record, load_record, write_record
-from estimator.subjects.all import find_subject, op_stream, subject_names
+from estimator.subjects.registry import find_subject, subject_names
 from estimator.target import resolve, target_on
+from meta_tests.estimating import op_stream
 
 from .mutation import mutated
 

@@ -9,6 +9,7 @@ import pytest
 
 from estimator.compare import Comparison, compare
 from estimator.errors import RecordError
+from estimator.estimates import Result
 from estimator.goldens.content import (
     ESTIMATE_TITLES,
     STREAM_TITLES,
@@ -57,10 +58,9 @@ from estimator.opstream import Op, TensorSpec, digest
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, own_kind
 from estimator.report import CROSS_VALIDATION_BARS_PCT
-from estimator.results import Result, validate
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import resolve
+from meta_tests.estimating import op_stream, validate
 from meta_tests.made_up import TABLE
 
 TARGET = resolve("Jetson-Orin-AGX", "50W")

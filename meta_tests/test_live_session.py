@@ -25,8 +25,7 @@ from estimator.measure.timers import PRECISION_S
 from estimator.page.content import Measurement
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, load_record, write_record
-from estimator.results import validate
-from estimator.subjects.own import OwnModel
+from estimator.subjects.custom import OwnModel
 from estimator.subjects.patterns import PATTERNS
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.suite.live import Live, _MeasuredClock
@@ -38,6 +37,7 @@ from estimator.suite.selection import BASELINE, EVERY, INPUTS, WHOLE_ZOO
 from estimator.suite.selection import Test as Item
 from estimator.suite.session import Asked
 from estimator.target import target_on
+from meta_tests.estimating import validate
 
 ROOT = Path(__file__).parents[1]
 QUICK = find_models(["resnet18", "mobilenet_v3_small"])

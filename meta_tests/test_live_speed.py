@@ -15,12 +15,12 @@ from estimator.measure.session import Measured
 from estimator.measure.verdict import NO_BASELINE, Verdict
 from estimator.pipeline import estimate_stream
 from estimator.report import MICROBENCHMARK_BARS
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
 from estimator.suite.calibrate import finding_lines as calibration_lines
 from estimator.suite.live_report import LiveResult
 from estimator.suite.live_speed import Speed, finding_lines, speed_of
 from estimator.target import target_on
+from meta_tests.estimating import op_stream
 
 PROFILE = replace(ThisCpu().base_profile(), anchor_ms=10.0, held_out_spread_pct=5.0)
 TARGET = target_on(ThisCpu(), PROFILE)

@@ -10,8 +10,8 @@ from estimator.capture import capture
 from estimator.lower import Product, Window, lower
 from estimator.lower.kernels import share_inside
 from estimator.opstream import Op, TensorSpec
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
+from meta_tests.estimating import op_stream
 
 
 def kernels(model, *shape):

@@ -16,7 +16,7 @@ from estimator.records.record import (
     record_text,
     write_record,
 )
-from estimator.subjects.all import subject_names
+from estimator.subjects.registry import subject_names
 from estimator.subjects.zoo import MODELS
 
 PROVENANCE = {key: f"the {key}" for key in PROVENANCE_KEYS}

@@ -11,6 +11,7 @@ import pytest
 
 from estimator.__main__ import main
 from estimator.errors import UsageError
+from estimator.estimates import Estimates
 from estimator.goldens.content import (
     ESTIMATE_TITLES,
     STREAM_TITLES,
@@ -28,12 +29,12 @@ from estimator.lower import registry
 from estimator.lower.stream import stream_kernel
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
-from estimator.results import validate
 from estimator.review.compare import review
 from estimator.review.formats import FORMATS, markdown_text, terminal_text
 from estimator.review.sides import read_side
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
+from meta_tests.estimating import ESTIMATES
 
 NAMES = ("resnet18", "mobilenet_v2", "vgg11", "vit_b_32", "deeplabv3_resnet50")
 UNMEASURED = (("50W", "fp32"), ("50W", "fp16"))
@@ -46,7 +47,8 @@ class Tree:
 
     def __init__(self, root, profile=None, measured_ms=MEASURED_MS):
         self.root = root
-        self.profile = replace(profile or load_profile())  # its own, so that no estimate is taken from another tree
+        self.profile = profile or load_profile()
+        self._estimates = Estimates(ESTIMATES.streams)  # its own, for rules that a test has changed
         self._write_tables()
         self._write_measured(measured_ms)
 
@@ -54,10 +56,9 @@ class Tree:
         tables, streams = {INPUTS: inputs_table(self.profile, {})}, {}
         for mode, precision in UNMEASURED:
             target = replace(resolve(MEMORY, mode, precision), profile=self.profile)
-            results = {model.name: validate(model, target, None) for model in find_models(NAMES)}
             label = target.label if precision != "fp32" else "MAXN-fp32-b1"
             target = target if precision != "fp32" else replace(target, mode=self.profile.mode("MAXN"))
-            results = {model.name: validate(model, target, None) for model in find_models(NAMES)}
+            results = {model.name: self._estimates.compared(model, target) for model in find_models(NAMES)}
             tables[label] = Table(ESTIMATE_TITLES, {name: estimate_row(result) for name, result in results.items()})
             rows = {name: stream_row(name, result.ops, result) for name, result in results.items()}
             streams[target.stream_label] = Table(STREAM_TITLES, rows)
@@ -71,7 +72,7 @@ class Tree:
         write_record(record)
         target = replace(resolve(MEMORY, "50W"), profile=self.profile)
         for model in find_models(measured_ms):
-            result = validate(model, target, record.median_ms(model.name))
+            result = self._estimates.compared(model, target, record.median_ms(model.name))
             path = MODEL_KIND.golden_path(folder, model.name)
             path.parent.mkdir(exist_ok=True)
             path.write_text(json_text(golden_data(result)), encoding="utf-8")
@@ -88,7 +89,7 @@ def base(tmp_path_factory):
 
 
 def reviewed(before, now):
-    return review(read_side("before", before), read_side("now", now))
+    return review(read_side("before", before), read_side("now", now), Estimates(ESTIMATES.streams))
 
 
 def named(found):

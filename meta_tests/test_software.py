@@ -19,9 +19,9 @@ from estimator.interval import PENALTIES, QUANTILE
 from estimator.measure.device.environment import driver_version, installed_software
 from estimator.pipeline import estimate_stream
 from estimator.records.kinds import MODEL_KIND
-from estimator.subjects.all import op_stream
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
+from meta_tests.estimating import op_stream
 from meta_tests.test_calibrating_host import made_up
 
 JETPACK5 = (

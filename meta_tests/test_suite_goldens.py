@@ -131,7 +131,7 @@ def test_an_error_outside_the_band_of_the_golden_rating_says_so(suite):
 def test_an_update_keeps_the_golden_of_a_model_that_cannot_be_estimated(suite):
     before = suite.files()
     with open(suite.path / "conftest.py", "a") as conftest:
-        conftest.write("import estimator.pipeline\nestimator.pipeline.estimate_stream = None\n")
+        conftest.write("from estimator.estimates import Estimates\nEstimates.estimate = None\n")
     suite.run("--snapshot-update", models="resnet18").assert_outcomes(failed=1)
     assert suite.files() == before
 

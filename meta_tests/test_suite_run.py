@@ -104,14 +104,15 @@ def test_the_whole_zoo_is_judged_by_the_bars_and_its_report(suite):
 
 def test_a_model_that_cannot_be_estimated_fails_alone(suite):
     breaking = (
-        "import estimator.pipeline",
+        "from estimator.estimates import Estimates",
         "from estimator.errors import CaptureError",
-        "estimate_stream = estimator.pipeline.estimate_stream",
-        "def fail_large(ops, configuration):",
+        "estimate = Estimates.estimate",
+        "def fail_large(estimates, subject, target):",
+        "    ops = estimates.ops(subject, target)",
         "    if sum(op.name == 'aten.convolution' for op in ops) == 8:",
         "        raise CaptureError('aten.item needs the values of a tensor')",
-        "    return estimate_stream(ops, configuration)",
-        "estimator.pipeline.estimate_stream = fail_large",
+        "    return estimate(estimates, subject, target)",
+        "Estimates.estimate = fail_large",
     )
     with open(suite.path / "conftest.py", "a") as conftest:
         conftest.write("\n".join(breaking) + "\n")

@@ -16,10 +16,10 @@ from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.price import price
 from estimator.hardware.boards import find_board
 from estimator.lower import lower
-from estimator.subjects.all import op_stream
 from estimator.subjects.chains import lower_layers
 from estimator.subjects.zoo import MODELS
 from estimator.target import calibrated_target
+from meta_tests.estimating import op_stream
 
 from .synthetic import MACHINES, noisy
 

@@ -8,7 +8,7 @@ import pytest
 from estimator.__main__ import main
 from estimator.explain.explanation import explain
 from estimator.explain.trace import trace_text
-from estimator.subjects.named import find_named
+from estimator.subjects.find import find_named
 from estimator.target import resolve
 
 ROOT = Path(__file__).parents[1]

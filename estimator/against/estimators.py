@@ -19,7 +19,7 @@ from .known import KNOWN
 if TYPE_CHECKING:
     import torch
 
-    from ..subjects.named import Named
+    from ..subjects.registry import Subject
     from ..target import Target
 
 KEYWORDS = ("model", "example_inputs", "hardware", "mode", "precision")
@@ -34,7 +34,7 @@ class OtherEstimator:
     name: str
     function: Callable[..., Any]
 
-    def ask(self, subject: Named, target: Target) -> Answer:
+    def ask(self, subject: Subject, target: Target) -> Answer:
         """Returns its estimate of a subject, of which it is given a copy without data, or in one line why not."""
         arguments = (target.hardware, target.mode.name, target.precision.name)
         try:

@@ -11,7 +11,7 @@ from ..hardware.boards import find_board
 from ..lower import Lowered, lower
 from ..records.kinds import MODEL_KIND
 from ..records.record import Record, load_record
-from ..subjects.all import op_stream
+from ..subjects.streams import Streams
 from ..subjects.zoo import MODELS
 from ..target import calibrated_target, resolve, tensor_dtype
 from .simple import compute_ops, peaks_of, per_op_us, roofline_us
@@ -56,7 +56,8 @@ def _fitted_us(record: Record) -> float:
         raise CalibrationError(f"{record.path}: no recorded models to fit the constant to")
     medians_ms = {model: record.median_ms(model.name) for model in MODELS}
     recorded_us = {model: 1e3 * ms for model, ms in medians_ms.items() if ms is not None}
-    return per_op_us(list(recorded_us.values()), [compute_ops(lower(op_stream(model))) for model in recorded_us])
+    streams = Streams()
+    return per_op_us(list(recorded_us.values()), [compute_ops(lower(streams.ops(model))) for model in recorded_us])
 
 
 def _lowered(model: torch.nn.Module, example_inputs: Any, precision: str) -> Sequence[Lowered]:

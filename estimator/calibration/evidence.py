@@ -12,11 +12,10 @@ from ..errors import CalibrationError
 from ..files import read_toml
 from ..lower import Lowered, lower
 from ..records.record import Record
-from ..subjects.all import op_stream
-from ..subjects.kernels import convolution_stream, product_stream
+from ..subjects.kernels import Convolution, Product
 from ..subjects.patterns import PATTERNS
+from ..subjects.streams import Streams
 from ..subjects.zoo import MODELS
-from ..target import find_precision
 
 _FOLDER = Path(__file__).parent / "evidence"
 MODEL_SPREAD_FLOOR = 0.04
@@ -58,7 +57,9 @@ def load_evidence(hardware: str, models: Record, patterns: Record) -> Tuple[Evid
     if not models.runs_ms:
         raise CalibrationError(f"{models.path}: no recorded models to calibrate {hardware} from")
     kernels = _kernels(_FOLDER / f"{hardware}.toml")
-    return (*_models(models), *_patterns(patterns), *_convolutions(kernels), *_products(kernels))
+    streams = Streams()
+    recorded = (*_models(models, streams), *_patterns(patterns, streams))
+    return (*recorded, *_convolutions(kernels, streams), *_products(kernels, streams))
 
 
 def _kernels(path: Path) -> Checked:
@@ -70,13 +71,14 @@ def _kernels(path: Path) -> Checked:
     return kernels
 
 
-def _models(record: Record) -> List[Evidence]:
+def _models(record: Record, streams: Streams) -> List[Evidence]:
     found = []
     for model in MODELS:
         median_ms = record.median_ms(model.name)
         if median_ms is not None:
             spread = _standard_error(record.runs_ms[model.name])
-            found.append(Evidence(model.name, "model", model.family, 1e3 * median_ms, spread, lower(op_stream(model))))
+            ops = lower(streams.ops(model))
+            found.append(Evidence(model.name, "model", model.family, 1e3 * median_ms, spread, ops))
     return found
 
 
@@ -88,30 +90,23 @@ def _standard_error(runs_ms: Sequence[float]) -> float:
     return max(MODEL_SPREAD_FLOOR, math.sqrt(variance / len(logs)))
 
 
-def _patterns(record: Record) -> List[Evidence]:
+def _patterns(record: Record, streams: Streams) -> List[Evidence]:
     found = []
     for pattern in PATTERNS:
         median_ms = record.median_ms(pattern.name)
         if median_ms is not None:
-            ops = lower(op_stream(pattern))
+            ops = lower(streams.ops(pattern))
             found.append(Evidence(pattern.name, "pattern", None, 1e3 * median_ms, PATTERN_SPREAD, ops))
     return found
 
 
-def lower_convolution(
-    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, tensors: str = "float32"
-) -> Tuple[Lowered, ...]:
-    """Returns the lowered ops of one convolution without bias, padded so that stride 1 keeps the pixels."""
-    return lower(convolution_stream(inputs, outputs, px, kernel, stride, groups, batch, tensors))
-
-
-def _convolutions(kernels: Checked) -> List[Evidence]:
+def _convolutions(kernels: Checked, streams: Streams) -> List[Evidence]:
     found = []
     for sizes, mean_ms in _rows(kernels, "convolutions", CONVOLUTION_SIZES):
         channels_in, channels_out, px, kernel, stride, groups, batch = sizes
         name = f"conv {channels_in}-{channels_out} {px}px k{kernel} s{stride} g{groups} b{batch}"
         spread = kernels.number("convolution_spread", SHARE)
-        ops = lower_convolution(channels_in, channels_out, px, kernel, stride, groups, batch)
+        ops = lower(streams.ops(Convolution(*sizes[:-1]), batch))
         found.append(Evidence(name, "convolution", None, 1e3 * mean_ms, spread, ops, synchronised=True))
     return found
 
@@ -135,21 +130,16 @@ def kernel_sizes(table: Checked, names: Sequence[str]) -> Tuple[int, ...]:
     return tuple(found.values())
 
 
-def lower_product(batch: int, m: int, n: int, k: int, tensors: str = "float32") -> Tuple[Lowered, ...]:
-    """Returns the lowered ops of one batched matrix product."""
-    return lower(product_stream(batch, m, n, k, tensors))
-
-
-def _products(kernels: Checked) -> List[Evidence]:
+def _products(kernels: Checked, streams: Streams) -> List[Evidence]:
     return [
-        _product(sizes, mean_ms, kernels.number("product_spread", SHARE), precision)
+        _product(sizes, mean_ms, kernels.number("product_spread", SHARE), precision, streams)
         for table, precision in _PRODUCTS.items()
         for sizes, mean_ms in _rows(kernels, table, PRODUCT_SIZES)
     ]
 
 
-def _product(sizes: Sequence[int], mean_ms: float, spread: float, precision: str) -> Evidence:
+def _product(sizes: Sequence[int], mean_ms: float, spread: float, precision: str, streams: Streams) -> Evidence:
     batch, m, n, k = sizes
     name = f"product {m}x{n}x{k} b{batch}" + ("" if precision == "fp32" else f" {precision}")
-    ops = lower_product(batch, m, n, k, find_precision(precision).tensors)
+    ops = lower(streams.ops(Product(m, n, k), batch, precision))
     return Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True, precision=precision)

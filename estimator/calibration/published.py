@@ -23,14 +23,16 @@ from ..errors import CaptureError, GoldenLatencyError
 from ..files import read_csv
 from ..hardware.boards import DEFAULT_HARDWARE, load_profile
 from ..hardware.profile import Profile
-from ..lower import Lowered
+from ..lower import Lowered, lower
+from ..subjects.kernels import Convolution, Product
+from ..subjects.streams import Streams
 from ..target import calibrated_target
-from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_sizes, lower_convolution, lower_product
+from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_sizes
 
 LEAST_MS = 1.2
 """Below this a figure tells more about launch and synchronisation than about the device."""
 _FLOORS_US = range(200, 801, 5)
-_TENSORS = {"fp32": "float32", "fp16": "float16"}
+_PRECISIONS = ("fp32", "fp16")
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 def read_table(path: Path) -> Iterator[PublishedKernel]:
     """Yields the kernels of a CSV table of convolutions or products; RecordError names file, row and reason."""
+    streams = Streams()
     for number, row in enumerate(read_csv(path), 2):
         table = Checked(path, {str(key): _value(text) for key, text in row.items()}, f"line {number}")
         try:
-            yield _convolution(table) if "conv_type" in row else _product(table)
+            yield (_convolution if "conv_type" in row else _product)(table, streams)
         except CaptureError as error:
             raise table.error(str(error)) from error
 
@@ -78,18 +81,18 @@ def _value(text: Any) -> Any:
     return text
 
 
-def _convolution(row: Checked) -> PublishedKernel:
-    precision = row.one_of("precision", tuple(_TENSORS))
-    inputs, outputs, px, kernel, stride, groups, batch = kernel_sizes(row, CONVOLUTION_SIZES)
-    kind = "depthwise" if groups > 1 else f"{kernel}x{kernel} convolution"
-    lowered = lower_convolution(inputs, outputs, px, kernel, stride, groups, batch, _TENSORS[precision])
-    return PublishedKernel(kind, precision, _us(row), lowered)
+def _convolution(row: Checked, streams: Streams) -> PublishedKernel:
+    precision = row.one_of("precision", _PRECISIONS)
+    *sizes, batch = kernel_sizes(row, CONVOLUTION_SIZES)
+    found = Convolution(*sizes)
+    kind = "depthwise" if found.groups > 1 else f"{found.kernel}x{found.kernel} convolution"
+    return PublishedKernel(kind, precision, _us(row), lower(streams.ops(found, batch, precision)))
 
 
-def _product(row: Checked) -> PublishedKernel:
-    precision = row.one_of("precision", tuple(_TENSORS))
-    batch, m, n, k = kernel_sizes(row, PRODUCT_SIZES)
-    return PublishedKernel("product", precision, _us(row), lower_product(batch, m, n, k, _TENSORS[precision]))
+def _product(row: Checked, streams: Streams) -> PublishedKernel:
+    precision = row.one_of("precision", _PRECISIONS)
+    batch, *sizes = kernel_sizes(row, PRODUCT_SIZES)
+    return PublishedKernel("product", precision, _us(row), lower(streams.ops(Product(*sizes), batch, precision)))
 
 
 def _us(row: Checked) -> float:

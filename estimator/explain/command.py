@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..estimates import Estimates
 from ..files import refuse_unwritable, write_atomically
 from ..target_options import add_target_options, read_named
 from .explanation import explain
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     subject, target = read_named(options)
     if options.trace is not None:
         refuse_unwritable("--trace", options.trace)
-    found = explain(subject, target, Path.cwd())
+    found = explain(subject, target, Path.cwd(), Estimates())
     if options.trace is not None:
         write_atomically(options.trace, trace_text(found))
     print(json_of(found) if options.json else text_of(found), end="")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple
 
-from ..pipeline import Estimate, ForwardPass, estimate_pass
-from ..subjects.named import Named
+from ..estimates import Estimates
+from ..pipeline import Estimate, ForwardPass
+from ..subjects.registry import Subject
 from ..target import Target
 from .breakdown import Breakdown, break_down
-from .streams import Streams
 from .what_if import WhatIf, what_if
 
 
@@ -27,16 +27,16 @@ class Explanation:
     what_if: Tuple[WhatIf, ...]
 
 
-def explain(subject: Named, target: Target, root: Path) -> Explanation:
+def explain(subject: Subject, target: Target, root: Path, estimates: Estimates) -> Explanation:
     """Returns the explanation; records are looked for below `root`. CaptureError where there is no op stream."""
-    streams = Streams(subject.build(), subject.example_input)
-    captured, forward = streams.captured(target), streams.forward(target)
+    modules = estimates.streams.of(subject, target.batch_size, target.precision.name).modules
+    forward = estimates.forward(subject, target)
     return Explanation(
         subject=subject.name,
         target=target,
-        estimate=estimate_pass(forward, target),
+        estimate=estimates.estimate(subject, target),
         forward=forward,
-        modules=captured.modules,
-        breakdown=break_down(forward, captured.modules, target),
-        what_if=what_if(subject.name, streams, target, root),
+        modules=modules,
+        breakdown=break_down(forward, modules, target),
+        what_if=what_if(subject, target, root, estimates),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from ..checked import Checked
 from ..errors import CaptureError
+from ..estimates import Estimates
 from ..files import read_toml
 from ..goldens.files import golden_root
 from ..interval import QUANTILE, interval_pct
@@ -18,14 +18,14 @@ from ..lower import lower
 from ..pipeline import ForwardPass, forward_pass, interval_of
 from ..records.kinds import KINDS
 from ..records.record import Record, load_record
-from ..subjects.all import subject_names
+from ..subjects.registry import Subject, subject_names
 from ..target import PRECISIONS, Target
 from .dispatch_free import dispatch_free_ms, graph_variance
 from .folding import fold_batch_norms
-from .streams import BATCHES, CAPTURED, Streams
 
 CHANGE_PCT = 20.0
 """One standard deviation for a change of the software, by judgement: none was measured on a model."""
+BATCHES = (1, 2, 4, 8, 16, 32)
 NOTHING = "nothing measured on this board"
 _CONFIGURATIONS = ("mode", "batch", "fp16", "tf32")
 """Keys of what is a configuration of its own, and can have a record; a change of the software is none."""
@@ -61,32 +61,24 @@ class _Case:
     priced: Callable[[], Tuple[float, Optional[float]]]
 
 
-def what_if(name: str, streams: Streams, target: Target, root: Path) -> Tuple[WhatIf, ...]:
+def what_if(subject: Subject, target: Target, root: Path, estimates: Estimates) -> Tuple[WhatIf, ...]:
     """Returns a row for each change that makes sense on the target, the first one for no change at all.
 
-    `name` is the subject's in a record below `root`, a repository of goldens.
+    Records of the subject are looked for below `root`, a repository of goldens.
     """
-    cases = list(_cases(streams, target))
-    _capture_ends(streams, target)
-    rows = [_row(case, name, root) for case in cases]
+    texts = _texts(target.hardware)
+    rows = [_row(case, subject.name, root, texts) for case in _cases(subject, target, estimates)]
     as_is_ms = rows[0].per_image_ms
     return tuple(replace(row, speed_up=_ratio(as_is_ms, row.per_image_ms)) for row in rows)
-
-
-def _capture_ends(streams: Streams, target: Target) -> None:
-    """The batches that the others follow from come first; where one has no op stream, its row says so."""
-    for batch in CAPTURED:
-        with contextlib.suppress(CaptureError):
-            streams.captured(replace(target, batch_size=batch))
 
 
 def _ratio(before_ms: Optional[float], after_ms: Optional[float]) -> Optional[float]:
     return None if before_ms is None or after_ms is None else before_ms / after_ms
 
 
-def _row(case: _Case, name: str, root: Path) -> WhatIf:
+def _row(case: _Case, name: str, root: Path, texts: Mapping[str, str]) -> WhatIf:
     batch = case.target.batch_size
-    measured_ms, evidence = _evidence(case, name, root)
+    measured_ms, evidence = _evidence(case, name, root, texts)
     try:
         latency_ms, interval = case.priced()
     except CaptureError as error:
@@ -94,18 +86,24 @@ def _row(case: _Case, name: str, root: Path) -> WhatIf:
     return WhatIf(case.change, latency_ms, interval, latency_ms / batch, None, measured_ms, evidence)
 
 
-def _cases(streams: Streams, target: Target) -> Iterator[_Case]:
+def _cases(subject: Subject, target: Target, estimates: Estimates) -> Iterator[_Case]:
+    forward = functools.partial(estimates.forward, subject)
+
     def at(change: str, key: str, other: Target) -> _Case:
-        return _Case(change, key, other, lambda: _estimated(streams.forward(other), other))
+        return _Case(change, key, other, lambda: _estimated(forward(other), other))
 
     yield at("as it is", "mode", target)
-    yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(streams, target))
+    yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(forward(target), target))
     if target.profile.processor == "gpu":
         yield from (at(title, key, other) for title, key, other in _precisions(target))
+        unconverted = _unconverted(target)
         yield _Case(
-            "channels_last, no layout conversions", "channels_last", target, lambda: _unconverted(streams, target)
+            "channels_last, no layout conversions",
+            "channels_last",
+            target,
+            lambda: _with_change(forward(unconverted), unconverted),
         )
-    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(streams, target))
+    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(forward(target), target))
     for mode in target.profile.modes.values():
         yield at(f"power mode {mode.name}", "mode", replace(target, mode=mode))
     for batch in BATCHES:
@@ -123,24 +121,24 @@ def _estimated(found: ForwardPass, target: Target) -> Tuple[float, Optional[floa
     return found.latency_ms, interval_of(found, target)
 
 
-def _folded(streams: Streams, target: Target) -> Tuple[float, Optional[float]]:
-    found = forward_pass(lower(fold_batch_norms(streams.ops(target))), target)
-    latency_ms, interval = _estimated(found, target)
-    return latency_ms, _wider(interval)
+def _with_change(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
+    """With what a change of the software adds to the interval."""
+    return found.latency_ms, _wider(interval_of(found, target))
 
 
-def _unconverted(streams: Streams, target: Target) -> Tuple[float, Optional[float]]:
-    """Without the passes that convert a convolution's input to NHWC and its output back."""
+def _folded(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
+    ops = [lowered.op for lowered in found.lowered]
+    return _with_change(forward_pass(lower(fold_batch_norms(ops)), target), target)
+
+
+def _unconverted(target: Target) -> Target:
+    """The target without the passes that convert a convolution's input to NHWC and its output back."""
     constants = dict(target.profile.constants)
     constants["layout_passes"] = replace(constants["layout_passes"], value=0.0)
-    without = replace(target, profile=replace(target.profile, constants=constants))
-    latency_ms, interval = _estimated(streams.forward(without), without)
-    return latency_ms, _wider(interval)
+    return replace(target, profile=replace(target.profile, constants=constants))
 
 
-def _dispatch_free(streams: Streams, target: Target) -> Tuple[float, Optional[float]]:
-    found = streams.forward(target)
-
+def _dispatch_free(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
     def latency_of(constants: Mapping[str, float]) -> float:
         return dispatch_free_ms(found.with_constants(target, constants), target)
 
@@ -155,7 +153,7 @@ def _wider(interval: Optional[float], more_pct: float = 0.0) -> Optional[float]:
     return QUANTILE * math.sqrt((interval / QUANTILE) ** 2 + CHANGE_PCT**2 + more_pct**2)
 
 
-def _evidence(case: _Case, name: str, root: Path) -> Tuple[Optional[float], str]:
+def _evidence(case: _Case, name: str, root: Path, texts: Mapping[str, str]) -> Tuple[Optional[float], str]:
     """The record's median in ms, where the configuration has one, and in words what stands behind the estimate."""
     if case.key in _CONFIGURATIONS:
         records = [record for record in _records(case.target, root) if record.runs_ms]
@@ -164,7 +162,7 @@ def _evidence(case: _Case, name: str, root: Path) -> Tuple[Optional[float], str]
             return medians_ms[0], f"measured in this configuration: {medians_ms[0]:g} ms"
         if records:
             return None, f"{len(records[0].runs_ms)} models are measured in this configuration; this one is not"
-    return None, _texts(case.target.hardware).get(case.key, NOTHING)
+    return None, texts.get(case.key, NOTHING)
 
 
 def _records(target: Target, root: Path) -> Iterator[Record]:
@@ -172,7 +170,6 @@ def _records(target: Target, root: Path) -> Iterator[Record]:
     yield from (load_record(folder / kind.record, subject_names()) for kind in KINDS)
 
 
-@functools.lru_cache(maxsize=None)
 def _texts(hardware: str) -> Mapping[str, str]:
     boards = Checked(EVIDENCE, read_toml(EVIDENCE)).tables()
     return {key: boards[hardware].text(key) for key in boards[hardware].content} if hardware in boards else {}

@@ -14,7 +14,7 @@ from ..report import MICROBENCHMARK_BARS, MODEL_BARS, Bars
 from ..target import Target
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Configuration:
 
 def kind_of(subject: Subject) -> Kind:
     """Returns whether a subject is a model or a pattern of the zoo, or of which tests it is the own model."""
-    from ..subjects.own import OwnModel
+    from ..subjects.custom import OwnModel
     from ..subjects.patterns import Pattern
 
     if isinstance(subject, OwnModel):
@@ -110,8 +110,8 @@ def load_configuration(root: Path, target: Target) -> Configuration:
 
 def _known_names(root: Path, folder: Path) -> Dict[Kind, Optional[List[str]]]:
     """The names of the zoo's models and patterns where it is in this repository; of any others only the tests know."""
-    from ..subjects.all import zoo_is_in
     from ..subjects.patterns import PATTERNS
+    from ..subjects.registry import zoo_is_in
     from ..subjects.zoo import MODELS
 
     has_zoo = zoo_is_in(root)

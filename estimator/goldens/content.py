@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from ..checked import LATENCY_MS, PERCENT, TERM_MS, one_of, parsed
 from ..compare import BOUNDS, NO_EVIDENCE
 from ..digits import significant
+from ..estimates import Result
 from ..opstream import Op, digest
-from ..results import Result
 from .tables import Row
 
 ESTIMATE_TITLES: Row = ("Model", "Est (ms)", "Host (ms)", "Device (ms)", "Bound", "80% within")

@@ -156,7 +156,7 @@ def _by_section(collection: SnapshotCollection) -> Dict[str, List[Tuple[Optional
 
 
 def _merged(document: Document, section: str, parts: List[Tuple[Optional[str], Table]]) -> Table:
-    from ..subjects.all import subject_names
+    from ..subjects.registry import subject_names
 
     whole = [table for row, table in parts if row is None]
     old = whole[-1] if whole else document.sections.get(section, Table(parts[-1][1].titles, {}))

@@ -12,7 +12,7 @@ from ..files import read_json, write_atomically
 from ..hardware.boards import find_board
 from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
 from ..report import CROSS_VALIDATION_BARS_PCT
-from ..subjects.all import zoo_is_in
+from ..subjects.registry import zoo_is_in
 from ..target import Target, parse_label
 from .content import STREAM_TITLES, row_data
 from .tables import INPUTS, REPAIR, Table, document_text, read_document

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Optional, Tuple
 
 from ..checked import shown
 from ..errors import ProfileError, UsageError
+from ..files import cache_folder
 from .profile import Profile
 from .reading import PROFILES, TEMPLATES, known_profiles, read_profile
 
@@ -134,9 +134,3 @@ def find_board(name: str) -> Board:
 def load_profile(name: str = DEFAULT_HARDWARE) -> Profile:
     """Returns the checked profile; UsageError names the known ones, ProfileError the file and key that is wrong."""
     return find_board(name).profile()
-
-
-def cache_folder() -> Path:
-    """Returns golden-latency's folder below XDG_CACHE_HOME, or below ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "golden-latency"

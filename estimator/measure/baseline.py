@@ -70,7 +70,7 @@ def _merged_with_what_is_there(
 
 
 def _known_names() -> List[str]:
-    from ..subjects.all import subject_names
+    from ..subjects.registry import subject_names
 
     return list(subject_names())
 

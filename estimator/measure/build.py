@@ -12,12 +12,12 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator
 
-from ..subjects.own import OwnModel
+from ..subjects.custom import OwnModel
 
 if TYPE_CHECKING:
     import torch
 
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
 
 SEED = 22
 _POOL = 1_000_003  # prime: no layer's size is a multiple of it

@@ -140,8 +140,8 @@ class Worker:
 
 def _subject(request: Dict[str, Any]) -> Any:
     """A subject of the zoo by its name, one of the user's own from the test that checks it."""
-    from ..subjects.all import find_subject
-    from ..subjects.tested import Place, tested_model
+    from ..subjects.from_test import Place, tested_model
+    from ..subjects.registry import find_subject
 
     name = request["model"]
     if "test" not in request:

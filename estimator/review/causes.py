@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import GoldenLatencyError, UsageError
+from ..estimates import Estimates
 from ..goldens.content import ESTIMATE_TITLES, MEASURED_KEYS, estimate_row, golden_data, row_data
 from ..goldens.difference import Difference
 from ..goldens.inputs import CALIBRATION, with_inputs
@@ -17,10 +18,9 @@ from ..goldens.tables import Row, Table
 from ..hardware.boards import find_board
 from ..lower import lower
 from ..pipeline import times_ms
-from ..results import validate
-from ..subjects.all import Streamed, find_subject, op_stream, own_model
-from ..subjects.op_cache import own_stream
-from ..subjects.own import KeptModel
+from ..subjects.custom import KeptModel
+from ..subjects.registry import find_subject
+from ..subjects.streams import Streamed
 from ..target import Target, parse_label
 from .changes import LEAST_PCT, Cause, InputChange, Place
 
@@ -54,48 +54,48 @@ class Priced:
     now: Target
     same_uncertainty: bool
     knows_inputs: bool
+    estimates: Estimates
 
 
 def priced_differences(
-    differences: Sequence[Difference], before: Inputs, now: Inputs
+    differences: Sequence[Difference], before: Inputs, now: Inputs, estimates: Estimates
 ) -> Tuple[List[Priced], List[str]]:
     """Returns the differences that the code at hand can estimate, and a notice for each board that it cannot."""
     priced: List[Priced] = []
     notices: Dict[str, None] = {}
     for difference in differences:
         try:
-            priced.append(_priced(difference, before, now))
-        except NotAtHand as error:
+            priced.append(_priced(difference, before, now, estimates))
+        except NotAvailable as error:
             notices[f"causes cannot be told of {error}"] = None
         except GoldenLatencyError as error:
             notices[f"{difference.hardware} {difference.label}: causes cannot be told: {error}"] = None
     return priced, list(notices)
 
 
-class NotAtHand(UsageError):
+class NotAvailable(UsageError):
     """Nobody on this machine has captured the op stream of a test's own module."""
 
 
-def _subject(difference: Difference) -> Streamed:
+def _subject(difference: Difference, estimates: Estimates) -> Streamed:
     """Of a test's own modules the op stream, which whoever ran the test has kept: no other process can build them."""
-    name = difference.name
-    at_hand = own_model(name)
-    if not difference.own_tests or at_hand is not None:
-        return at_hand or find_subject(name)
-    ops = own_stream(difference.digest_now)
-    if ops is None:
-        raise NotAtHand(f"{name}: its op stream is not at hand; {difference.own_tests}.py run here once provides it")
-    return KeptModel(name, difference.own_tests, ops)
+    name, tests = difference.name, difference.own_tests
+    if not tests:
+        return find_subject(name)
+    captured = estimates.streams.own(difference.digest_now)
+    if captured is None:
+        raise NotAvailable(f"{name}: its op stream is not available; {tests}.py run here once provides it")
+    return KeptModel(name, tests, captured)
 
 
-def _priced(difference: Difference, before: Inputs, now: Inputs) -> Priced:
-    subject = _subject(difference)
+def _priced(difference: Difference, before: Inputs, now: Inputs, estimates: Estimates) -> Priced:
+    subject = _subject(difference, estimates)
     board = find_board(difference.hardware)
     target = parse_label(board, board.profile(), difference.label)
     tables = [inputs.get(difference.hardware) for inputs in (before, now)]
     same = len({tuple(row for row in _rows(table) if row[0].startswith(CALIBRATION)) for table in tables}) == 1
     knows = all(table is not None and table.rows for table in tables)
-    return Priced(difference, subject, _at(target, tables[0]), _at(target, tables[1]), same, knows)
+    return Priced(difference, subject, _at(target, tables[0]), _at(target, tables[1]), same, knows, estimates)
 
 
 def find_causes(
@@ -142,7 +142,7 @@ def _input_cause(change: InputChange, priced: Sequence[Priced]) -> Cause:
 def _shares_pct(item: Priced, change: InputChange) -> List[float]:
     """By how much the change alone moves the latency, the host's time and the device's, in percent."""
     alone = _at(item.now, Table(("", "", ""), {change.name: (change.name, str(change.before), "")}))
-    lowered = lower(op_stream(item.subject, item.now.batch_size, item.now.precision.name))
+    lowered = lower(item.estimates.ops(item.subject, item.now))
     without, now = times_ms(lowered, [alone, item.now])
     return [100 * (after / before - 1) if before else 0.0 for before, after in zip(without, now)]
 
@@ -183,7 +183,7 @@ def _code_moved(item: Priced) -> bool:
 
 
 def _golden_data_at(item: Priced, target: Target) -> Mapping[str, Any]:
-    result = validate(item.subject, target, None)
+    result = item.estimates.compared(item.subject, target)
     if "host_terms_ms" in item.difference.before:
         return golden_data(result)
     return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))

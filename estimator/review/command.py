@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from ..errors import UsageError
+from ..estimates import Estimates
 from ..goldens.files import IN_SAMPLE, update_command
 from ..goldens.inputs import inputs_now
 from ..hardware.boards import known_hardware
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = arguments.base, arguments.head
     root = top_folder(Path.cwd()) if any(map(_needs_git, names)) else Path.cwd()
     with _sides(root, *names) as (before, now):
-        found = review(before, now)
+        found = review(before, now, Estimates())
     if arguments.head is None:
         found = replace(found, notices=(*found.notices, *_stale(root, now)))
     sys.stdout.buffer.write(FORMATS[arguments.format](found).encode("utf-8"))

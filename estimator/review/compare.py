@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..compare import UNMEASURED
+from ..estimates import Estimates
 from ..goldens.content import MEASURED_KEYS
 from ..goldens.difference import Difference
 from ..goldens.files import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
@@ -20,13 +21,14 @@ _GOLDEN_DEPTH = len(("board", "configuration", "test_module", "test.json"))
 _OLD_LAYOUT = "{}: its goldens keep no inputs, as those before the tables; causes cannot be told"
 
 
-def review(before: Side, now: Side) -> Review:
+def review(before: Side, now: Side, estimates: Estimates) -> Review:
     """Returns what differs between two sides. Estimates, with the code at hand, only where an estimate moved."""
     if not changed_files(before, now):
         return Review(before.name, now.name, unchanged=len(now.goldens))
     differences = list(_differences(before, now))
     changes = changed_inputs(before.inputs, now.inputs)
-    priced, notices = priced_differences([d for d in differences if d.before and d.now], before.inputs, now.inputs)
+    both = [d for d in differences if d.before and d.now]
+    priced, notices = priced_differences(both, before.inputs, now.inputs, estimates)
     return Review(
         before.name,
         now.name,
@@ -45,14 +47,18 @@ def review(before: Side, now: Side) -> Review:
 
 
 def review_differences(
-    differences: Sequence[Difference], inputs: Tuple[Inputs, Inputs], errors_pct: Mapping[Place, float], total: int
+    differences: Sequence[Difference],
+    inputs: Tuple[Inputs, Inputs],
+    errors_pct: Mapping[Place, float],
+    total: int,
+    estimates: Estimates,
 ) -> Review:
     """Returns the review of estimates just made against their goldens, `total` in number.
 
     `inputs` are those of the goldens and those now, `errors_pct` the goldens' errors of all measured models.
     """
     changes = changed_inputs(*inputs)
-    priced, notices = priced_differences([d for d in differences if d.before and d.now], *inputs)
+    priced, notices = priced_differences([d for d in differences if d.before and d.now], *inputs, estimates)
     found = {d.place: d.now["error_pct"] for d in differences if d.now.get("error_pct") is not None}
     return Review(
         "golden",

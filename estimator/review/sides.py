@@ -24,7 +24,7 @@ from ..goldens.inputs import check_goldens, golden_inputs
 from ..goldens.tables import Document, Table, read_document
 from ..records.kinds import KINDS, Kind, kinds_in
 from ..records.record import Record, load_record
-from ..subjects.all import zoo_is_in
+from ..subjects.registry import zoo_is_in
 from .changes import CrossValidation, Place
 
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")

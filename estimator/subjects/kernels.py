@@ -1,49 +1,73 @@
-"""Single kernels that somebody published the latency of: a convolution, a batched matrix product; their op streams."""
+"""Single kernels that somebody published the latency of: a convolution, a batched matrix product."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Tuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Tuple
 
-from .op_cache import Entry, kept_or_captured
+from .layers import example_tensor
 
 if TYPE_CHECKING:
-    from ..opstream import Op
+    import torch
+
+_FAMILY = "kernels"
 
 
-def convolution_stream(
-    inputs: int, outputs: int, px: int, kernel: int, stride: int, groups: int, batch: int, tensors: str
-) -> Tuple[Op, ...]:
-    """Returns the ops of one convolution without bias, padded so that stride 1 keeps the pixels."""
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution without bias of a square image, padded so that stride 1 keeps the pixels."""
 
-    def captured() -> Tuple[Op, ...]:
+    inputs: int
+    outputs: int
+    px: int
+    kernel: int
+    stride: int
+    groups: int
+    family: str = _FAMILY
+
+    @property
+    def name(self) -> str:
+        """Returns its sizes in one word."""
+        return f"convolution-{self.inputs}-{self.outputs}-{self.px}px-k{self.kernel}-s{self.stride}-g{self.groups}"
+
+    def build(self, device: str = "meta") -> torch.nn.Module:
+        """Returns the module on `device`."""
         import torch
 
-        layer = torch.nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
-        return _captured(layer, tensors, (batch, inputs, px, px))
+        padding = self.kernel // 2
+        sizes = self.inputs, self.outputs, self.kernel, self.stride, padding
+        return torch.nn.Conv2d(*sizes, groups=self.groups, bias=False, device=device)
 
-    name = f"convolution-{inputs}-{outputs}-{px}px-k{kernel}-s{stride}-g{groups}"
-    return kept_or_captured(Entry(name, batch, tensors), captured)
+    def example_input(self, batch_size: int = 1, device: str = "meta") -> torch.Tensor:
+        """Returns the images."""
+        return example_tensor((batch_size, self.inputs, self.px, self.px), device)
 
 
-def product_stream(batch: int, m: int, n: int, k: int, tensors: str) -> Tuple[Op, ...]:
-    """Returns the ops of one batched matrix product."""
+@dataclass(frozen=True)
+class Product:
+    """A batched product of an m x k and a k x n matrix."""
 
-    def captured() -> Tuple[Op, ...]:
+    m: int
+    n: int
+    k: int
+    family: str = _FAMILY
+
+    @property
+    def name(self) -> str:
+        """Returns its sizes in one word."""
+        return f"product-{self.m}x{self.n}x{self.k}"
+
+    def build(self, device: str = "meta") -> torch.nn.Module:
+        """Returns the module."""
         import torch
 
         class BatchedProduct(torch.nn.Module):
             def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
                 return torch.bmm(left, right)
 
-        return _captured(BatchedProduct(), tensors, (batch, m, k), (batch, k, n))
+        return BatchedProduct()
 
-    return kept_or_captured(Entry(f"product-{m}x{n}x{k}", batch, tensors), captured)
-
-
-def _captured(module: Any, tensors: str, *shapes: Tuple[int, ...]) -> Tuple[Op, ...]:
-    import torch
-
-    from ..capture import capture
-
-    dtype = getattr(torch, tensors)
-    return capture(module.to(dtype), tuple(torch.empty(shape, dtype=dtype, device="meta") for shape in shapes))
+    def example_input(self, batch_size: int = 1, device: str = "meta") -> Tuple[torch.Tensor, torch.Tensor]:
+        """Returns both factors."""
+        left, right = (batch_size, self.m, self.k), (batch_size, self.k, self.n)
+        return example_tensor(left, device), example_tensor(right, device)

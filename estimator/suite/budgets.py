@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 from ..budget import NOT_SURELY, OUTSIDE, Budget, budget_of
 from ..compare import Comparison
 from ..errors import GoldenLatencyError
+from ..estimates import Estimates
 from ..report import name_width
-from ..subjects.own import OwnModel
+from ..subjects.custom import OwnModel
 from .reports import Problem
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def with_budget(
     return replace(row, budget=None if budget is None else budget.verdict), budget
 
 
-def budget_problem(budget: Optional[Budget], asked: Asked, test: str) -> Optional[Problem]:
+def budget_problem(budget: Optional[Budget], asked: Asked, test: str, estimates: Estimates) -> Optional[Problem]:
     """Returns how far a latency is outside its budget, which ops cost most, and what would help; else None.
 
     Warns where it is within, but not surely. `test` is the node id of the test.
@@ -48,10 +49,10 @@ def budget_problem(budget: Optional[Budget], asked: Asked, test: str) -> Optiona
         warnings.warn(BudgetWarning(f"{name}: {budget.text}"), stacklevel=4)
     if budget is None or budget.verdict != OUTSIDE:
         return None
-    return Problem(f"{name}: {budget.text}", tuple(_why(budget, asked, test)))
+    return Problem(f"{name}: {budget.text}", tuple(_why(budget, asked, test, estimates)))
 
 
-def _why(budget: Budget, asked: Asked, test: str) -> Iterator[str]:
+def _why(budget: Budget, asked: Asked, test: str, estimates: Estimates) -> Iterator[str]:
     """What is known of an estimate; a machine without one has no more than the measurement."""
     from ..explain.explanation import explain
 
@@ -60,7 +61,7 @@ def _why(budget: Budget, asked: Asked, test: str) -> Iterator[str]:
     if not target.board.estimates(target.precision.name):
         return
     try:
-        found = explain(asked.subject, target, configuration.root)
+        found = explain(asked.subject, target, configuration.root, estimates)
     except GoldenLatencyError as error:
         yield f"  what costs most cannot be told: {error}"
         return

@@ -9,7 +9,7 @@ import pytest
 
 from ..errors import GoldenLatencyError
 from ..goldens.difference import Difference
-from ..subjects.all import subject_names
+from ..subjects.registry import subject_names
 from .reports import CONFIGURATION, DIFFERENCE, SUMMARY, properties_of, subjects_of
 from .session import Session
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
+from ..estimates import Estimates
 from ..goldens.configuration import Configuration
 from ..goldens.difference import Difference
 from ..goldens.files import boards_with_goldens, update_command
@@ -19,7 +20,12 @@ Goldens = Mapping[Place, Mapping[str, Any]]
 
 
 def golden_verdict_lines(
-    root: Path, goldens: Goldens, models: Iterable[str], differences: Sequence[Difference], command: str
+    root: Path,
+    goldens: Goldens,
+    models: Iterable[str],
+    differences: Sequence[Difference],
+    command: str,
+    estimates: Estimates,
 ) -> Iterator[str]:
     """Yields the verdict over differences from the goldens that were judged; nothing where nothing changed.
 
@@ -30,7 +36,7 @@ def golden_verdict_lines(
     names = set(models)
     errors_pct = {place: golden.get("error_pct") for place, golden in goldens.items() if place[-1] in names}
     measured = {place: error_pct for place, error_pct in errors_pct.items() if error_pct is not None}
-    found = review_differences(differences, (before, now), measured, len(goldens))
+    found = review_differences(differences, (before, now), measured, len(goldens), estimates)
     if not found.is_empty:
         is_new = bool(differences) and not any(difference.before for difference in differences)
         accept = f"{command} --snapshot-update" if is_new else update_command(root)

@@ -37,14 +37,14 @@ from ..records.kinds import Kind, kinds_in
 from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
-from ..subjects.own import OwnModel
+from ..subjects.custom import OwnModel
 from .reports import Problem
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
-    from ..results import Result
-    from ..subjects.all import Subject
+    from ..estimates import Result
+    from ..subjects.registry import Subject
 
 
 _MOST_NAMES = 3

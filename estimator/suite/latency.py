@@ -12,7 +12,7 @@ from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..goldens.configuration import Configuration
 from ..hardware.boards import find_board
-from ..subjects.own import OwnModel, safe_name
+from ..subjects.custom import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
 from ..target import Target, find_precision, target_on
@@ -24,7 +24,7 @@ from .session import Asked, Session
 if TYPE_CHECKING:
     import torch
 
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
 
 Budget = Union[None, float, Mapping[str, float]]
 """The most that a latency may be in ms: everywhere, or by the name of the board."""

@@ -15,11 +15,11 @@ from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
 from ..measure.turns import Outcome, measure_in_turns
 from ..measure.verdict import judge
+from ..opstream import digest
 from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
-from ..subjects.all import keep_at_hand
-from ..subjects.own import OwnModel
-from ..subjects.tested import Place
+from ..subjects.custom import OwnModel
+from ..subjects.from_test import Place
 from .budgets import budget_problem, with_budget
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens
@@ -44,11 +44,11 @@ from .selection import BASELINE, Test
 from .session import Asked
 
 if TYPE_CHECKING:
+    from ..estimates import Result
     from ..goldens.difference import Difference
     from ..measure.session import Measured
     from ..records.record import Record
-    from ..results import Result
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
     from ..target import Target
 
 UNCALIBRATED = "-"
@@ -68,7 +68,6 @@ class Live(Measuring):
         self._kinds: Dict[str, Kind] = {}
         self._outcomes: Dict[str, Union[LiveResult, GoldenLatencyError]] = {}
         self._subjects: List[str] = []
-        self._own: List[OwnModel] = []
         self._turns: Mapping[str, Outcome] = {}
 
     def header(self) -> Iterator[str]:
@@ -158,7 +157,7 @@ class Live(Measuring):
 
     def _result(self, subject: Subject) -> LiveResult:
         """The estimate first, while the device is idle."""
-        recorded = estimated(subject, self.configuration) if self._has_estimates else None
+        recorded = estimated(subject, self.configuration, self.estimates) if self._has_estimates else None
         measured = self._measure(subject)
         baseline_ms = self._record_of(subject.name).runs_ms.get(subject.name, ())
         noise_pct = measured.noise_pct(baseline_ms)
@@ -214,7 +213,7 @@ class Live(Measuring):
         shares_pct = {} if recorded is None else dict(recorded.estimate.defaulted_share_pct)
         tell_row(request.node, subject, row, defaulted_share_pct=shares_pct)
         problems = [
-            budget_problem(budget, asked, request.node.nodeid),
+            budget_problem(budget, asked, request.node.nodeid, self.estimates),
             self._golden_problem(request, subject, outcome.recorded),
             None if self.speed.has_left else band_problem(outcome, self._promised_rating(subject)),
             verdict_problem(outcome, self._record_of(subject.name), self.options.target),
@@ -225,8 +224,7 @@ class Live(Measuring):
         """The processes that measure get the module of a test by running the test, as far as it goes."""
         __tracebackhide__ = True
         if isinstance(subject, OwnModel):
-            keep_at_hand(subject)
-            self._own.append(subject)
+            self.own_models[subject.name] = subject
             self.measuring.tests[subject.name] = place_of(request, self.options.target)
         self.prepare(request, subject)
 
@@ -243,7 +241,7 @@ class Live(Measuring):
         if recorded is None or not self.options.target.board.has_goldens:
             return None
         goldens = Goldens(self.configuration, request.getfixturevalue("snapshot"), updating=False)
-        return goldens.problem(subject, estimated(subject, self._as_reviewed))
+        return goldens.problem(subject, estimated(subject, self._as_reviewed, self.estimates))
 
     @property
     def _as_reviewed(self) -> Configuration:
@@ -325,13 +323,16 @@ class Live(Measuring):
         if differences:
             goldens = goldens_of(configuration, judged)
             models = model_names([configuration])
-            yield from golden_verdict_lines(configuration.root, goldens, models, differences, self._command)
+            root, command = configuration.root, self._command
+            yield from golden_verdict_lines(root, goldens, models, differences, command, self.estimates)
         now = provenance(self.measuring, configuration.root) if self._results else {}
         for kind in dict.fromkeys(self._kinds.values()):
             names = [r.measured.model for r in self._results if self._kinds[r.measured.model] == kind]
             recorded = configuration.record_of(kind)
+            target = self.options.target
             if names:
-                yield from live_verdict_lines(configuration.root, self.options.target, recorded, now, names)
+                digests = {name: digest(self.ops_of(name, target)) for name in names}
+                yield from live_verdict_lines(configuration.root, target, recorded, now, digests)
 
     @property
     def _command(self) -> str:

@@ -10,12 +10,12 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from ..compare import BANDS_PCT, Comparison
 from ..digits import ms_text
+from ..estimates import Result
 from ..hardware.software import differing, software_text
 from ..measure.session import Measured
 from ..measure.together import Together
 from ..measure.verdict import Verdict
 from ..records.record import Record
-from ..results import Result
 from ..target import Target
 from .reports import Problem
 

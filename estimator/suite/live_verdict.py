@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Sequence, Tuple
+from typing import Iterator, Mapping, Sequence, Tuple
 
 from ..errors import UsageError
 from ..goldens.files import golden_streams
 from ..goldens.inputs import golden_inputs, inputs_now
-from ..opstream import digest
 from ..records.record import Record
 from ..review.causes import changed_inputs
 from ..review.sides import exported
 from ..review.verdict import input_text
-from ..subjects.all import find_subject, op_stream
 from ..target import Target
 
 COMPARED = ("board", "mode", "software", "protocol", "clocks", "threads", "switches", "variables")
@@ -22,13 +20,14 @@ COMPARED = ("board", "mode", "software", "protocol", "clocks", "threads", "switc
 
 
 def live_verdict_lines(
-    root: Path, target: Target, record: Record, now: Mapping[str, str], names: Sequence[str]
+    root: Path, target: Target, record: Record, now: Mapping[str, str], digests: Mapping[str, str]
 ) -> Iterator[str]:
     """Yields what of the suite changed since the record, and what of the device and its software.
 
-    `now` is the provenance that a record made now would have, `names` the models that were measured.
+    `now` is the provenance that a record made now would have, `digests` those of the op streams of
+    the models that were measured.
     """
-    since, streams, inputs = _suite_changes(root, target, record, names)
+    since, streams, inputs = _suite_changes(root, target, record, digests)
     yield f"  This suite, since {since}:"
     yield from (f"    {line}" for line in (*streams.lines, *inputs))
     yield "  The board and its software, since the record:"
@@ -59,16 +58,16 @@ class _Streams:
 
 
 def _suite_changes(
-    root: Path, target: Target, record: Record, names: Sequence[str]
+    root: Path, target: Target, record: Record, digests: Mapping[str, str]
 ) -> Tuple[str, _Streams, Sequence[str]]:
     """Since the revision that made the record where git has it, else since the goldens were made."""
     revision = record.provenance.get("revision", "").split(" ")[0]
     try:
         with exported(root, revision or "no revision") as folder:
             since = f"the record's revision {revision[:12]}"
-            return since, _streams(folder, target, names), list(_inputs(root, folder, target))
+            return since, _streams(folder, target, digests), list(_inputs(root, folder, target))
     except UsageError:
-        return "the goldens were made", _streams(root, target, names), list(_inputs(root, root, target))
+        return "the goldens were made", _streams(root, target, digests), list(_inputs(root, root, target))
 
 
 def _inputs(root: Path, before: Path, target: Target) -> Iterator[str]:
@@ -84,22 +83,13 @@ def _inputs(root: Path, before: Path, target: Target) -> Iterator[str]:
             yield f"{input_text(change)} (moves estimates, no latency)"
 
 
-def _streams(before: Path, target: Target, names: Sequence[str]) -> _Streams:
-    digests = _digests(before, target, names)
-    others = [name for name, (then, now) in digests.items() if then != now]
+def _streams(before: Path, target: Target, digests: Mapping[str, str]) -> _Streams:
+    table = golden_streams(before, target.stream_label)
+    then = {name: table.named(name)["Digest"] for name in digests if name in table.rows}
+    others = [name for name in then if then[name] != digests[name]]
     if others:
         text = "another model, or another torch or torchvision, is measured"
         return _Streams(tuple(f"{name}: another op stream than then: {text}" for name in others), False)
-    if len(digests) < len(names):
-        return _Streams((f"op streams: known of {len(digests)} of {len(names)}, and the same",), False)
-    return _Streams((f"op streams: the same, {len(names)} of {len(names)}",), True)
-
-
-def _digests(before: Path, target: Target, names: Sequence[str]) -> Dict[str, Tuple[str, str]]:
-    table = golden_streams(before, target.stream_label)
-    known = {name: table.named(name)["Digest"] for name in names if name in table.rows}
-    precision = target.precision.name
-    return {
-        name: (then, digest(op_stream(find_subject(name), target.batch_size, precision)))
-        for name, then in known.items()
-    }
+    if len(then) < len(digests):
+        return _Streams((f"op streams: known of {len(then)} of {len(digests)}, and the same",), False)
+    return _Streams((f"op streams: the same, {len(then)} of {len(digests)}",), True)

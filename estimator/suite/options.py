@@ -21,7 +21,7 @@ from ..measure.device.environment import installed_software
 from ..needed import refuse_missing
 from ..page.html import NEEDED
 from ..report import FORMATS
-from ..subjects.tested import CATCHER
+from ..subjects.from_test import CATCHER
 from ..target import Target, target_on
 from ..target_options import read_batch_size
 
@@ -119,6 +119,7 @@ class Options:
     report: Optional[Path] = None
     software: Mapping[str, str] = field(default_factory=dict)
     against: Tuple[OtherEstimator, ...] = ()
+    op_cache: bool = True
 
     @property
     def target(self) -> Target:
@@ -154,6 +155,7 @@ def read_options(config: pytest.Config) -> Options:
         compared_modes=_compared_modes(config, boards),
         report=_report_path(config),
         against=_others(config),
+        op_cache=not config.getoption("no_op_cache"),
     )
 
 
@@ -175,7 +177,7 @@ def _compared_modes(config: pytest.Config, boards: Sequence[Board]) -> Tuple[str
 
 
 def _selected_models(config: pytest.Config) -> Tuple[ZooModel, ...]:
-    from ..subjects.all import zoo_is_in
+    from ..subjects.registry import zoo_is_in
     from ..subjects.zoo import MODELS, find_models
 
     models, skip = config.getoption("models"), config.getoption("skip")
@@ -229,7 +231,7 @@ def command_of(config: pytest.Config, options: Options) -> str:
 
     In another repository its settings say what the command line did not.
     """
-    from ..subjects.all import zoo_is_in
+    from ..subjects.registry import zoo_is_in
 
     if zoo_is_in(repository_root(config)):
         return options.target.command

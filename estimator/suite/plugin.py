@@ -19,8 +19,7 @@ from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.root import repository_root
 from ..measure.plan import Plan
-from ..subjects.op_cache import use_op_cache
-from ..subjects.tested import CATCHER
+from ..subjects.from_test import CATCHER
 from .calibrate import Calibrate, CalibrateHost
 from .catch import PLAN, Catch
 from .failures import BeforeShortSummary, Failures
@@ -130,7 +129,6 @@ def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
             options = read_options(config)
             return PLAN, Catch(config, options, load_configuration(repository_root(config), options.target))
         plan = read_plan(config)
-        use_op_cache(not config.getoption("no_op_cache"))
         return plan, _session(config, plan)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None

@@ -118,10 +118,11 @@ def _print_table(
     )
     if kind is PATTERN_KIND:
         place, title = f"{where[0]}{configuration.transferred}", "PATTERNS"
-        lines = pattern_table(rows, failed, configuration.target, in_short)
+        lines = pattern_table(rows, failed, configuration.target, in_short, session.ops_of)
     else:
         place = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
-        title, lines = "GOLDEN REFERENCE VALIDATION", model_lines(rows, failed, configuration, in_short)
+        title = "GOLDEN REFERENCE VALIDATION"
+        lines = model_lines(rows, failed, configuration, in_short, session.ops_of)
     _print(reporter, f"{title} - {place}", lines)
     for beside in _others(session, results):
         answered = beside.answered(rows)

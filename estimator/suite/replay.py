@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
 import pytest
 
 from ..errors import GoldenLatencyError
+from ..estimates import Estimates, Result
 from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
 from ..goldens.files import boards_with_goldens, every_target, labels_of
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
-from ..results import Result, validate
 from ..review.page import spread_text
-from ..subjects.all import keep_at_hand, op_stream, zoo_is_in
-from ..subjects.own import OwnModel
+from ..subjects.registry import zoo_is_in
 from .budgets import budget_problem, with_budget
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
@@ -26,7 +25,7 @@ from .session import Asked, Session
 from .tables import latencies_ms
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
 
 
 class Replay(Session):
@@ -37,7 +36,6 @@ class Replay(Session):
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
         super().__init__(config, options, configuration)
         self._rewritten_goldens: List[Golden] = []
-        self._at_hand: List[Subject] = []  # own models that differ stay until the verdict
         self._left: Sequence[str] = ()
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
@@ -66,7 +64,7 @@ class Replay(Session):
         __tracebackhide__ = True
         subject, configuration = asked.subject, asked.configuration
         try:
-            result = estimated(subject, configuration)
+            result = estimated(subject, configuration, self.estimates)
         except GoldenLatencyError as error:
             fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
@@ -74,20 +72,19 @@ class Replay(Session):
         tell_row(request.node, subject, row, defaulted_share_pct=defaulted_share_pct, modes_ms=self._modes_ms(asked))
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
-        if golden is not None and isinstance(subject, OwnModel):
-            self._at_hand.append(subject)
-            keep_at_hand(subject)
-        fail_with(request, [p for p in (budget_problem(budget, asked, request.node.nodeid), golden) if p is not None])
+        over_budget = budget_problem(budget, asked, request.node.nodeid, self.estimates)
+        fail_with(request, [problem for problem in (over_budget, golden) if problem is not None])
 
     def _modes_ms(self, asked: Asked) -> Mapping[str, float]:
-        return latencies_ms(asked.subject, asked.configuration.target, self.options.compared_modes)
+        target, modes = asked.configuration.target, self.options.compared_modes
+        return latencies_ms(asked.subject, target, modes, self.estimates)
 
     def check_table(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""
         __tracebackhide__ = True
         goldens = _goldens(request, self.configuration, self.options.updating)
         try:
-            text = validation_text(self.configuration, _models_estimated(self.configuration))
+            text = validation_text(self.configuration, _models_estimated(self.configuration, self.estimates))
         except GoldenLatencyError as error:
             fail_in_one_line(f"no table: {error}")
         problem = goldens.validation_problem(text)
@@ -121,7 +118,7 @@ class Replay(Session):
         found = [self.configuration, *(self.configuration_at(d.place[:2]) for d in differences)]
         goldens = {place: golden for one in found for place, golden in goldens_of(one, judged).items()}
         return golden_verdict_lines(
-            root, goldens, model_names(found), differences, command_of(self.config, self.options)
+            root, goldens, model_names(found), differences, command_of(self.config, self.options), self.estimates
         )
 
     def summary(self) -> Iterator[str]:
@@ -159,10 +156,11 @@ class EveryConfiguration(Replay):
         goldens = _goldens(request, configuration, self.options.updating)
         try:
             subjects = _subjects_of(configuration)
-            _capture(_in_order_of_worker(subjects, request.config), configuration)
-            found = [goldens.problem(subject, estimated(subject, configuration)) for subject in subjects]
+            for subject in _in_order_of_worker(subjects, request.config):
+                self.estimates.ops(subject, configuration.target)
+            found = [goldens.problem(each, estimated(each, configuration, self.estimates)) for each in subjects]
             if configuration.is_measured:
-                text = validation_text(configuration, _models_estimated(configuration))
+                text = validation_text(configuration, _models_estimated(configuration, self.estimates))
                 found.append(goldens.validation_problem(text))
         except GoldenLatencyError as error:
             found = [Problem(f"{configuration.name}: no estimate: {error}")]
@@ -174,7 +172,8 @@ class EveryConfiguration(Replay):
         found = [configuration for configuration in self._all if configuration.name in judged]
         goldens = {place: golden for configuration in found for place, golden in goldens_of(configuration).items()}
         command = "pytest --every-configuration"
-        return golden_verdict_lines(self.configuration.root, goldens, model_names(found), differences, command)
+        root = self.configuration.root
+        return golden_verdict_lines(root, goldens, model_names(found), differences, command, self.estimates)
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         return {label: label in self._kept.get(hardware, []) for label in labels_of(self.configuration.root, hardware)}
@@ -206,22 +205,16 @@ def _in_order_of_worker(subjects: List[Subject], config: pytest.Config) -> List[
     return subjects[::-1] if int(worker[2:]) % 2 else subjects
 
 
-def _capture(subjects: Sequence[Subject], configuration: Configuration) -> None:
-    target = configuration.target
-    for subject in subjects:
-        op_stream(subject, target.batch_size, target.precision.name)
-
-
-def estimated(subject: Subject, configuration: Configuration) -> Result:
-    """Returns the subject's estimate, held against the median of its recorded runs; raises as `validate`."""
+def estimated(subject: Subject, configuration: Configuration, estimates: Estimates) -> Result:
+    """Returns the subject's estimate, held against the median of its recorded runs; raises as `Estimates`."""
     record = configuration.record_of(kind_of(subject))
-    return validate(subject, configuration.target, record.median_ms(subject.name))
+    return estimates.compared(subject, configuration.target, record.median_ms(subject.name))
 
 
-def _models_estimated(configuration: Configuration) -> List[Result]:
+def _models_estimated(configuration: Configuration, estimates: Estimates) -> List[Result]:
     from ..subjects.zoo import MODELS
 
-    return [estimated(model, configuration) for model in MODELS]
+    return [estimated(model, configuration, estimates) for model in MODELS]
 
 
 def _goldens(request: pytest.FixtureRequest, configuration: Configuration, updating: bool) -> Goldens:

@@ -13,10 +13,10 @@ from ..compare import Comparison, key_of, without_estimate
 from ..goldens.configuration import kind_of
 from ..goldens.difference import Difference
 from ..records.kinds import Kind
-from ..subjects.all import subject_names
+from ..subjects.registry import subject_names
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
 
 Where = Tuple[str, str]
 """Board and configuration, "Jetson-Orin-AGX" and "50W-fp32-b1"."""

@@ -14,7 +14,7 @@ from ..subjects.zoo import ZooModel
 from .reports import tell
 
 if TYPE_CHECKING:
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
     from .session import Session
 
 WHOLE_ZOO = "whole_zoo"

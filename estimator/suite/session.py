@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 import pytest
 
 from ..errors import UsageError
+from ..estimates import Estimates
 from ..goldens.configuration import Configuration, load_configuration
 from ..hardware.boards import find_board
+from ..subjects.registry import find_subject
+from ..subjects.streams import Streams
 from ..target import Target, parse_label
 from .options import Options
 from .reports import Where
@@ -17,8 +20,10 @@ from .selection import Test
 
 if TYPE_CHECKING:
     from ..goldens.difference import Difference
+    from ..opstream import Op
     from ..page.content import Measurement
-    from ..subjects.all import Subject
+    from ..subjects.custom import OwnModel
+    from ..subjects.registry import Subject
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Session:
         self.config = config
         self.options = options
         self.configuration = configuration
+        self.estimates = Estimates(Streams(options.op_cache))
+        self.own_models: Dict[str, OwnModel] = {}
         self._loaded = {configuration.name: configuration}
         self._checked: Dict[Tuple[str, str], str] = {}
 
@@ -120,6 +127,10 @@ class Session:
             return known
         board = find_board(hardware)
         return self.configuration_of(parse_label(board, board.profile(), label))
+
+    def ops_of(self, name: str, target: Target) -> Tuple[Op, ...]:
+        """Returns the op stream of a model or pattern, or of a test's own module that this session has kept."""
+        return self.estimates.ops(self.own_models.get(name) or find_subject(name), target)
 
     def refuse_twice(self, name: str, configuration: Configuration, place: str) -> None:
         """Raises UsageError where another place than this one has checked a subject of that name there."""

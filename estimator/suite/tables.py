@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Sequence
 
 from ..compare import Comparison
+from ..digits import significant
 from ..errors import CaptureError
+from ..estimates import Estimates
 from ..lower import lower
+from ..opstream import Op
 from ..report import bar_lines, pattern_lines, summarise, summary_lines, terminal_table
-from ..results import validate
-from ..subjects.all import find_subject, op_stream
 from .budgets import budget_lines
 
 MOST_UNSAID_PCT = 1.0
+OpsOf = Callable[[str, "Target"], Sequence[Op]]
+"""Returns the op stream of a subject by its name, on a target."""
 
 if TYPE_CHECKING:
     from ..goldens.configuration import Configuration
-    from ..subjects.all import Subject
+    from ..subjects.registry import Subject
     from ..target import Target
 
 
 def model_lines(
-    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool
+    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool, ops_of: OpsOf
 ) -> Iterator[str]:
     """Yields the table of models, its summary, and over the whole zoo the bars; without estimates what is known.
 
@@ -31,7 +34,7 @@ def model_lines(
     from ..subjects.zoo import MODELS
 
     if not _has_estimates(configuration.target):
-        yield from (*measured_lines(rows, configuration.target), *budget_lines(rows))
+        yield from (*measured_lines(rows, configuration.target, ops_of), *budget_lines(rows))
         return
     summary = summarise(rows, len(failed))
     yield from _table(rows, failed, in_short)
@@ -42,10 +45,12 @@ def model_lines(
         yield from ("", *bar_lines(summary, configuration.held_out_means_pct, configuration.bars))
 
 
-def pattern_table(rows: Sequence[Comparison], failed: Sequence[str], target: Target, in_short: bool) -> Iterator[str]:
+def pattern_table(
+    rows: Sequence[Comparison], failed: Sequence[str], target: Target, in_short: bool, ops_of: OpsOf
+) -> Iterator[str]:
     """Yields the table of patterns and its one line of summary; `in_short`, and without estimates, as for models."""
     if not _has_estimates(target):
-        yield from measured_lines(rows, target)
+        yield from measured_lines(rows, target, ops_of)
         return
     yield from (*_table(rows, failed, in_short), *pattern_lines(rows))
 
@@ -73,12 +78,12 @@ def _has_estimates(target: Target) -> bool:
     return target.board.estimates(target.precision.name)
 
 
-def measured_lines(rows: Sequence[Comparison], target: Target) -> Iterator[str]:
+def measured_lines(rows: Sequence[Comparison], target: Target, ops_of: OpsOf) -> Iterator[str]:
     """Yields what is known of a board without a calibration: latencies beside the work that was done in them."""
     yield f"  {'Model':<22} {'Meas (ms)':>10} {'GFLOP':>9} {'GFLOP/s':>9} {'Ops':>6} {'us an op':>9}"
     yield "  " + "-" * 70
     for row in rows:
-        yield f"    {row.model:<20} {_work_cells(row, target)}".rstrip()
+        yield f"    {row.model:<20} {_work_cells(row, target, ops_of)}".rstrip()
     yield "  " + "-" * 70
     yield f"  Known without a calibration: latency and work. {target.board.name} has no estimate to hold against them;"
     if target.precision.name != "fp32":
@@ -88,11 +93,11 @@ def measured_lines(rows: Sequence[Comparison], target: Target) -> Iterator[str]:
         yield f"  {target.board.calibrate_command}"
 
 
-def _work_cells(row: Comparison, target: Target) -> str:
+def _work_cells(row: Comparison, target: Target, ops_of: OpsOf) -> str:
     if row.meas_ms is None:
         return row.rating
     try:
-        ops = lower(op_stream(find_subject(row.model), target.batch_size, target.precision.name))
+        ops = lower(ops_of(row.model, target))
     except CaptureError as error:
         return f"{row.meas_ms:>10.2f}  ({error})"
     gflop = sum(kernel.flops for op in ops for kernel in op.kernels) / 1e9
@@ -100,10 +105,10 @@ def _work_cells(row: Comparison, target: Target) -> str:
     return f"{row.meas_ms:>10.2f} {gflop:>9.3g} {rate:>9.3g} {len(ops):>6} {each_us:>9.1f}"
 
 
-def latencies_ms(subject: Subject, target: Target, modes: Sequence[str]) -> Dict[str, float]:
+def latencies_ms(subject: Subject, target: Target, modes: Sequence[str], estimates: Estimates) -> Dict[str, float]:
     """Returns the subject's estimate in ms in each of these power modes of the target's board."""
     targets = {mode: replace(target, mode=target.profile.mode(mode)) for mode in modes}
-    return {mode: float(validate(subject, at_mode, None).comparison.est_ms or 0.0) for mode, at_mode in targets.items()}
+    return {mode: significant(estimates.estimate(subject, at_mode).latency_ms) for mode, at_mode in targets.items()}
 
 
 def mode_lines(table: Mapping[str, Mapping[str, float]], target: Target) -> Iterator[str]:

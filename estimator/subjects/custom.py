@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Tuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-    from ..opstream import Op
+    from ..opstream import Captured
 
 _NOT_IN_NAMES = r"[^\w.,:=+@%()\[\] -]"
 _LONGEST_NAME = 150
@@ -38,11 +38,11 @@ class OwnModel:
 
 @dataclass(frozen=True, eq=False)
 class KeptModel:
-    """A module of a test's own of which the op stream alone is at hand, at the one precision and batch of that."""
+    """A module of a test's own of which the op stream alone is available, at the one precision and batch of that."""
 
     name: str
     family: str
-    ops: Tuple[Op, ...]
+    captured: Captured
 
 
 def _repeated(value: Any, times: int) -> Any:

@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from estimator.estimates import Estimates
 from estimator.goldens.content import STREAM_TITLES, golden_data, stream_row
 from estimator.goldens.difference import Difference
 from estimator.goldens.extensions import json_text
 from estimator.goldens.files import OP_STREAMS, document_head, golden_root
 from estimator.goldens.inputs import inputs_table, with_inputs
 from estimator.goldens.tables import Document, Table, document_text
-from estimator.opstream import Op, TensorSpec, digest, parse_stream, stream_text
+from estimator.opstream import Captured, Op, TensorSpec, digest, parse_stream, stream_text
 from estimator.pipeline import estimate_stream
 from estimator.records.kinds import own_kind
-from estimator.results import validate
 from estimator.review.compare import review, review_differences
 from estimator.review.sides import read_side
 from estimator.review.verdict import verdict_lines
-from estimator.subjects import all as subjects
-from estimator.subjects import op_cache
-from estimator.subjects.all import op_stream
-from estimator.subjects.op_cache import Entry, kept_or_captured, own_stream, sources_digest, use_op_cache
-from estimator.subjects.own import OwnModel
+from estimator.subjects import streams as cached
+from estimator.subjects.custom import OwnModel
 from estimator.subjects.patterns import PATTERNS
+from estimator.subjects.streams import Streams, sources_digest
 from estimator.subjects.zoo import MODELS
 from estimator.target import resolve
+from meta_tests.estimating import ESTIMATES, op_stream
 
 ROOT = Path(__file__).parents[1]
 TENSOR = TensorSpec((2, 3), "float32", 4)
-STREAM = (Op("aten.relu", (TENSOR,), (), (TENSOR,), False, False),)
-OTHER = (Op("aten.gelu", (TENSOR,), (), (TENSOR,), False, False),)
-ENTRY = Entry("resnet18", 1, "float32")
 INPUTS = "Jetson-Orin-AGX"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A subject of one layer, which need not be the one that another process has captured under its name."""
+
+    layer: str
+    name: str = "one_layer"
+
+    def build(self):
+        return getattr(torch.nn, self.layer)()
+
+    def example_input(self, batch_size=1):
+        return torch.empty(batch_size, 3, device="meta")
+
+
+FIRST, SECOND = Layer("ReLU"), Layer("GELU")
+
+
+def op_of(subject, *how, **options):
+    """The name of the one op that a process which begins now has of the subject."""
+    (op,) = Streams(**options).ops(subject, *how)
+    return op.name
+
+
+def is_captured_again():
+    return op_of(SECOND) == "aten.gelu"
 
 
 @pytest.fixture(autouse=True)
@@ -45,22 +70,13 @@ def folder(tmp_path, monkeypatch):
     """An empty cache, used as on somebody's machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setattr(op_cache, "_may_be_used", True)
     return tmp_path / "cache" / "golden-latency" / "op-streams"
-
-
-def gives(ops):
-    return lambda: ops
-
-
-def is_captured_again():
-    return kept_or_captured(ENTRY, gives(OTHER)) == OTHER
 
 
 @pytest.fixture
 def kept(folder):
     """The file of an op stream that was captured before."""
-    kept_or_captured(ENTRY, gives(STREAM))
+    op_of(FIRST)
     (path,) = folder.iterdir()
     return path
 
@@ -78,13 +94,14 @@ def typed(value):
     ids=lambda value: getattr(value, "name", value),
 )
 def test_what_is_read_is_what_was_captured(subject, precision):
-    captured = op_stream(subject, 1, precision)
-    read = parse_stream(stream_text(captured))
-    assert read == captured
-    assert [typed((op.args, op.kwargs)) for op in read] == [typed((op.args, op.kwargs)) for op in captured]
-    assert digest(read) == digest(captured)
+    captured = ESTIMATES.streams.of(subject, 1, precision)
+    found = parse_stream(stream_text(captured))
+    assert found == captured
+    read, ops = found.ops, captured.ops
+    assert [typed((op.args, op.kwargs)) for op in read] == [typed((op.args, op.kwargs)) for op in ops]
+    assert digest(read) == digest(ops)
     target = resolve(precision=precision)
-    assert estimate_stream(read, target) == estimate_stream(captured, target)
+    assert estimate_stream(read, target) == estimate_stream(ops, target)
 
 
 def test_ops_hold_nothing_but_plain_values():
@@ -99,14 +116,14 @@ def flat(value):
 def test_a_stream_keeps_the_types_of_its_numbers():
     odd = tuple(Op("aten.add", (TENSOR, number), (("alpha", ()),), (TENSOR,), False, True) for number in (1, 1.0, True))
     odd += (Op("aten.clamp", (TENSOR, (None, float("inf"), "floor", 2**70)), (), (), True, False),)
-    read = parse_stream(stream_text(odd))
+    read = parse_stream(stream_text(Captured(odd, ("",) * len(odd)))).ops
     assert [typed((op.args, op.kwargs, op.outputs)) for op in read] == [
         typed((op.args, op.kwargs, op.outputs)) for op in odd
     ]
 
 
 def test_a_second_process_captures_nothing(kept):
-    assert kept_or_captured(ENTRY, gives(OTHER)) == STREAM
+    assert op_of(SECOND) == "aten.relu"
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"{}", "half", "one letter"])
@@ -115,26 +132,28 @@ def test_a_damaged_entry_is_captured_anew_and_mended(kept, damage):
     damaged = {"half": whole[: len(whole) // 2], "one letter": whole.replace(b"relu", b"rely")}
     kept.write_bytes(damaged.get(damage, damage))
     assert is_captured_again()
-    assert kept_or_captured(ENTRY, gives(STREAM)) == OTHER
+    assert op_of(FIRST) == "aten.gelu"
 
 
-@pytest.mark.parametrize(
-    "other", [{"name": "resnet34"}, {"batch_size": 2}, {"tensors": "float16"}], ids=lambda other: next(iter(other))
-)
-def test_another_model_batch_or_type_is_another_entry(kept, other):
-    assert kept_or_captured(ENTRY._replace(**other), gives(OTHER)) == OTHER
+def test_another_model_batch_or_type_is_another_entry(kept):
+    for other in ((replace(SECOND, name="another"),), (SECOND, 2), (SECOND, 1, "fp16")):
+        assert op_of(*other) == "aten.gelu"
+    assert not is_captured_again()
 
 
 @pytest.mark.parametrize("name", ["torch", "torchvision"])
 def test_another_release_is_another_entry(kept, name, monkeypatch):
-    version = op_cache._version
-    monkeypatch.setattr(op_cache, "_version", lambda asked: "9.9" if asked == name else version(asked))
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda asked: "9.9" if asked == name else version(asked))
     assert is_captured_again()
 
 
 def test_without_a_release_that_is_known_nothing_is_kept(folder, monkeypatch):
-    monkeypatch.setattr(op_cache, "_version", lambda _: None)
-    assert kept_or_captured(ENTRY, gives(STREAM)) == STREAM
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert op_of(FIRST) == "aten.relu"
     assert not folder.exists()
 
 
@@ -146,12 +165,11 @@ def test_another_python_is_another_entry(kept, monkeypatch):
 SOURCES = ("capture.py", "on_cuda.py", "opstream.py", "subjects/zoo.py", "subjects/patterns.py", "subjects/layers.py")
 
 
-@pytest.mark.parametrize("name", [*SOURCES, "subjects/_torchvision.py", "subjects/all.py", "subjects/kernels.py"])
+@pytest.mark.parametrize("name", [*SOURCES, "subjects/_torchvision.py", "subjects/streams.py", "subjects/kernels.py"])
 def test_each_source_that_captures_counts(tmp_path, name):
     package = copied_package(tmp_path)
     before = sources_digest(package)
     changed(package / name)
-    sources_digest.cache_clear()
     assert sources_digest(package) != before
 
 
@@ -160,7 +178,6 @@ def test_no_source_that_estimates_counts(tmp_path, name):
     package = copied_package(tmp_path)
     before = sources_digest(package)
     changed(package / name)
-    sources_digest.cache_clear()
     assert sources_digest(package) == before
 
 
@@ -184,51 +201,49 @@ def test_where_ci_is_set_all_is_captured_and_nothing_written(kept, monkeypatch):
 
 
 def test_without_the_cache_all_is_captured(kept):
-    use_op_cache(False)
-    assert is_captured_again()
-    use_op_cache(True)
+    assert op_of(SECOND, use_cache=False) == "aten.gelu"
     assert not is_captured_again()
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(folder):
     folder.parent.parent.mkdir()
     folder.parent.write_text("a file where the folder should be", encoding="utf-8")
-    assert kept_or_captured(ENTRY, gives(STREAM)) == STREAM
+    assert op_of(FIRST) == "aten.relu"
 
 
 def test_the_newest_entries_stay(folder, monkeypatch):
-    monkeypatch.setattr(op_cache, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(cached, "MOST_ENTRIES", 2)
     for number, name in enumerate(("first", "second", "third")):
-        kept_or_captured(ENTRY._replace(name=name), gives(STREAM))
+        op_of(replace(FIRST, name=name))
         os.utime(next(folder.glob(f"{name}-*")), (number, number))
-    kept_or_captured(ENTRY._replace(name="fourth"), gives(STREAM))
+    op_of(replace(FIRST, name="fourth"))
     assert sorted(path.name.split("-")[0] for path in folder.iterdir()) == ["fourth", "third"]
 
 
 def test_the_cache_stays_below_its_size(folder, monkeypatch):
-    kept_or_captured(ENTRY, gives(STREAM))
-    monkeypatch.setattr(op_cache, "MOST_BYTES", 1)
-    kept_or_captured(ENTRY._replace(name="another"), gives(STREAM))
+    op_of(FIRST)
+    monkeypatch.setattr(cached, "MOST_BYTES", 1)
+    op_of(replace(FIRST, name="another"))
     assert list(folder.iterdir()) == []
 
 
 WRITER = """
 import sys
-from estimator.subjects.op_cache import _read, _write
-from meta_tests.test_op_cache import OTHER, STREAM
+from pathlib import Path
+from meta_tests.test_streams import FIRST, SECOND, op_of
 
-ops, name = (STREAM, OTHER)[int(sys.argv[1])], "same"
 for _ in range(100):
-    _write(name, ops)
-    assert _read(name) in (STREAM, OTHER)
+    for path in Path(sys.argv[1]).glob("*.txt"):
+        path.unlink(missing_ok=True)
+    assert op_of((FIRST, SECOND)[int(sys.argv[2])]) in ("aten.relu", "aten.gelu")
 """
 
 
 def test_two_processes_write_one_entry_at_a_time(folder):
-    commands = [[sys.executable, "-c", WRITER, number] for number in ("0", "1")]
+    commands = [[sys.executable, "-c", WRITER, str(folder), number] for number in ("0", "1")]
     writers = [subprocess.Popen(command, cwd=ROOT) for command in commands]
     assert [writer.wait() for writer in writers] == [0, 0]
-    assert [path.name for path in folder.iterdir()] == ["same.txt"]
+    assert [path.name.split("-")[0] for path in folder.iterdir()] == ["one_layer"]
 
 
 WITHOUT_TORCH = """
@@ -243,9 +258,9 @@ assert loaded == [], loaded
 
 
 def test_a_replay_with_a_warm_cache_imports_no_torch(folder):
+    warm = Streams()
     for subject in (*MODELS, *PATTERNS):
-        entry = Entry(subject.name, 1, "float32")
-        kept_or_captured(entry, lambda subject=subject: op_stream(subject))
+        warm.ops(subject)
     environment = {key: text for key, text in os.environ.items() if not key.startswith("PYTEST_")}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -255,19 +270,16 @@ def test_a_replay_with_a_warm_cache_imports_no_torch(folder):
 
 
 def own(name="test_mine"):
-    import torch
-
     return OwnModel(name, "test_latency", torch.nn.Linear(64, 64, device="meta"), torch.empty(8, 64, device="meta"))
 
 
 @pytest.fixture
-def moved(monkeypatch):
+def moved():
     """The difference that a test of its own module has with another dispatch, as a worker of pytest-xdist sends it."""
-    monkeypatch.setattr(subjects, "_OWN", {})
-    subject, target = own(), resolve(INPUTS)
+    subject, target, estimates = own(), resolve(INPUTS), Estimates()
     profile = with_inputs(target.profile, {"constant.dispatch_kcycles": "100.0"})
-    before = golden_data(validate(subject, replace(target, profile=profile), None))
-    result = validate(subject, target, None)
+    before = golden_data(estimates.compared(subject, replace(target, profile=profile)))
+    result = estimates.compared(subject, target)
     row = stream_row(subject.name, result.ops, result)
     sent = Difference(*target_of(target), "model", subject.name, before, golden_data(result), row, row, subject.family)
     return Difference.from_data(sent.data()), inputs_table(profile, {})
@@ -280,22 +292,22 @@ def target_of(target):
 def reviewed(moved):
     difference, inputs = moved
     now = {INPUTS: inputs_table(resolve(INPUTS).profile, {})}
-    return review_differences([difference], ({INPUTS: inputs}, now), {}, 1)
+    return review_differences([difference], ({INPUTS: inputs}, now), {}, 1, Estimates())
 
 
 def test_the_op_stream_of_a_tests_own_module_is_kept_by_its_digest_with_ci_set_too(monkeypatch, folder):
     monkeypatch.setenv("CI", "true")
-    ops = op_stream(own())
-    assert own_stream(digest(ops)) == ops
+    ops = Streams().ops(own())
+    assert Streams().own(digest(ops)).ops == ops
     assert [path.name for path in folder.iterdir()] == [f"own-{digest(ops)}.txt"]
 
 
 def test_a_kept_op_stream_never_stands_in_for_a_capture_of_the_module(folder):
-    ops = op_stream(own())
+    ops = Streams().ops(own())
     (path,) = folder.iterdir()
     path.write_text("damaged", encoding="utf-8")
-    assert op_stream(own()) == ops
-    assert own_stream(digest(ops)) == ops
+    assert Streams().ops(own()) == ops
+    assert Streams().own(digest(ops)).ops == ops
 
 
 def test_the_verdict_tells_the_causes_of_a_module_that_another_process_captured(moved):
@@ -317,7 +329,7 @@ def test_a_review_of_another_repository_takes_the_op_stream_of_the_side_now(move
     for name, data, table in (("before", difference.before, inputs), ("now", difference.now, now)):
         write_tree(tmp_path / name, difference, data, table)
     sides = [read_side(name, tmp_path / name, of_zoo=False) for name in ("before", "now")]
-    found = review(*sides)
+    found = review(*sides, Estimates())
     assert [(d.name, d.own_tests) for d in found.differences] == [("test_mine", "test_latency")]
     assert [(cause.kind, cause.title) for cause in found.causes] == [("input", "dispatch_kcycles")]
     assert (found.notices, found.other_files) == ((), ())
@@ -336,12 +348,12 @@ def write_tree(root, difference, data, inputs):
         file.write_text(document_text(document_head(file), Document(sections)), encoding="utf-8")
 
 
-def test_where_the_op_stream_is_not_at_hand_one_line_says_what_provides_it(moved, folder):
+def test_where_the_op_stream_is_not_available_one_line_says_what_provides_it(moved, folder):
     (path,) = folder.iterdir()
     path.unlink()
     found = reviewed(moved)
     notice = (
-        "causes cannot be told of test_mine: its op stream is not at hand; test_latency.py run here once provides it"
+        "causes cannot be told of test_mine: its op stream is not available; test_latency.py run here once provides it"
     )
     assert found.notices == (notice,)
     assert f"    {notice}" in list(verdict_lines(found, "accept", "look closer"))

@@ -1,0 +1,62 @@
+"""From subject and target to estimate: the one way, used by the suite, the commands and the studies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Dict, MutableMapping, Optional, Tuple
+from weakref import WeakKeyDictionary
+
+from .compare import Comparison, compare
+from .lower import lower
+from .opstream import Op
+from .pipeline import Estimate, ForwardPass, estimate_pass, forward_pass
+from .subjects.streams import Streamed, Streams
+
+if TYPE_CHECKING:
+    from .target import Target
+
+
+@dataclass(frozen=True)
+class Result:
+    """The estimate with all its terms, the op stream it was made from, and its comparison with the measurement."""
+
+    comparison: Comparison
+    estimate: Estimate
+    ops: Tuple[Op, ...] = ()
+
+
+class Estimates:
+    """The estimates of a session or a command, each made once while this and its subject are held.
+
+    All methods raise CaptureError where the subject's op stream cannot be captured.
+    """
+
+    def __init__(self, streams: Optional[Streams] = None) -> None:
+        self.streams = streams or Streams()
+        self._passes: MutableMapping[Streamed, Dict[Tuple[int, str], ForwardPass]] = WeakKeyDictionary()
+        self._estimates: MutableMapping[Streamed, Dict[Target, Estimate]] = WeakKeyDictionary()
+
+    def ops(self, subject: Streamed, target: Target) -> Tuple[Op, ...]:
+        """Returns the subject's op stream at the target's precision and batch."""
+        return self.streams.ops(subject, target.batch_size, target.precision.name)
+
+    def forward(self, subject: Streamed, target: Target) -> ForwardPass:
+        """Returns one forward pass of the subject on the target."""
+        known, key = self._passes.setdefault(subject, {}), (target.batch_size, target.precision.tensors)
+        if key in known:
+            return known[key].with_constants(target, target.profile.values())
+        known[key] = forward_pass(lower(self.ops(subject, target)), target)
+        return known[key]
+
+    def estimate(self, subject: Streamed, target: Target) -> Estimate:
+        """Returns the subject's estimate for the target."""
+        known = self._estimates.setdefault(subject, {})
+        if target not in known:
+            known[target] = estimate_pass(self.forward(subject, target), target)
+        return known[target]
+
+    def compared(self, subject: Streamed, target: Target, meas_ms: Optional[float] = None) -> Result:
+        """Returns the estimate beside the measured latency in ms, if there is one."""
+        estimate = self.estimate(subject, target)
+        comparison = compare(subject.name, subject.family, estimate, meas_ms, (target.hardware, target.label))
+        return Result(comparison, estimate, self.ops(subject, target))
