@@ -10,7 +10,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
 
 from estimator.calibration.evidence import load_evidence
 from estimator.estimates import Estimates
-from estimator.goldens.files import every_target, golden_root, load_held_out_pct
+from estimator.goldens.repository import Repository, golden_root
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.hardware.profile import Constant
 from estimator.interval import DOUBTS, PENALTIES, carried
@@ -38,7 +38,7 @@ def measured(root: Path) -> Measured:
     """Returns the configuration that the constants were fitted in."""
     target = calibrated_target(load_profile(DEFAULT_HARDWARE))
     folder = golden_root(root) / target.hardware / target.label
-    record, held_out = record_of(root, target, MODEL_KIND), load_held_out_pct(folder)
+    record, held_out = record_of(root, target, MODEL_KIND), Repository.at(root).held_out_pct(folder)
     estimates = Estimates()
     rows = [
         Row(
@@ -103,7 +103,7 @@ def configuration_table(root: Path) -> Iterator[str]:
     """Yields what was measured in each configuration with goldens, and what its intervals add where nothing was."""
     yield "| Board | Configuration | Constants | Models measured | Patterns measured | Interval widened for (1 sd) |"
     yield "| --- | --- | --- | ---: | ---: | --- |"
-    for target in every_target(root):
+    for target in Repository.at(root).targets():
         counts = [len(record_of(root, target, kind).runs_ms) for kind in (MODEL_KIND, PATTERN_KIND)]
         origin = f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
         figures = " | ".join(str(count) if count else "none" for count in counts)

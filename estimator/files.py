@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from .errors import RecordError, UsageError
 
@@ -71,9 +71,9 @@ def read_toml(path: Path) -> Dict[str, Any]:
     return _parsed(path, tomllib.loads, "TOML")  # type: ignore[no-any-return]
 
 
-def read_json(path: Path, repair: str = "") -> Any:
-    """Returns what the file holds; RecordError when it is no JSON, which ends with what repairs it."""
-    return _parsed(path, json.loads, "JSON", repair)
+def read_json(path: Path, repair: str = "", text: Optional[str] = None) -> Any:
+    """Returns what the file holds, or this text of it; RecordError when it is no JSON ends with what repairs it."""
+    return _parsed(path, json.loads, "JSON", repair, text)
 
 
 def read_csv(path: Path) -> List[Dict[str, Any]]:
@@ -84,10 +84,12 @@ def read_csv(path: Path) -> List[Dict[str, Any]]:
         raise RecordError(f"{path}: no valid CSV: {_line(error)}") from error
 
 
-def _parsed(path: Path, parse: Callable[[str], Any], language: str, repair: str = "") -> Any:
+def _parsed(
+    path: Path, parse: Callable[[str], Any], language: str, repair: str = "", text: Optional[str] = None
+) -> Any:
     """Numbers of thousands of digits are a ValueError, hundreds of brackets a RecursionError."""
     try:
-        return parse(read_text(path))
+        return parse(read_text(path) if text is None else text)
     except (ValueError, RecursionError) as error:
         after = f"; {repair}" if repair else ""
         raise RecordError(f"{path}: no valid {language}: {_line(error)}{after}") from error

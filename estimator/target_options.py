@@ -11,8 +11,8 @@ from .errors import UsageError
 from .hardware.boards import DEFAULT_HARDWARE, find_board
 from .importing import FORM
 from .subjects.find import find_named
-from .subjects.from_test import FORM as TESTED
-from .subjects.from_test import tested_by
+from .subjects.from_pytest import FORM as TESTED
+from .subjects.from_pytest import tested_by
 from .subjects.registry import Subject
 from .target import PRECISIONS, Target, find_precision, resolve
 

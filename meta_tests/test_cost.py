@@ -12,7 +12,7 @@ from estimator.cost.columns import HOST_KINDS, Costs, kernel_columns, op_columns
 from estimator.cost.gpu import costs, device_us, host_us
 from estimator.cost.price import PROCESSORS
 from estimator.cost.rates import Rates, rates_of
-from estimator.goldens.files import every_target, load_goldens
+from estimator.goldens.repository import Repository
 from estimator.hardware.boards import Board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.lower import Kernel, Lowered, Product, Window, lower
@@ -263,10 +263,10 @@ OF_EVERY_KIND = ("mobilenet_v3_small", "vgg11", "vit_b_32", "fcn_resnet50")
 
 def test_models_of_every_kind_take_in_every_configuration_what_its_golden_says(request):
     root = request.config.rootpath
-    targets = every_target(root)
+    targets = Repository.at(root).targets()
     assert len({target.hardware for target in targets}) > 5
     for target in targets:
-        goldens = load_goldens(root, target, None, MODEL_KIND)
+        goldens = Repository.at(root).goldens(target, None, MODEL_KIND)
         for model in find_models(OF_EVERY_KIND):
             row, golden = validate(model, target, None).comparison, goldens[model.name]
             said = {key: golden[key] for key in ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")}

@@ -21,7 +21,7 @@ from estimator.explain.explanation import explain
 from estimator.explain.folding import fold_batch_norms
 from estimator.explain.what_if import CHANGE_PCT, EVIDENCE
 from estimator.files import read_toml
-from estimator.goldens.files import every_target
+from estimator.goldens.repository import Repository
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
 from estimator.pipeline import forward_pass
@@ -33,7 +33,7 @@ from meta_tests.estimating import ESTIMATES, op_stream, validate
 
 ROOT = Path(__file__).parents[1]
 SOME = ("resnet18", "vgg11", "vit_b_16", "maxvit_t", "deeplabv3_resnet50")
-TARGETS = every_target(ROOT)
+TARGETS = Repository.at(ROOT).targets()
 STREAMS = sorted({(target.precision.name, target.batch_size) for target in TARGETS})
 
 

@@ -29,14 +29,8 @@ from estimator.calibration.published import read_table
 from estimator.errors import GoldenLatencyError
 from estimator.explain import what_if
 from estimator.goldens.difference import Difference
-from estimator.goldens.files import (
-    every_target,
-    load_goldens,
-    load_held_out_means_pct,
-    load_held_out_pct,
-    read_cross_validation,
-)
 from estimator.goldens.inputs import check_goldens, golden_inputs, with_inputs
+from estimator.goldens.repository import Repository
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
 from estimator.measure import baseline
@@ -130,7 +124,7 @@ class Readers:
     def goldens(self, path):
         root = path.parents[4]
         for kind in KINDS:
-            for name, golden in load_goldens(root, TARGET, subject_names(), kind).items():
+            for name, golden in Repository.at(root).goldens(TARGET, subject_names(), kind).items():
                 self.difference(name, golden)
 
     def difference(self, name, golden):
@@ -144,21 +138,22 @@ class Readers:
 
     def document(self, path):
         root = path.parents[2]
-        check_goldens(root)
-        for target in every_target(root):
-            for golden in load_goldens(root, target, subject_names(), MODEL_KIND).values():
+        check_goldens(Repository.at(root))
+        for target in Repository.at(root).targets():
+            for golden in Repository.at(root).goldens(target, subject_names(), MODEL_KIND).values():
                 assert is_sane(golden["est_ms"])
-        rows = golden_inputs(root, BOARD).rows
+        rows = golden_inputs(Repository.at(root), BOARD).rows
         self.estimates(with_inputs(PROFILE, {name: row[1] for name, row in rows.items()}))
 
     def streams(self, path):
         root = path.parents[1]
-        check_goldens(root)
+        check_goldens(Repository.at(root))
 
     def cross_validation(self, path):
-        for means in (load_held_out_means_pct(path.parent), *load_held_out_pct(path.parent).values()):
+        repository, folder = Repository.at(path.parent), path.parent
+        for means in (repository.held_out_means_pct(folder), *repository.held_out_pct(folder).values()):
             assert all(map(math.isfinite, means.values()))
-        read_cross_validation(path.parent)
+        repository.cross_validation(folder)
 
     def evidence(self, path):
         found = load_evidence(BOARD, RECORD, Record(path, {}, {}))

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from estimator.goldens.difference import Difference
-from estimator.goldens.files import update_command
+from estimator.goldens.repository import Repository
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
 from estimator.suite.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from estimator.target import resolve
 from meta_tests.estimating import ESTIMATES
+
+at = Repository.at
 
 GOLDENS = {
     ("Jetson-Orin-AGX", "50W-fp32-b1", "resnet18"): {"est_ms": 10.0, "error_pct": -1.0, "rating": "EXCELLENT"},
@@ -35,7 +37,9 @@ def said(request):
 
     def lines(*differences, models=("resnet18", "vgg11")):
         return list(
-            golden_verdict_lines(request.config.rootpath, GOLDENS, models, differences, "pytest --something", ESTIMATES)
+            golden_verdict_lines(
+                at(request.config.rootpath), GOLDENS, models, differences, "pytest --something", ESTIMATES
+            )
         )
 
     return lines
@@ -86,7 +90,7 @@ def test_an_input_that_moved_no_golden_is_named_all_the_same(request, tmp_path):
     path = tmp_path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
     row = r"(\| constant.dispatch_kcycles \| )[0-9.]+"
     path.write_text(re.sub(row, r"\g<1>1.0", path.read_text("utf-8")), encoding="utf-8")
-    lines = list(golden_verdict_lines(tmp_path, GOLDENS, ("vgg11",), (), "pytest --something", ESTIMATES))
+    lines = list(golden_verdict_lines(at(tmp_path), GOLDENS, ("vgg11",), (), "pytest --something", ESTIMATES))
     assert any(line.startswith("    dispatch_kcycles 1 -> ") for line in lines)
-    assert f"  To accept it:    {update_command(tmp_path)}" in lines
-    assert "--something" not in update_command(tmp_path)
+    assert f"  To accept it:    {at(tmp_path).update_command}" in lines
+    assert "--something" not in at(tmp_path).update_command

@@ -20,24 +20,6 @@ from estimator.goldens.content import (
     stream_row,
 )
 from estimator.goldens.extensions import json_text
-from estimator.goldens.files import (
-    IN_SAMPLE,
-    boards_with_goldens,
-    document_head,
-    drop_section,
-    estimates_path,
-    every_target,
-    golden_root,
-    golden_streams,
-    is_measured,
-    labels_of,
-    load_goldens,
-    load_held_out_means_pct,
-    load_held_out_pct,
-    read_cross_validation,
-    read_goldens,
-    update_command,
-)
 from estimator.goldens.inputs import (
     INPUT_TITLES,
     check_goldens,
@@ -47,8 +29,9 @@ from estimator.goldens.inputs import (
     with_inputs,
     write_inputs,
 )
-from estimator.goldens.root import repository_root
-from estimator.goldens.tables import Document, Table, document_text, read_document
+from estimator.goldens.repository import IN_SAMPLE, Repository, golden_root, is_measured
+from estimator.goldens.root import repository_of
+from estimator.goldens.tables import Document, Table, document_text
 from estimator.hardware.boards import load_profile
 from estimator.hardware.profile import Constant, PowerMode, Profile, Quantity
 from estimator.hardware.quantities import GPU_CONSTANTS
@@ -62,6 +45,8 @@ from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import resolve
 from meta_tests.estimating import op_stream, validate
 from meta_tests.made_up import TABLE
+
+at = Repository.at
 
 TARGET = resolve("Jetson-Orin-AGX", "50W")
 KNOWN = ("tiny", "huge")
@@ -93,7 +78,7 @@ def golden(tmp_path):
 
 
 def loaded(root, target=TARGET):
-    return load_goldens(root, target, KNOWN, MODEL_KIND)
+    return at(root).goldens(target, KNOWN, MODEL_KIND)
 
 
 def test_a_golden_keeps_plain_values_to_four_digits():
@@ -157,11 +142,11 @@ def test_goldens_are_loaded_by_model(tmp_path, golden):
 
 def test_a_configuration_without_goldens_has_none(tmp_path):
     assert loaded(tmp_path) == {}
-    assert every_target(tmp_path) == []
+    assert at(tmp_path).targets() == []
 
 
 def in_a_table(root, *rows):
-    path = estimates_path(root, TARGET.hardware)
+    path = at(root).estimates_path(TARGET.hardware)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = Table(ESTIMATE_TITLES, {row[0]: row for row in rows})
     path.write_text(document_text("# Head", Document({TARGET.label: table})))
@@ -172,15 +157,15 @@ def test_a_configuration_without_a_folder_has_its_goldens_in_its_boards_table(tm
     in_a_table(tmp_path, estimate_row(result()))
     expected = {key: golden_data(result())[key] for key in ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")}
     assert loaded(tmp_path) == {"tiny": expected}
-    assert [target.label for target in every_target(tmp_path)] == [TARGET.label]
+    assert [target.label for target in at(tmp_path).targets()] == [TARGET.label]
 
 
 def test_a_folder_goes_before_a_section_and_an_update_drops_the_section(tmp_path, golden):
     path = in_a_table(tmp_path, estimate_row(result(latency_ms=1.0)))
     assert loaded(tmp_path) == {"tiny": golden_data(result())}
-    assert list(labels_of(tmp_path, TARGET.hardware)) == [TARGET.label]
-    drop_section(tmp_path, TARGET)
-    assert read_document(path) == Document()
+    assert list(at(tmp_path).labels(TARGET.hardware)) == [TARGET.label]
+    at(tmp_path).drop_section(TARGET)
+    assert at(tmp_path).document(path) == Document()
 
 
 def test_a_row_says_what_it_was_made_of():
@@ -258,7 +243,7 @@ def test_a_configuration_of_the_zoo_is_measured_where_it_has_a_record_or_goldens
 
 
 def test_boards_with_goldens_have_configurations(tmp_path):
-    assert boards_with_goldens(tmp_path) == ()
+    assert at(tmp_path).boards() == ()
     (folder_of(tmp_path) / "test_own").mkdir()
     in_a_table(tmp_path)
     for name in ("Empty", "Another"):
@@ -267,55 +252,64 @@ def test_boards_with_goldens_have_configurations(tmp_path):
     table = document_text("# Head", Document({"Inputs": TABLE}))
     (golden_root(tmp_path) / "Empty" / "estimates.md").write_text(table)
     (golden_root(tmp_path) / "Another" / "estimates.md").write_text(table + "\n## 15W-fp32-b1\n\n| A |\n| --- |\n")
-    assert boards_with_goldens(tmp_path) == ("Another", TARGET.hardware)
+    assert at(tmp_path).boards() == ("Another", TARGET.hardware)
 
 
 def test_a_board_s_configurations_are_those_of_its_folders_then_those_of_its_tables(tmp_path):
     path = in_a_table(tmp_path)
-    document = read_document(path)
+    document = at(tmp_path).document(path)
     for title in ("15W-fp32-b1", "MAXN-fp32-b1", "Inputs"):
         document = document.with_section(title, Table(ESTIMATE_TITLES, {}))
     path.write_text(document_text("# Head", document))
     (folder_of(tmp_path, "MAXN-fp32-b1") / "test_models").mkdir()
     (folder_of(tmp_path, "30W-fp32-b1") / "test_own").mkdir()
     folder_of(tmp_path, "30W-fp16-b1")
-    assert list(labels_of(tmp_path, TARGET.hardware)) == ["30W-fp32-b1", "MAXN-fp32-b1", "15W-fp32-b1", "50W-fp32-b1"]
-    assert [target.label for target in every_target(tmp_path)] == ["MAXN-fp32-b1", "15W-fp32-b1", "50W-fp32-b1"]
+    assert list(at(tmp_path).labels(TARGET.hardware)) == [
+        "30W-fp32-b1",
+        "MAXN-fp32-b1",
+        "15W-fp32-b1",
+        "50W-fp32-b1",
+    ]
+    assert [target.label for target in at(tmp_path).targets()] == [
+        "MAXN-fp32-b1",
+        "15W-fp32-b1",
+        "50W-fp32-b1",
+    ]
 
 
 def test_a_configuration_of_no_power_mode_is_refused_with_its_place(tmp_path):
     folder = folder_of(tmp_path, "60W-fp32-b1")
     (folder / "test_models").mkdir()
     with pytest.raises(RecordError, match=rf"^{re.escape(str(folder))}: '60W-fp32-b1' is no name"):
-        every_target(tmp_path)
+        at(tmp_path).targets()
     (folder / "test_models").rmdir()
     path = in_a_table(tmp_path)
     path.write_text(path.read_text().replace("50W", "60W"))
     with pytest.raises(RecordError, match=rf"^{re.escape(str(path))}: '60W-fp32-b1' is no name"):
-        every_target(tmp_path)
+        at(tmp_path).targets()
 
 
 def test_without_a_section_there_is_nothing_to_drop(tmp_path):
-    drop_section(tmp_path, TARGET)
+    at(tmp_path).drop_section(TARGET)
     assert list(tmp_path.iterdir()) == []
     path = in_a_table(tmp_path)
     path.write_text(path.read_text().replace("50W", "15W"))
     before = path.read_text()
-    drop_section(tmp_path, TARGET)
+    at(tmp_path).drop_section(TARGET)
     assert path.read_text() == before
 
 
 def test_where_only_tests_know_the_names_goldens_of_any_are_loaded(tmp_path, golden):
     golden.rename(golden.with_name("test_model[gone].json"))
-    assert load_goldens(tmp_path, TARGET, None, MODEL_KIND) == {"gone": golden_data(result())}
+    assert at(tmp_path).goldens(TARGET, None, MODEL_KIND) == {"gone": golden_data(result())}
 
 
 def test_a_table_has_rows_of_models_alone(tmp_path):
     path = in_a_table(tmp_path, estimate_row(result()))
     for kind in (PATTERN_KIND, own_kind("test_own")):
-        assert list(read_goldens(tmp_path, TARGET.hardware, TARGET.label, kind)) == []
-    assert list(read_goldens(tmp_path, TARGET.hardware, "15W-fp32-b1", MODEL_KIND)) == []
-    ((where, name, data),) = read_goldens(tmp_path, TARGET.hardware, TARGET.label, MODEL_KIND)
+        assert list(at(tmp_path).read_goldens(TARGET.hardware, TARGET.label, kind)) == []
+    assert list(at(tmp_path).read_goldens(TARGET.hardware, "15W-fp32-b1", MODEL_KIND)) == []
+    ((where, name, data),) = at(tmp_path).read_goldens(TARGET.hardware, TARGET.label, MODEL_KIND)
     assert (where, name, data["est_ms"]) == (f"{path}: section 50W-fp32-b1, row tiny", "tiny", 6.5)
 
 
@@ -326,7 +320,7 @@ def test_goldens_of_a_repository_s_own_tests_have_a_folder_in_any_configuration(
         path = own.golden_path(folder_of(tmp_path), name)
         path.parent.mkdir(exist_ok=True)
         path.write_text(json_text(golden_data(result())))
-    found = [(where, name) for where, name, _ in read_goldens(tmp_path, TARGET.hardware, TARGET.label, own)]
+    found = [(where, name) for where, name, _ in at(tmp_path).read_goldens(TARGET.hardware, TARGET.label, own)]
     assert found == [(str(path.with_name(f"{name}.json")), name) for name in ("first", "second")]
 
 
@@ -366,19 +360,19 @@ def test_a_golden_holds_what_can_be_compared_and_printed(tmp_path, golden, chang
 
 
 def test_op_streams_have_their_columns(tmp_path):
-    assert golden_streams(tmp_path, "fp32-b1") == Table(STREAM_TITLES, {})
+    assert at(tmp_path).streams("fp32-b1") == Table(STREAM_TITLES, {})
     path = golden_root(tmp_path) / "op-streams.md"
     path.parent.mkdir()
     row = stream_row("tiny", [], result())
     path.write_text(document_text("# Head", Document({"fp32-b1": Table(STREAM_TITLES, {"tiny": row}), "b4": TABLE})))
-    assert golden_streams(tmp_path, "fp32-b1").rows == {"tiny": row}
-    assert golden_streams(tmp_path, "fp16-b1") == Table(STREAM_TITLES, {})
+    assert at(tmp_path).streams("fp32-b1").rows == {"tiny": row}
+    assert at(tmp_path).streams("fp16-b1") == Table(STREAM_TITLES, {})
     with pytest.raises(RecordError) as refused:
-        golden_streams(tmp_path, "b4")
+        at(tmp_path).streams("b4")
     message = f"{path}: section b4: columns must be {', '.join(STREAM_TITLES)}; restore it with git, or delete it"
     assert str(refused.value).startswith(message)
     with pytest.raises(RecordError, match="section b4: columns must be"):
-        check_goldens(tmp_path)
+        check_goldens(at(tmp_path))
 
 
 def test_two_sections_of_one_name_are_refused(tmp_path):
@@ -459,7 +453,7 @@ def test_inputs_that_a_profile_has_no_name_for_are_left_out():
 
 
 def with_input(root, name, text):
-    path = estimates_path(root, "Made-Up")
+    path = at(root).estimates_path("Made-Up")
     path.parent.mkdir(parents=True, exist_ok=True)
     table = Table(INPUT_TITLES, {name: (name, text, "unit")})
     path.write_text(document_text("# Head", Document({"Inputs": table})))
@@ -484,8 +478,8 @@ def with_input(root, name, text):
 )
 def test_inputs_are_read_as_they_were_written(tmp_path, name, text):
     with_input(tmp_path, name, text)
-    assert golden_inputs(tmp_path, "Made-Up") == Table(INPUT_TITLES, {name: (name, text, "unit")})
-    check_goldens(tmp_path)
+    assert golden_inputs(at(tmp_path), "Made-Up") == Table(INPUT_TITLES, {name: (name, text, "unit")})
+    check_goldens(at(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -504,7 +498,10 @@ def test_inputs_are_read_as_they_were_written(tmp_path, name, text):
 )
 def test_an_input_that_cannot_be_true_is_refused_with_file_section_and_row(tmp_path, name, text, message):
     path = with_input(tmp_path, name, text)
-    for ask in (lambda: golden_inputs(tmp_path, "Made-Up"), lambda: check_goldens(tmp_path)):
+    for ask in (
+        lambda: golden_inputs(at(tmp_path), "Made-Up"),
+        lambda: check_goldens(at(tmp_path)),
+    ):
         with pytest.raises(RecordError) as refused:
             ask()
         assert str(refused.value).startswith(f"{path}: section Inputs, row {name}: {message}")
@@ -512,11 +509,11 @@ def test_an_input_that_cannot_be_true_is_refused_with_file_section_and_row(tmp_p
 
 
 def test_inputs_have_their_columns(tmp_path):
-    assert golden_inputs(tmp_path, "Made-Up") == Table(INPUT_TITLES, {})
+    assert golden_inputs(at(tmp_path), "Made-Up") == Table(INPUT_TITLES, {})
     path = with_input(tmp_path, "fact.l2_mib", "4")
     path.write_text(path.read_text().replace("| Unit |", "| In |"))
     with pytest.raises(RecordError) as refused:
-        golden_inputs(tmp_path, "Made-Up")
+        golden_inputs(at(tmp_path), "Made-Up")
     assert str(refused.value).startswith(f"{path}: section Inputs: columns must be Input, Value, Unit; restore it")
 
 
@@ -527,18 +524,18 @@ def test_inputs_of_a_board_that_borrows_its_constants_know_of_no_cross_validatio
         folder.mkdir(parents=True)
         (folder / "cross-validation.json").write_text(json.dumps(ERRORS))
         held_out = dict.fromkeys(CROSS_VALIDATION_BARS_PCT, 3.5) if has_held_out else {}
-        assert inputs_now(tmp_path, hardware) == inputs_table(profile, held_out)
+        assert inputs_now(at(tmp_path), hardware) == inputs_table(profile, held_out)
 
 
 def test_inputs_are_written_beside_what_is_there(tmp_path):
-    path = estimates_path(tmp_path, "NVIDIA-H200")
-    write_inputs(tmp_path, "NVIDIA-H200")
-    assert golden_inputs(tmp_path, "NVIDIA-H200") == inputs_now(tmp_path, "NVIDIA-H200")
-    document = read_document(path).with_section("Inputs", TABLE).with_section("default-fp32-b1", TABLE)
+    path = at(tmp_path).estimates_path("NVIDIA-H200")
+    write_inputs(at(tmp_path), "NVIDIA-H200")
+    assert golden_inputs(at(tmp_path), "NVIDIA-H200") == inputs_now(at(tmp_path), "NVIDIA-H200")
+    document = at(tmp_path).document(path).with_section("Inputs", TABLE).with_section("default-fp32-b1", TABLE)
     path.write_text(document_text("# Old head", document))
-    write_inputs(tmp_path, "NVIDIA-H200")
-    expected = Document({"Inputs": inputs_now(tmp_path, "NVIDIA-H200"), "default-fp32-b1": TABLE})
-    assert path.read_text(encoding="utf-8") == document_text(document_head(path), expected)
+    write_inputs(at(tmp_path), "NVIDIA-H200")
+    expected = Document({"Inputs": inputs_now(at(tmp_path), "NVIDIA-H200"), "default-fp32-b1": TABLE})
+    assert path.read_text(encoding="utf-8") == at(tmp_path).document_text(path, expected)
 
 
 DAMAGES = {
@@ -596,7 +593,7 @@ def test_a_golden_of_no_model_is_refused(tmp_path, golden, name):
     golden.rename(golden.with_name(name))
     for known in (KNOWN, None) if name == "tiny.json" else (KNOWN,):
         with pytest.raises(RecordError, match=f"{re.escape(name)}: belongs to no model, delete it"):
-            load_goldens(tmp_path, TARGET, known, MODEL_KIND)
+            at(tmp_path).goldens(TARGET, known, MODEL_KIND)
 
 
 ERRORS = {
@@ -605,36 +602,39 @@ ERRORS = {
 
 
 def test_held_out_means_are_read_where_there_are_any(tmp_path):
-    assert load_held_out_means_pct(tmp_path) == {}
+    assert at(tmp_path).held_out_means_pct(tmp_path) == {}
     (tmp_path / "cross-validation.json").write_text(json.dumps(ERRORS))
-    assert load_held_out_means_pct(tmp_path) == {"leave_one_model_out": 3.5, "leave_one_family_out": 3.5}
-    assert read_cross_validation(tmp_path)["in_sample"] == (3.5, 9.0)
+    assert at(tmp_path).held_out_means_pct(tmp_path) == {
+        "leave_one_model_out": 3.5,
+        "leave_one_family_out": 3.5,
+    }
+    assert at(tmp_path).cross_validation(tmp_path)["in_sample"] == (3.5, 9.0)
 
 
 def test_errors_of_each_model_are_those_that_the_cross_validation_has(tmp_path):
-    assert load_held_out_pct(tmp_path) == {}
+    assert at(tmp_path).held_out_pct(tmp_path) == {}
     path = tmp_path / "cross-validation.json"
     path.write_text(json.dumps(ERRORS))
-    assert load_held_out_pct(tmp_path) == {}
+    assert at(tmp_path).held_out_pct(tmp_path) == {}
     models = {
         "tiny": {"without_model_pct": -3.5, "without_family_pct": 4.0, "in_sample_pct": 1.0},
         "huge": {"without_family_pct": 2},
     }
     path.write_text(json.dumps({**ERRORS, "models": models}))
-    assert load_held_out_pct(tmp_path) == {
+    assert at(tmp_path).held_out_pct(tmp_path) == {
         "tiny": {"without_model_pct": -3.5, "without_family_pct": 4.0},
         "huge": {"without_family_pct": 2.0},
     }
     path.write_text(json.dumps({"models": {"tiny": {"without_model_pct": -101}}}))
     with pytest.raises(RecordError, match=r"models\.tiny\.without_model_pct: must be a finite number from -100"):
-        load_held_out_pct(tmp_path)
+        at(tmp_path).held_out_pct(tmp_path)
 
 
 @pytest.mark.parametrize("damage", [None, 4, {"mean_abs_error_pct": float("nan")}, {"mean_abs_error_pct": "4"}])
 def test_a_damaged_cross_validation_is_refused(tmp_path, damage):
     (tmp_path / "cross-validation.json").write_text(json.dumps({**ERRORS, "leave_one_model_out": damage}))
     with pytest.raises(RecordError, match=r"leave_one_model_out(\.mean_abs_error_pct)?: must be a (table|finite)"):
-        load_held_out_means_pct(tmp_path)
+        at(tmp_path).held_out_means_pct(tmp_path)
 
 
 def test_a_row_without_evidence_for_an_interval_is_read_as_none():
@@ -674,30 +674,36 @@ def tables_of(root):
 
 
 def test_the_tables_of_the_repository_are_as_the_suite_would_write_them(request):
-    paths = tables_of(request.config.rootpath)
+    paths, repository = tables_of(request.config.rootpath), at(request.config.rootpath)
     assert len(paths) == 1 + len(known_profiles())
     for path in paths:
-        assert document_text(document_head(path), read_document(path)) == path.read_text(encoding="utf-8"), path
+        assert repository.document_text(path, repository.document(path)) == path.read_text(encoding="utf-8"), path
     for path in sorted((request.config.rootpath / "golden").rglob("test_model*.json")):
         text = path.read_text(encoding="utf-8")
         assert json_text(json.loads(text)) == text, path
 
 
 def test_tables_of_another_repository_speak_of_inputs_alone_and_of_its_own_update(tmp_path):
-    head = document_head(tmp_path / "golden" / "Jetson-Orin-AGX" / "estimates.md")
+    repository = at(tmp_path)
+    head = repository.document_text(repository.estimates_path("Jetson-Orin-AGX"), Document())
     assert "<!-- pytest --snapshot-update -->" in head
     assert "# Estimates for Jetson-Orin-AGX" in head
     assert "that nobody has measured" not in head
-    assert update_command(tmp_path) == "pytest --snapshot-update"
+    assert at(tmp_path).update_command == "pytest --snapshot-update"
     lines = head.splitlines()
     assert lines[:4] == ["<!-- written by golden-latency -->", "<!-- pytest --snapshot-update -->", "", lines[3]]
-    assert document_head(tmp_path / "golden" / "op-streams.md").splitlines()[:4] == [*lines[:3], "# Op streams"]
+    assert repository.document_text(repository.streams_path, Document()).splitlines()[:4] == [
+        *lines[:3],
+        "# Op streams",
+    ]
 
 
 def test_tables_of_the_repository_are_rewritten_for_every_configuration(request):
     root = request.config.rootpath
-    assert update_command(root) == UPDATE_ALL
-    heads = [document_head(path) for path in (golden_root(root) / "op-streams.md", estimates_path(root, "Made-Up"))]
+    assert at(root).update_command == UPDATE_ALL
+    repository = at(root)
+    paths = repository.streams_path, repository.estimates_path("Made-Up")
+    heads = [repository.document_text(path, Document()) for path in paths]
     assert all(f"<!-- {UPDATE_ALL} -->\n\n# " in head for head in heads)
     assert "# Estimates for Made-Up" in heads[1]
     assert "that nobody has measured" not in heads[0]
@@ -706,9 +712,10 @@ def test_tables_of_the_repository_are_rewritten_for_every_configuration(request)
 
 def test_rows_of_the_repository_are_those_of_the_models_now(request):
     root, target = request.config.rootpath, resolve("Jetson-AGX-Xavier", "15W")
-    rows = read_document(estimates_path(root, target.hardware)).sections[target.label].rows
-    streams = golden_streams(root, target.stream_label).rows
-    assert list(load_goldens(root, target, None, MODEL_KIND)) == [model.name for model in MODELS] == list(rows)
+    repository = at(root)
+    rows = repository.document(repository.estimates_path(target.hardware)).sections[target.label].rows
+    streams = at(root).streams(target.stream_label).rows
+    assert list(at(root).goldens(target, None, MODEL_KIND)) == [model.name for model in MODELS] == list(rows)
     for model in (MODELS[0], MODELS[6]):
         found = validate(model, target, None)
         assert estimate_row(found) == rows[model.name]
@@ -718,8 +725,8 @@ def test_rows_of_the_repository_are_those_of_the_models_now(request):
 @pytest.mark.parametrize("hardware", known_profiles())
 def test_the_inputs_of_the_repository_are_those_of_the_profiles_now(request, hardware):
     root = request.config.rootpath
-    now = inputs_now(root, hardware)
-    assert now.rows == golden_inputs(root, hardware).rows
+    now = inputs_now(at(root), hardware)
+    assert now.rows == golden_inputs(at(root), hardware).rows
     assert any(name.startswith("held_out.") for name in now.rows) == (hardware == "Jetson-Orin-AGX")
 
 
@@ -728,15 +735,15 @@ def test_the_jetson_was_cross_validated_and_no_other_board(request):
     data = json.loads((folder / "cross-validation.json").read_text(encoding="utf-8"))
     for kind in (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT):
         figures = data[kind]["mean_abs_error_pct"], data[kind]["max_abs_error_pct"]
-        assert read_cross_validation(folder)[kind] == figures
-    assert IN_SAMPLE not in load_held_out_means_pct(folder)
-    assert read_cross_validation(folder.parent) == {}
+        assert at(folder).cross_validation(folder)[kind] == figures
+    assert IN_SAMPLE not in at(folder).held_out_means_pct(folder)
+    assert at(folder.parent).cross_validation(folder.parent) == {}
 
 
 def root_of(tmp_path, plugins):
     """The repository of a session with these plugins, whose rootdir pytest takes for another folder."""
     manager = SimpleNamespace(get_plugins=lambda: [object(), *plugins])
-    return repository_root(SimpleNamespace(rootpath=tmp_path / "elsewhere", pluginmanager=manager))
+    return repository_of(SimpleNamespace(rootpath=tmp_path / "elsewhere", pluginmanager=manager)).root
 
 
 def test_goldens_belong_to_the_repository_whose_conftest_loads_the_suite(tmp_path):

@@ -14,6 +14,7 @@ from estimator.compare import Comparison
 from estimator.errors import CaptureError, MeasurementError
 from estimator.goldens.configuration import kind_of, load_configuration
 from estimator.goldens.difference import Difference
+from estimator.goldens.repository import Repository
 from estimator.hardware.boards import Board, ThisCpu
 from estimator.hardware.reading import TEMPLATES
 from estimator.measure.device.choice import Choice
@@ -106,7 +107,7 @@ def live(home, ms, models=QUICK, record=False, runs=1, rounds=6, company=()):
     plan = Plan(Choice("cpu", "as asked"), make_protocol("cpu", 1, rounds), runs, record)
     plugins = SimpleNamespace(hasplugin=lambda _: False, get_plugin=lambda _: None)
     config = SimpleNamespace(option=SimpleNamespace(verbose=0), pluginmanager=plugins)
-    session = Live(config, options, load_configuration(ROOT, target), plan)
+    session = Live(config, options, load_configuration(Repository.at(ROOT), target), plan)
     machine = Machine(ms, company)
     session.measuring.processes, session.measuring._reader = [machine] * runs, machine
     session.measuring._lock = SimpleNamespace(release=lambda: None)
@@ -242,7 +243,7 @@ def test_a_model_that_fails_and_a_device_that_is_shared_are_told_apart(home):
 def test_a_test_for_another_configuration_is_skipped(home):
     session = live(home, {QUICK[0].name: 5.0})
     board = Board("NVIDIA-H100")
-    other = load_configuration(ROOT, target_on(board, board.profile()))
+    other = load_configuration(Repository.at(ROOT), target_on(board, board.profile()))
     with pytest.raises(pytest.skip.Exception, match="for NVIDIA-H100 default-fp32-b1; local-cpu default-fp32-b1 is me"):
         session.check(Request(session), Asked(QUICK[0], other))
 
@@ -565,7 +566,7 @@ def jetson(ms):
         rootpath=ROOT,
     )
     options = Options((target,), tuple(QUICK), (), False, False)
-    session = Live(config, options, load_configuration(ROOT, target), plan)
+    session = Live(config, options, load_configuration(Repository.at(ROOT), target), plan)
     machine = Machine(ms)
     machine.read = lambda own_pids=(): DeviceState("NVIDIA Jetson AGX Orin", memory_gib=61.0)
     session.measuring.power_mode, session.measuring.processes, session.measuring._reader = None, [machine], machine

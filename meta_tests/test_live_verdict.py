@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from estimator.goldens.repository import Repository
 from estimator.hardware.boards import ThisCpu
 from estimator.opstream import digest
 from estimator.records.record import Record
@@ -16,6 +17,8 @@ from estimator.suite import live_verdict
 from estimator.suite.live_verdict import live_verdict_lines
 from estimator.target import resolve, target_on
 from meta_tests.estimating import op_stream
+
+at = Repository.at
 
 NOW = {"board": "an Orin", "mode": "50W", "software": "torch 2.5", "clocks": "gpu 816 MHz", "date": "today"}
 THEN = {**NOW, "date": "then", "source": "made up"}
@@ -32,7 +35,9 @@ def root(request, tmp_path):
 
 def said(root, provenance=THEN, runs=RUNS, now=NOW, names=("resnet18",), hardware="Jetson-Orin-AGX"):
     target = resolve(hardware)
-    return list(live_verdict_lines(root, target, Record(root / "record.toml", provenance, runs), now, digests(names)))
+    return list(
+        live_verdict_lines(at(root), target, Record(root / "record.toml", provenance, runs), now, digests(names))
+    )
 
 
 def digests(names):
@@ -172,5 +177,7 @@ def test_how_well_constants_hold_moves_no_estimate_and_is_not_named(root):
 def test_a_machine_without_goldens_has_no_inputs_to_compare(root):
     board = ThisCpu()
     target = target_on(board, board.base_profile())
-    lines = list(live_verdict_lines(root, target, Record(root / "record.toml", THEN, RUNS), NOW, digests(["resnet18"])))
+    lines = list(
+        live_verdict_lines(at(root), target, Record(root / "record.toml", THEN, RUNS), NOW, digests(["resnet18"]))
+    )
     assert lines[1:3] == ["    op streams: the same, 1 of 1", "  The board and its software, since the record:"]

@@ -7,6 +7,7 @@ import pytest
 
 from estimator.compare import Comparison, without_estimate
 from estimator.goldens.configuration import load_configuration
+from estimator.goldens.repository import Repository
 from estimator.hardware.boards import find_board
 from estimator.report import (
     FIELDS,
@@ -127,9 +128,9 @@ def test_a_board_promises_what_its_calibration_was_made_from(tmp_path, hardware)
     board = find_board(hardware)
     for sources, promised in (("records", MODEL_BARS), ("records and microbenchmarks", MODEL_BARS)):
         profile = replace(board.base_profile(), sources=sources)
-        assert load_configuration(tmp_path, target_on(board, profile)).bars == promised
+        assert load_configuration(Repository.at(tmp_path), target_on(board, profile)).bars == promised
     profile = replace(board.base_profile(), sources="microbenchmarks")
-    promised = load_configuration(tmp_path, target_on(board, profile)).bars
+    promised = load_configuration(Repository.at(tmp_path), target_on(board, profile)).bars
     assert promised == MICROBENCHMARK_BARS["gpu" if board.host_is_apart else "cpu"]
 
 

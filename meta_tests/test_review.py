@@ -20,9 +20,9 @@ from estimator.goldens.content import (
     stream_row,
 )
 from estimator.goldens.extensions import json_text
-from estimator.goldens.files import OP_STREAMS, document_head, estimates_path, golden_root
 from estimator.goldens.inputs import inputs_table, with_inputs
-from estimator.goldens.tables import INPUTS, Document, Table, document_text, read_document
+from estimator.goldens.repository import OP_STREAMS, Repository, golden_root
+from estimator.goldens.tables import INPUTS, Document, Table, parse_document
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
 from estimator.lower import registry
@@ -62,8 +62,9 @@ class Tree:
             tables[label] = Table(ESTIMATE_TITLES, {name: estimate_row(result) for name, result in results.items()})
             rows = {name: stream_row(name, result.ops, result) for name, result in results.items()}
             streams[target.stream_label] = Table(STREAM_TITLES, rows)
-        write_document(estimates_path(self.root, MEMORY), tables)
-        write_document(golden_root(self.root) / f"{OP_STREAMS}.md", streams)
+        repository = Repository.at(self.root)
+        write_document(repository, repository.estimates_path(MEMORY), tables)
+        write_document(repository, repository.streams_path, streams)
 
     def _write_measured(self, measured_ms):
         folder = golden_root(self.root) / MEMORY / "50W-fp32-b1"
@@ -78,9 +79,8 @@ class Tree:
             path.write_text(json_text(golden_data(result)), encoding="utf-8")
 
 
-def write_document(path, tables):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document_text(document_head(path), Document(tables)), encoding="utf-8")
+def write_document(repository, path, tables):
+    repository.write(path, repository.document_text(path, Document(tables)))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,10 @@ def base(tmp_path_factory):
 
 
 def reviewed(before, now):
-    return review(read_side("before", before), read_side("now", now), Estimates(ESTIMATES.streams))
+    return review(
+        *(read_side(name, Repository(root, True)) for name, root in (("before", before), ("now", now))),
+        Estimates(ESTIMATES.streams),
+    )
 
 
 def named(found):
@@ -139,12 +142,14 @@ def test_a_rule_that_changed_is_the_code(base, tmp_path, monkeypatch):
 def test_an_op_stream_that_changed_is_named_with_the_ops_that_came_and_went(base, tmp_path):
     now = Tree(tmp_path / "now").root
     path = golden_root(now) / f"{OP_STREAMS}.md"
-    sections = dict(read_document(path).sections)
+    sections = dict(parse_document(path.read_text(encoding="utf-8")).sections)
     rows = dict(sections["fp32-b1"].rows)
     row = list(rows["resnet18"])
     row[STREAM_TITLES.index("Digest")] = "0123456789ab"
     row[STREAM_TITLES.index("Ops by name")] = row[STREAM_TITLES.index("Ops by name")].replace("relu_ 17", "relu_ 16")
-    write_document(path, {**sections, "fp32-b1": Table(STREAM_TITLES, {**rows, "resnet18": tuple(row)})})
+    write_document(
+        Repository.at(now), path, {**sections, "fp32-b1": Table(STREAM_TITLES, {**rows, "resnet18": tuple(row)})}
+    )
     found = reviewed(base, now)
     assert named(found) == {"op stream"}
     assert found.causes[0].title == "relu_ 17 -> 16"
@@ -257,7 +262,7 @@ def test_a_mistake_is_one_line_and_exit_code_4(request, monkeypatch, capsys, arg
 
 def test_a_folder_without_goldens_is_refused(tmp_path):
     with pytest.raises(UsageError, match="there is no folder golden to review"):
-        read_side("here", tmp_path)
+        read_side("here", Repository(tmp_path, True))
 
 
 def test_a_branch_is_reviewed_from_where_it_left_the_main_one(tmp_path, monkeypatch, capsysbinary):

@@ -16,9 +16,9 @@ from estimator.estimates import Estimates
 from estimator.goldens.content import STREAM_TITLES, golden_data, stream_row
 from estimator.goldens.difference import Difference
 from estimator.goldens.extensions import json_text
-from estimator.goldens.files import OP_STREAMS, document_head, golden_root
 from estimator.goldens.inputs import inputs_table, with_inputs
-from estimator.goldens.tables import Document, Table, document_text
+from estimator.goldens.repository import OP_STREAMS, Repository, golden_root
+from estimator.goldens.tables import Document, Table
 from estimator.opstream import Captured, Op, TensorSpec, digest, parse_stream, stream_text
 from estimator.pipeline import estimate_stream
 from estimator.records.kinds import own_kind
@@ -328,7 +328,7 @@ def test_a_review_of_another_repository_takes_the_op_stream_of_the_side_now(move
     now = inputs_table(resolve(INPUTS).profile, {})
     for name, data, table in (("before", difference.before, inputs), ("now", difference.now, now)):
         write_tree(tmp_path / name, difference, data, table)
-    sides = [read_side(name, tmp_path / name, of_zoo=False) for name in ("before", "now")]
+    sides = [read_side(name, Repository(tmp_path / name, False)) for name in ("before", "now")]
     found = review(*sides, Estimates())
     assert [(d.name, d.own_tests) for d in found.differences] == [("test_mine", "test_latency")]
     assert [(cause.kind, cause.title) for cause in found.causes] == [("input", "dispatch_kcycles")]
@@ -345,7 +345,7 @@ def write_tree(root, difference, data, inputs):
     documents = {f"{OP_STREAMS}.md": streams, f"{difference.hardware}/estimates.md": {"Inputs": inputs}}
     for name, sections in documents.items():
         file = golden_root(root) / name
-        file.write_text(document_text(document_head(file), Document(sections)), encoding="utf-8")
+        file.write_text(Repository.at(root).document_text(file, Document(sections)), encoding="utf-8")
 
 
 def test_where_the_op_stream_is_not_available_one_line_says_what_provides_it(moved, folder):

@@ -10,7 +10,8 @@ import pytest
 
 from estimator.errors import UsageError
 from estimator.files import refuse_unwritable, write_atomically
-from estimator.goldens.root import repository_root
+from estimator.goldens.repository import Repository
+from estimator.goldens.root import repository_of
 from estimator.suite import printing
 from estimator.suite.options import _output_path, _refuse_with_every_configuration
 from estimator.target import resolve
@@ -32,12 +33,12 @@ def test_goldens_belong_to_the_repository_whose_conftest_loads_the_suite(tmp_pat
     ours = conftest(tmp_path / "repository" / "tests", plugins)
     (tmp_path / "repository" / "pyproject.toml").touch()
     config = configured(tmp_path, conftest(tmp_path / "other", ()), ours, rootpath=tmp_path / "elsewhere")
-    assert repository_root(config) == tmp_path / "repository"
+    assert repository_of(config).root == tmp_path / "repository"
 
 
 def test_without_an_ini_file_goldens_are_beside_the_conftest_and_without_one_below_pytest_s_rootdir(tmp_path):
-    assert repository_root(configured(tmp_path, conftest(tmp_path / "a"))) == tmp_path / "a"
-    assert repository_root(configured(tmp_path, conftest(tmp_path / "a", "others"))) == tmp_path
+    assert repository_of(configured(tmp_path, conftest(tmp_path / "a"))).root == tmp_path / "a"
+    assert repository_of(configured(tmp_path, conftest(tmp_path / "a", "others"))).root == tmp_path
 
 
 def test_through_a_link_the_file_it_leads_to_is_written(tmp_path):
@@ -76,7 +77,7 @@ def test_a_golden_is_no_place_for_a_table(tmp_path):
     (tmp_path / "link.md").symlink_to(tmp_path / "golden" / "board" / "estimates.md")
     for path in (tmp_path / "golden" / "board" / "validation.md", tmp_path / "link.md"):
         with pytest.raises(UsageError, match="is among the goldens, which --snapshot-update alone writes"):
-            _output_path(configured(tmp_path), "--output", str(path), (".md",))
+            _output_path(Repository.at(tmp_path), "--output", str(path), (".md",))
 
 
 @pytest.mark.parametrize("option", ["models", "skip", "compare", "output", "report"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Sequence
 
 from ..errors import CalibrationError
-from ..goldens.files import golden_root
+from ..goldens.repository import golden_root
 from ..hardware.boards import find_board
 from ..lower import Lowered, lower
 from ..records.kinds import MODEL_KIND

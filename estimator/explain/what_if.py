@@ -12,7 +12,7 @@ from ..checked import Checked
 from ..errors import CaptureError
 from ..estimates import Estimates
 from ..files import read_toml
-from ..goldens.files import golden_root
+from ..goldens.repository import golden_root
 from ..interval import QUANTILE, interval_pct
 from ..lower import lower
 from ..pipeline import ForwardPass, forward_pass, interval_of

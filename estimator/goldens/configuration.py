@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
-from ..goldens.files import golden_root, is_measured, load_goldens, load_held_out_means_pct
 from ..hardware.reading import SOURCES
 from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND, Kind, kinds_in, own_kind
 from ..records.record import Record, load_record
 from ..report import MICROBENCHMARK_BARS, MODEL_BARS, Bars
 from ..target import Target
+from .repository import Repository, is_measured
 
 if TYPE_CHECKING:
     from ..subjects.registry import Subject
@@ -22,11 +22,16 @@ class Configuration:
     """One configuration of a board; records and goldens by the kind of subject that they are of."""
 
     target: Target
-    root: Path
+    repository: Repository
     folder: Path
     records: Mapping[Kind, Record]
     goldens: Mapping[Kind, Mapping[str, Dict[str, Any]]]
     held_out_means_pct: Mapping[str, float]
+
+    @property
+    def root(self) -> Path:
+        """Returns the folder of its repository."""
+        return self.repository.root
 
     @property
     def name(self) -> str:
@@ -93,30 +98,28 @@ def kind_of(subject: Subject) -> Kind:
     return PATTERN_KIND if isinstance(subject, Pattern) else MODEL_KIND
 
 
-def load_configuration(root: Path, target: Target) -> Configuration:
+def load_configuration(repository: Repository, target: Target) -> Configuration:
     """Returns the configuration; RecordError names the file and key where a record or golden is damaged."""
-    folder = target.board.folder(golden_root(root)) / target.label
-    names = _known_names(root, folder)
+    folder = target.board.folder(repository.folder) / target.label
+    names = _known_names(repository, folder)
     has_goldens = target.board.has_goldens
     return Configuration(
         target=target,
-        root=root,
+        repository=repository,
         folder=folder,
         records={kind: load_record(folder / kind.record, known or ()) for kind, known in names.items()},
-        goldens={kind: load_goldens(root, target, known, kind) for kind, known in names.items() if has_goldens},
-        held_out_means_pct=load_held_out_means_pct(folder),
+        goldens={kind: repository.goldens(target, known, kind) for kind, known in names.items() if has_goldens},
+        held_out_means_pct=repository.held_out_means_pct(folder),
     )
 
 
-def _known_names(root: Path, folder: Path) -> Dict[Kind, Optional[List[str]]]:
+def _known_names(repository: Repository, folder: Path) -> Dict[Kind, Optional[List[str]]]:
     """The names of the zoo's models and patterns where it is in this repository; of any others only the tests know."""
     from ..subjects.patterns import PATTERNS
-    from ..subjects.registry import zoo_is_in
     from ..subjects.zoo import MODELS
 
-    has_zoo = zoo_is_in(root)
-    names: Dict[Kind, Optional[List[str]]] = dict.fromkeys(kinds_in(folder, has_zoo))
-    if has_zoo:
+    names: Dict[Kind, Optional[List[str]]] = dict.fromkeys(kinds_in(folder, repository.has_zoo))
+    if repository.has_zoo:
         names[MODEL_KIND] = [model.name for model in MODELS]
         names[PATTERN_KIND] = [pattern.name for pattern in PATTERNS]
     return names

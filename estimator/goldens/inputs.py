@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Tuple
 
 from ..checked import Bounds, parsed, parsed_whole
 from ..errors import RecordError
-from ..files import write_atomically
-from ..hardware.boards import find_board
 from ..hardware.profile import Profile
 from ..hardware.quantities import BOUND, FACTS, LEAST, MODE_BOUNDS, WHOLE
 from ..target import calibrated_target
-from .files import (
-    ESTIMATES,
-    OP_STREAMS,
-    document_head,
-    estimates_path,
-    golden_root,
-    golden_streams,
-    load_held_out_means_pct,
-)
-from .tables import INPUTS, REPAIR, Row, Table, document_text, read_document
+from .repository import ESTIMATES, Repository
+from .tables import INPUTS, REPAIR, Row, Table
 
 _NUMBERS = ("constant.", "fact.", "mode.")
 INPUT_TITLES: Row = ("Input", "Value", "Unit")
@@ -34,10 +23,10 @@ HELD_OUT = "held_out."
 _UNITS = {"cpu_mhz": "MHz", "gpu_mhz": "MHz", "sms": "SMs", "bandwidth_gb_s": "GB/s"}
 
 
-def golden_inputs(root: Path, hardware: str) -> Table:
+def golden_inputs(repository: Repository, hardware: str) -> Table:
     """Returns what the goldens of a board were made from, no rows where they do not say it; RecordError if damaged."""
-    path = estimates_path(root, hardware)
-    table = read_document(path).sections.get(INPUTS, Table(INPUT_TITLES, {}))
+    path = repository.estimates_path(hardware)
+    table = repository.document(path).sections.get(INPUTS, Table(INPUT_TITLES, {}))
     if table.titles != INPUT_TITLES:
         raise RecordError(f"{path}: section {INPUTS}: columns must be {', '.join(INPUT_TITLES)}; {REPAIR}")
     for name, row in table.rows.items():
@@ -63,30 +52,28 @@ def _number(name: str, text: str) -> float:
     return parsed(text, FACTS.get(key, BOUND) if kind == "fact" else Bounds(LEAST, BOUND.upper))
 
 
-def check_goldens(root: Path) -> None:
+def check_goldens(repository: Repository) -> None:
     """Reads what every board's goldens were made from, and the op streams; RecordError where one is damaged."""
-    for path in sorted(golden_root(root).glob(f"*/{ESTIMATES}.md")):
-        golden_inputs(root, path.parent.name)
-    for stream_label in read_document(golden_root(root) / f"{OP_STREAMS}.md").sections:
-        golden_streams(root, stream_label)
+    for path in sorted(repository.folder.glob(f"*/{ESTIMATES}.md")):
+        golden_inputs(repository, path.parent.name)
+    for stream_label in repository.document(repository.streams_path).sections:
+        repository.streams(stream_label)
 
 
-def inputs_now(root: Path, hardware: str) -> Table:
+def inputs_now(repository: Repository, hardware: str) -> Table:
     """Returns what they would be made from now."""
-    board = find_board(hardware)
-    profile = board.profile()
+    profile = repository.profile(hardware)
     if profile.transferred_from:
         return inputs_table(profile, {})  # its constants were never held against this board
-    folder = board.folder(golden_root(root)) / calibrated_target(profile).label
-    return inputs_table(profile, load_held_out_means_pct(folder))
+    folder = repository.board(hardware).folder(repository.folder) / calibrated_target(profile).label
+    return inputs_table(profile, repository.held_out_means_pct(folder))
 
 
-def write_inputs(root: Path, hardware: str) -> None:
+def write_inputs(repository: Repository, hardware: str) -> None:
     """Writes what the goldens of a board are made from now into its tables."""
-    path = estimates_path(root, hardware)
-    document = read_document(path).with_section(INPUTS, inputs_now(root, hardware))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, document_text(document_head(path), document))
+    path = repository.estimates_path(hardware)
+    document = repository.document(path).with_section(INPUTS, inputs_now(repository, hardware))
+    repository.write(path, repository.document_text(path, document))
 
 
 def inputs_table(profile: Profile, held_out_means_pct: Mapping[str, float]) -> Table:

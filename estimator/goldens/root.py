@@ -7,12 +7,14 @@ from typing import Any, Optional
 
 import pytest
 
+from .repository import Repository
+
 _PACKAGE = __name__.split(".")[0]
 _INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
 
 
-def repository_root(config: pytest.Config) -> Path:
-    """Returns the folder of the repository whose conftest.py loads the suite, else pytest's own rootdir.
+def repository_of(config: pytest.Config) -> Repository:
+    """Returns the repository whose conftest.py loads the suite, else that in pytest's own rootdir.
 
     It is the nearest folder at or above that conftest.py with a file in which pytest is configured. pytest's rootdir is
     another folder under `--rootdir` and `-c`, and goldens do not move with those.
@@ -20,9 +22,9 @@ def repository_root(config: pytest.Config) -> Path:
     found = (_conftest_folder(plugin) for plugin in config.pluginmanager.get_plugins())
     folder = next((folder for folder in found if folder is not None), None)
     if folder is None:
-        return config.rootpath
+        return Repository.at(config.rootpath)
     above = (folder, *folder.parents)
-    return next((each for each in above if any((each / name).is_file() for name in _INI_FILES)), folder)
+    return Repository.at(next((each for each in above if any((each / name).is_file() for name in _INI_FILES)), folder))
 
 
 def _conftest_folder(plugin: Any) -> Optional[Path]:

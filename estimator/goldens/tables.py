@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..checked import shown
 from ..errors import RecordError
-from ..files import read_text
 
 Row = Tuple[str, ...]
 _LONGEST_TITLE = 100  # it is the name of a folder, too
@@ -107,7 +105,6 @@ def _cells(line: str) -> Row:
     return tuple(cell.strip() for cell in line[2:-2].split(" | "))
 
 
-@functools.lru_cache(maxsize=64)
 def parse_document(text: str) -> Document:
     """Returns the tables of a file's text; ValueError names the section and what is wrong with it."""
     sections: Dict[str, Table] = {}
@@ -129,11 +126,9 @@ def _sections(text: str) -> Iterator[Tuple[str, str]]:
         yield title.strip(), body
 
 
-def read_document(path: Path) -> Document:
-    """Returns the tables of a file, none if there is no file; RecordError names the file and what is wrong."""
-    if not path.exists():
-        return Document()
+def read_document(path: Path, text: str) -> Document:
+    """Returns the tables of a file with this text; RecordError names the file and what is wrong."""
     try:
-        return parse_document(read_text(path))
+        return parse_document(text)
     except ValueError as error:
         raise RecordError(f"{path}: {error}; {REPAIR}") from error

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 from ..checked import LATENCY_MS, Checked
 from ..errors import MeasurementRefused, RecordError
-from ..files import read_json, write_atomically
-from ..hardware.boards import cache_folder
+from ..files import cache_folder, read_json, write_atomically
 from ..records.record import PARTIAL, Record, load_record, write_record
 from .device.environment import driver_version
 

@@ -37,7 +37,7 @@ from .verdict import spread_pct
 
 if TYPE_CHECKING:
     from ..subjects.chains import Chain
-    from ..subjects.from_test import Place
+    from ..subjects.from_pytest import Place
     from ..target import Target
     from .layers import ChainTimes
 

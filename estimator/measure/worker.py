@@ -140,7 +140,7 @@ class Worker:
 
 def _subject(request: Dict[str, Any]) -> Any:
     """A subject of the zoo by its name, one of the user's own from the test that checks it."""
-    from ..subjects.from_test import Place, tested_model
+    from ..subjects.from_pytest import Place, tested_model
     from ..subjects.registry import find_subject
 
     name = request["model"]

@@ -11,8 +11,8 @@ from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from ..errors import UsageError
 from ..estimates import Estimates
-from ..goldens.files import IN_SAMPLE, update_command
 from ..goldens.inputs import inputs_now
+from ..goldens.repository import IN_SAMPLE, Repository
 from ..hardware.boards import known_hardware
 from .causes import changed_inputs
 from .changes import Review
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     with _sides(root, *names) as (before, now):
         found = review(before, now, Estimates())
     if arguments.head is None:
-        found = replace(found, notices=(*found.notices, *_stale(root, now)))
+        found = replace(found, notices=(*found.notices, *_stale(Repository.at(root), now)))
     sys.stdout.buffer.write(FORMATS[arguments.format](found).encode("utf-8"))
     return int(arguments.fail_on is not None and FAILURES[arguments.fail_on](found))
 
@@ -74,13 +74,13 @@ def _needs_git(name: Optional[str]) -> bool:
     return name is None or not Path(name).is_dir()
 
 
-def _stale(root: Path, now: Side) -> Iterator[str]:
+def _stale(repository: Repository, now: Side) -> Iterator[str]:
     """Yields a notice where the working tree's goldens were made from other inputs than its profiles have."""
     boards = [hardware for hardware in now.inputs if hardware in known_hardware()]
-    at_hand = {hardware: inputs_now(root, hardware) for hardware in boards}
-    names = [change.short_name for change in changed_inputs(now.inputs, at_hand)]
+    available = {hardware: inputs_now(repository, hardware) for hardware in boards}
+    names = [change.short_name for change in changed_inputs(now.inputs, available)]
     if names:
-        yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {update_command(root)}"
+        yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {repository.update_command}"
 
 
 def _check(option: str, name: str, known: Mapping[str, object]) -> None:

@@ -9,7 +9,7 @@ from ..compare import UNMEASURED
 from ..estimates import Estimates
 from ..goldens.content import MEASURED_KEYS
 from ..goldens.difference import Difference
-from ..goldens.files import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
+from ..goldens.repository import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
 from ..goldens.tables import Row
 from ..records.record import Record
 from .causes import Inputs, changed_inputs, find_causes, of_another_code, priced_differences

@@ -12,19 +12,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..errors import UsageError
-from ..goldens.files import (
-    OP_STREAMS,
-    golden_root,
-    is_measured,
-    labels_of,
-    read_cross_validation,
-    read_goldens,
-)
 from ..goldens.inputs import check_goldens, golden_inputs
-from ..goldens.tables import Document, Table, read_document
+from ..goldens.repository import Repository, is_measured
+from ..goldens.tables import Document, Table
 from ..records.kinds import KINDS, Kind, kinds_in
 from ..records.record import Record, load_record
-from ..subjects.registry import zoo_is_in
 from .changes import CrossValidation, Place
 
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")
@@ -56,31 +48,28 @@ class Side:
     cross_validations: Mapping[str, CrossValidation] = field(default_factory=dict)
 
 
-def read_side(name: str, root: Path, of_zoo: bool = True) -> Side:
-    """Returns what the tree at `root` has; UsageError where it has no goldens, RecordError for a damaged one.
-
-    `of_zoo` says whether its tests are those of the zoo, or another repository's own.
-    """
-    folder = golden_root(root)
+def read_side(name: str, repository: Repository) -> Side:
+    """Returns what a repository has; UsageError where it has no goldens, RecordError for a damaged one."""
+    folder = repository.folder
     if not folder.is_dir():
         raise UsageError(f"{name}: there is no folder {folder.name} to review")
-    check_goldens(root)
+    check_goldens(repository)
     boards = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
-    labels = [(board, label) for board in boards for label in labels_of(root, board)]
+    labels = [(board, label) for board in boards for label in repository.labels(board)]
     return Side(
         name,
         {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()},
-        dict(_inputs(root, boards)),
-        read_document(folder / f"{OP_STREAMS}.md"),
-        dict(pair for board, label in labels for pair in _goldens(root, board, label, of_zoo)),
-        dict(_records(folder, labels, of_zoo)),
-        dict(_cross_validations(folder, labels)),
+        dict(_inputs(repository, boards)),
+        repository.document(repository.streams_path),
+        dict(pair for board, label in labels for pair in _goldens(repository, board, label)),
+        dict(_records(repository, labels)),
+        dict(_cross_validations(repository, labels)),
     )
 
 
-def _inputs(root: Path, boards: Any) -> Iterator[Tuple[str, Table]]:
+def _inputs(repository: Repository, boards: Any) -> Iterator[Tuple[str, Table]]:
     for board in boards:
-        table = golden_inputs(root, board)
+        table = golden_inputs(repository, board)
         if table.rows:
             yield board, table
 
@@ -91,23 +80,24 @@ def _kinds(folder: Path, of_zoo: bool) -> List[Kind]:
     return [*(KINDS if of_zoo else ()), *own]
 
 
-def _goldens(root: Path, board: str, label: str, of_zoo: bool) -> Iterator[Tuple[Place, Golden]]:
-    for kind in _kinds(golden_root(root) / board / label, of_zoo):
-        for _, name, data in read_goldens(root, board, label, kind):
+def _goldens(repository: Repository, board: str, label: str) -> Iterator[Tuple[Place, Golden]]:
+    for kind in _kinds(repository.folder / board / label, repository.has_zoo):
+        for _, name, data in repository.read_goldens(board, label, kind):
             yield (board, label, name), Golden(kind.parameter, data, "" if kind in KINDS else kind.folder)
 
 
-def _records(folder: Path, labels: Any, of_zoo: bool) -> Iterator[Tuple[Tuple[str, str, str], Record]]:
+def _records(repository: Repository, labels: Any) -> Iterator[Tuple[Tuple[str, str, str], Record]]:
     for board, label in labels:
-        for kind in _kinds(folder / board / label, of_zoo):
-            path = folder / board / label / kind.record
+        for kind in _kinds(repository.folder / board / label, repository.has_zoo):
+            path = repository.folder / board / label / kind.record
             if path.exists():
                 yield (board, label, kind.folder), load_record(path, ())
 
 
-def _cross_validations(folder: Path, labels: Any) -> Iterator[Tuple[str, CrossValidation]]:
+def _cross_validations(repository: Repository, labels: Any) -> Iterator[Tuple[str, CrossValidation]]:
     for board, label in labels:
-        found = read_cross_validation(folder / board / label) if is_measured(folder / board / label) else {}
+        folder = repository.folder / board / label
+        found = repository.cross_validation(folder) if is_measured(folder) else {}
         if found:
             means, most = ({kind: pcts[i] for kind, pcts in found.items()} for i in range(2))
             yield f"{board} {label}", CrossValidation(means, most)
@@ -116,13 +106,14 @@ def _cross_validations(folder: Path, labels: Any) -> Iterator[Tuple[str, CrossVa
 @contextlib.contextmanager
 def side_of(root: Path, name: Optional[str]) -> Iterator[Side]:
     """Gives the side of a folder, of a git revision of the repository at `root`, or for None of its working tree."""
+    own = Repository.at(root)
     if name is None:
-        yield read_side("the working tree", root, zoo_is_in(root))
+        yield read_side("the working tree", own)
     elif Path(name).is_dir():
-        yield read_side(name, Path(name), zoo_is_in(root))
+        yield read_side(name, Repository(Path(name), own.has_zoo))
     else:
         with exported(root, name) as folder:
-            yield read_side(f"{name} ({_git(root, 'rev-parse', '--short', name)})", folder, zoo_is_in(root))
+            yield read_side(f"{name} ({_git(root, 'rev-parse', '--short', name)})", Repository(folder, own.has_zoo))
 
 
 @contextlib.contextmanager

@@ -10,8 +10,6 @@ from .layers import example_tensor
 if TYPE_CHECKING:
     import torch
 
-_FAMILY = "kernels"
-
 
 @dataclass(frozen=True)
 class Convolution:
@@ -23,7 +21,8 @@ class Convolution:
     kernel: int
     stride: int
     groups: int
-    family: str = _FAMILY
+
+    family = "kernels"
 
     @property
     def name(self) -> str:
@@ -50,7 +49,8 @@ class Product:
     m: int
     n: int
     k: int
-    family: str = _FAMILY
+
+    family = "kernels"
 
     @property
     def name(self) -> str:

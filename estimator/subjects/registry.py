@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Tuple, Union
 
 from .custom import OwnModel
@@ -11,11 +10,6 @@ from .zoo import MODELS, ZooModel, find_models
 
 Subject = Union[ZooModel, Pattern, OwnModel]
 """What can be estimated."""
-
-
-def zoo_is_in(root: Path) -> bool:
-    """Whether this repository tests the models and patterns: in any other, all tests check modules of its own."""
-    return (root / "estimator" / "subjects" / "zoo.py").is_file()
 
 
 def subject_names() -> Tuple[str, ...]:

@@ -66,8 +66,10 @@ class Streams:
             return subject.captured
         known, key = self._captured.setdefault(subject, {}), (batch_size, find_precision(precision).tensors)
         if key not in known:
-            found = self._own_captured if isinstance(subject, OwnModel) else self._kept_or_captured
-            known[key] = found(subject, *key)
+            if isinstance(subject, OwnModel):
+                known[key] = self._own_captured(subject, *key)
+            else:
+                known[key] = self._kept_or_captured(subject, *key)
         return known[key]
 
     def ops(self, subject: Streamed, batch_size: int = 1, precision: str = "fp32") -> Tuple[Op, ...]:

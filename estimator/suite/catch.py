@@ -9,7 +9,7 @@ import pytest
 from ..measure.device.choice import Choice
 from ..measure.plan import Plan
 from ..measure.protocol import make_protocol
-from ..subjects.from_test import CATCHER
+from ..subjects.from_pytest import CATCHER
 from .selection import Test
 from .session import Asked, Session
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
 from ..estimates import Estimates
 from ..goldens.configuration import Configuration
 from ..goldens.difference import Difference
-from ..goldens.files import boards_with_goldens, update_command
 from ..goldens.inputs import golden_inputs, inputs_now
+from ..goldens.repository import Repository
 from ..records.kinds import PATTERN_KIND
 from ..review.changes import Place
 from ..review.compare import review_differences
@@ -20,7 +19,7 @@ Goldens = Mapping[Place, Mapping[str, Any]]
 
 
 def golden_verdict_lines(
-    root: Path,
+    repository: Repository,
     goldens: Goldens,
     models: Iterable[str],
     differences: Sequence[Difference],
@@ -31,15 +30,15 @@ def golden_verdict_lines(
 
     `models` names those of the goldens that are models; `command` is the one that runs this session again.
     """
-    before = {hardware: golden_inputs(root, hardware) for hardware in boards_with_goldens(root)}
-    now = {hardware: inputs_now(root, hardware) for hardware in before}
+    before = {hardware: golden_inputs(repository, hardware) for hardware in repository.boards()}
+    now = {hardware: inputs_now(repository, hardware) for hardware in before}
     names = set(models)
     errors_pct = {place: golden.get("error_pct") for place, golden in goldens.items() if place[-1] in names}
     measured = {place: error_pct for place, error_pct in errors_pct.items() if error_pct is not None}
     found = review_differences(differences, (before, now), measured, len(goldens), estimates)
     if not found.is_empty:
         is_new = bool(differences) and not any(difference.before for difference in differences)
-        accept = f"{command} --snapshot-update" if is_new else update_command(root)
+        accept = f"{command} --snapshot-update" if is_new else repository.update_command
         yield from verdict_lines(found, accept, f"{command} -v, or once accepted: python -m estimator review")
 
 

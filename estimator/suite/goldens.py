@@ -17,21 +17,9 @@ from ..goldens.content import (
     stream_row,
 )
 from ..goldens.difference import Difference, term_change
-from ..goldens.extensions import JsonGolden, TableGolden, TextGolden, matches, part_of
-from ..goldens.files import (
-    ESTIMATES,
-    OP_STREAMS,
-    UPDATE_ALL,
-    UPDATE_OWN,
-    VALIDATION,
-    drop_section,
-    estimates_path,
-    golden_root,
-    golden_streams,
-    labels_of,
-    read_goldens,
-)
+from ..goldens.extensions import GoldenFiles
 from ..goldens.inputs import golden_inputs, inputs_now, write_inputs
+from ..goldens.repository import UPDATE_ALL, UPDATE_OWN, VALIDATION, Repository
 from ..goldens.tables import INPUTS, Row, Table
 from ..records.kinds import Kind, kinds_in
 from ..review.causes import changed_inputs
@@ -57,7 +45,7 @@ class Goldens:
 
     def __init__(self, configuration: Configuration, snapshot: SnapshotAssertion, updating: bool) -> None:
         self._configuration = configuration
-        self._snapshot = snapshot
+        self._files = GoldenFiles(configuration.repository, snapshot)
         self._updating = updating
 
     def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
@@ -76,21 +64,21 @@ class Goldens:
         return Problem(summary, tuple(_short(difference)), tuple(self._details(subject, difference)), difference)
 
     def _is_estimate(self, subject: Subject, result: Result) -> bool:
-        target = self._configuration.target
-        kind, name = kind_of(subject), result.comparison.model
-        if self._configuration.keeps_file(kind):
-            place = kind.golden_path(Path(target.hardware, target.label), name).as_posix()[: -len(".json")]
-            is_same = matches(self._snapshot, place, JsonGolden, golden_data(result))
-            if self._updating and self._configuration.is_measured:
-                drop_section(self._configuration.root, target)
+        configuration, target = self._configuration, self._configuration.target
+        kind, repository = kind_of(subject), configuration.repository
+        if configuration.keeps_file(kind):
+            path = kind.golden_path(configuration.folder, result.comparison.model)
+            is_same = self._files.has_data(path, golden_data(result))
+            if self._updating and configuration.is_measured:
+                repository.drop_section(target)
             return is_same
-        return self._is_row(f"{target.hardware}/{ESTIMATES}", target.label, ESTIMATE_TITLES, estimate_row(result))
+        row = estimate_row(result)
+        path = repository.estimates_path(target.hardware)
+        return self._files.has_row(path, target.label, Table(ESTIMATE_TITLES, {row[0]: row}))
 
     def _is_stream(self, row: Row) -> bool:
-        return self._is_row(OP_STREAMS, self._configuration.target.stream_label, STREAM_TITLES, row)
-
-    def _is_row(self, place: str, section: str, titles: Row, row: Row) -> bool:
-        return matches(self._snapshot, part_of(place, section, row[0]), TableGolden, Table(titles, {row[0]: row}))
+        path, label = self._configuration.repository.streams_path, self._configuration.target.stream_label
+        return self._files.has_row(path, label, Table(STREAM_TITLES, {row[0]: row}))
 
     def _difference(self, subject: Subject, result: Result, stream: Row) -> Difference:
         target = self._configuration.target
@@ -113,7 +101,7 @@ class Goldens:
         return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
 
     def _golden_stream(self, name: str) -> Row:
-        return golden_streams(self._configuration.root, self._configuration.target.stream_label).rows.get(name, ())
+        return self._configuration.repository.streams(self._configuration.target.stream_label).rows.get(name, ())
 
     def _details(self, subject: Subject, difference: Difference) -> Iterator[str]:
         """Every term, and where each figure is from."""
@@ -126,7 +114,7 @@ class Goldens:
         kind = kind_of(subject)
         record = configuration.record_of(kind)
         runs_ms = ", ".join(map(str, record.runs_ms.get(difference.name, ()))) or "none"
-        golden = estimates_path(configuration.root, configuration.target.hardware)
+        golden = configuration.repository.estimates_path(configuration.target.hardware)
         if configuration.keeps_file(kind):
             golden = kind.golden_path(configuration.folder, difference.name)
         yield f"  golden:   {relative(golden, configuration.root)} (compared exactly)"
@@ -135,15 +123,13 @@ class Goldens:
 
     def validation_problem(self, text: str) -> Optional[Problem]:
         """Returns how the whole table differs from its golden, validation.md."""
-        target = self._configuration.target
-        place = f"{target.hardware}/{target.label}/{VALIDATION}"
-        path = golden_root(self._configuration.root) / f"{place}.md"
-        before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        path = self._configuration.folder / f"{VALIDATION}.md"
         try:
-            if matches(self._snapshot, place, TextGolden, text) or self._updating:
+            if self._files.has_text(path, text) or self._updating:
                 return None
         except OSError as error:
             return Problem(f"{relative(path, self._configuration.root)}: could not be written: {error}")
+        before = self._configuration.repository.text(path) or ""
         diff = tuple(unified_diff(before, text, str(relative(path, self._configuration.root))))
         lines = sum(line.startswith("+") for line in diff[2:])
         return Problem(f"{relative(path, self._configuration.root)}: {lines} lines of the table differ", (), diff)
@@ -182,21 +168,24 @@ def relative(path: Path, root: Path) -> Path:
 
 
 def inputs_problem(
-    root: Path, boards: Mapping[str, Mapping[str, bool]], snapshot: SnapshotAssertion, updating: bool
+    repository: Repository, boards: Mapping[str, Mapping[str, bool]], snapshot: SnapshotAssertion, updating: bool
 ) -> Optional[Problem]:
     """Returns which inputs of which boards moved since the goldens were made; None where none did, or all is rewritten.
 
     `boards` says of each board's configurations whether this session rewrites it: inputs that are newer than some
     golden would hide why that golden is stale.
     """
-    before = {hardware: golden_inputs(root, hardware) for hardware in boards}
-    now = {hardware: inputs_now(root, hardware) for hardware in boards}
+    files = GoldenFiles(repository, snapshot)
+    before = {hardware: golden_inputs(repository, hardware) for hardware in boards}
+    now = {hardware: inputs_now(repository, hardware) for hardware in boards}
     stale: List[str] = []
     is_same: List[bool] = []
     for hardware, rewritten in boards.items():
-        left = [label for label in labels_of(root, hardware) if not rewritten.get(label)]
+        left = [label for label in repository.labels(hardware) if not rewritten.get(label)]
         keeps = updating and bool(left)
-        is_same.append(before[hardware] == now[hardware] if keeps else _is_golden(snapshot, hardware, now[hardware]))
+        path = repository.estimates_path(hardware)
+        has_inputs = before[hardware] == now[hardware] if keeps else files.has_section(path, INPUTS, now[hardware])
+        is_same.append(has_inputs)
         if keeps and not is_same[-1]:
             stale.append(f"  not rewritten in this session: {hardware} {', '.join(left)}")
     if all(is_same) or (updating and not stale):
@@ -208,17 +197,17 @@ def inputs_problem(
     return Problem(f"the goldens were made from other inputs: {_names(changes, _new(before))}", tuple(lines))
 
 
-def inputs_lines(root: Path, rewritten: Sequence[Golden]) -> List[str]:
+def inputs_lines(repository: Repository, rewritten: Sequence[Golden]) -> List[str]:
     """Writes what the goldens of each board were made from, where all of the board's are rewritten; says where not.
 
     Inputs that are newer than some golden would hide why that golden is stale.
     """
     lines: List[str] = []
     for hardware in dict.fromkeys(golden[0] for golden in rewritten):
-        left = [golden for golden in _own_goldens(root, hardware) if golden not in rewritten]
+        left = [golden for golden in _own_goldens(repository, hardware) if golden not in rewritten]
         if not left:
-            write_inputs(root, hardware)
-        elif golden_inputs(root, hardware) != inputs_now(root, hardware):
+            write_inputs(repository, hardware)
+        elif golden_inputs(repository, hardware) != inputs_now(repository, hardware):
             names = ", ".join(sorted({golden[-1] for golden in left}))
             lines.append(
                 f"  The inputs of {hardware}'s goldens stay as they were, for these were not rewritten: {names}."
@@ -227,10 +216,10 @@ def inputs_lines(root: Path, rewritten: Sequence[Golden]) -> List[str]:
     return lines
 
 
-def _own_goldens(root: Path, hardware: str) -> Iterator[Golden]:
-    for label in labels_of(root, hardware):
-        for kind in kinds_in(golden_root(root) / hardware / label, of_zoo=False):
-            yield from ((hardware, label, kind, name) for _, name, _ in read_goldens(root, hardware, label, kind))
+def _own_goldens(repository: Repository, hardware: str) -> Iterator[Golden]:
+    for label in repository.labels(hardware):
+        for kind in kinds_in(repository.folder / hardware / label, of_zoo=False):
+            yield from ((hardware, label, kind, name) for _, name, _ in repository.read_goldens(hardware, label, kind))
 
 
 def _new(inputs: Mapping[str, Table]) -> List[str]:
@@ -241,7 +230,3 @@ def _names(changes: Sequence[InputChange], new_boards: Sequence[str]) -> str:
     names = [*(change.short_name for change in changes), *(f"{board} is new" for board in new_boards)]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more if names else "their text differs"
-
-
-def _is_golden(snapshot: SnapshotAssertion, hardware: str, table: Table) -> bool:
-    return matches(snapshot, part_of(f"{hardware}/{ESTIMATES}", INPUTS), TableGolden, table)

@@ -11,7 +11,6 @@ import pytest
 from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..goldens.configuration import Configuration
-from ..hardware.boards import find_board
 from ..subjects.custom import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
@@ -114,9 +113,11 @@ class Latency:
         targets = {target.hardware: target for target in self._session.options.targets}
         if hardware is None or hardware in targets:
             return targets[hardware] if hardware is not None else self._session.options.target
-        board, config = find_board(hardware), self._request.config
+        repository, config = self._session.configuration.repository, self._request.config
         precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
-        return target_on(board, board.profile(), None, precision, read_batch_size(batch_size))
+        return target_on(
+            repository.board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
+        )
 
     def _subject(self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration) -> Subject:
         if isinstance(model, (ZooModel, Pattern)):

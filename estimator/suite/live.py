@@ -19,7 +19,7 @@ from ..opstream import digest
 from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from ..subjects.custom import OwnModel
-from ..subjects.from_test import Place
+from ..subjects.from_pytest import Place
 from .budgets import budget_problem, with_budget
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens
@@ -323,8 +323,8 @@ class Live(Measuring):
         if differences:
             goldens = goldens_of(configuration, judged)
             models = model_names([configuration])
-            root, command = configuration.root, self._command
-            yield from golden_verdict_lines(root, goldens, models, differences, command, self.estimates)
+            repository, command = configuration.repository, self._command
+            yield from golden_verdict_lines(repository, goldens, models, differences, command, self.estimates)
         now = provenance(self.measuring, configuration.root) if self._results else {}
         for kind in dict.fromkeys(self._kinds.values()):
             names = [r.measured.model for r in self._results if self._kinds[r.measured.model] == kind]
@@ -332,11 +332,12 @@ class Live(Measuring):
             target = self.options.target
             if names:
                 digests = {name: digest(self.ops_of(name, target)) for name in names}
-                yield from live_verdict_lines(configuration.root, target, recorded, now, digests)
+                yield from live_verdict_lines(configuration.repository, target, recorded, now, digests)
 
     @property
     def _command(self) -> str:
-        return f"{command_of(self.config, self.options)} --device {self.options.target.board.device}"
+        command = command_of(self.config, self.options, self.configuration.repository)
+        return f"{command} --device {self.options.target.board.device}"
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
         target = self.options.target

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Iterator, Mapping, Sequence, Tuple
 
 from ..errors import UsageError
-from ..goldens.files import golden_streams
 from ..goldens.inputs import golden_inputs, inputs_now
+from ..goldens.repository import Repository
 from ..records.record import Record
 from ..review.causes import changed_inputs
 from ..review.sides import exported
@@ -20,14 +19,14 @@ COMPARED = ("board", "mode", "software", "protocol", "clocks", "threads", "switc
 
 
 def live_verdict_lines(
-    root: Path, target: Target, record: Record, now: Mapping[str, str], digests: Mapping[str, str]
+    repository: Repository, target: Target, record: Record, now: Mapping[str, str], digests: Mapping[str, str]
 ) -> Iterator[str]:
     """Yields what of the suite changed since the record, and what of the device and its software.
 
     `now` is the provenance that a record made now would have, `digests` those of the op streams of
     the models that were measured.
     """
-    since, streams, inputs = _suite_changes(root, target, record, digests)
+    since, streams, inputs = _suite_changes(repository, target, record, digests)
     yield f"  This suite, since {since}:"
     yield from (f"    {line}" for line in (*streams.lines, *inputs))
     yield "  The board and its software, since the record:"
@@ -58,19 +57,24 @@ class _Streams:
 
 
 def _suite_changes(
-    root: Path, target: Target, record: Record, digests: Mapping[str, str]
+    repository: Repository, target: Target, record: Record, digests: Mapping[str, str]
 ) -> Tuple[str, _Streams, Sequence[str]]:
     """Since the revision that made the record where git has it, else since the goldens were made."""
     revision = record.provenance.get("revision", "").split(" ")[0]
     try:
-        with exported(root, revision or "no revision") as folder:
+        with exported(repository.root, revision or "no revision") as folder:
+            before = Repository(folder, repository.has_zoo)
             since = f"the record's revision {revision[:12]}"
-            return since, _streams(folder, target, digests), list(_inputs(root, folder, target))
+            return since, _streams(before, target, digests), list(_inputs(repository, before, target))
     except UsageError:
-        return "the goldens were made", _streams(root, target, digests), list(_inputs(root, root, target))
+        return (
+            "the goldens were made",
+            _streams(repository, target, digests),
+            list(_inputs(repository, repository, target)),
+        )
 
 
-def _inputs(root: Path, before: Path, target: Target) -> Iterator[str]:
+def _inputs(repository: Repository, before: Repository, target: Target) -> Iterator[str]:
     """Yields the inputs that moved: they move estimates, and no latency."""
     if not target.board.has_goldens:
         return
@@ -78,13 +82,13 @@ def _inputs(root: Path, before: Path, target: Target) -> Iterator[str]:
     golden = golden_inputs(before, name)
     if not golden.rows:
         yield "inputs: not known, for none were kept then"
-    for change in changed_inputs({name: golden}, {name: inputs_now(root, name)}):
+    for change in changed_inputs({name: golden}, {name: inputs_now(repository, name)}):
         if not change.is_result:
             yield f"{input_text(change)} (moves estimates, no latency)"
 
 
-def _streams(before: Path, target: Target, digests: Mapping[str, str]) -> _Streams:
-    table = golden_streams(before, target.stream_label)
+def _streams(before: Repository, target: Target, digests: Mapping[str, str]) -> _Streams:
+    table = before.streams(target.stream_label)
     then = {name: table.named(name)["Digest"] for name in digests if name in table.rows}
     others = [name for name in then if then[name] != digests[name]]
     if others:

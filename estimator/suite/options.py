@@ -12,16 +12,15 @@ from ..against.estimators import find_estimators
 from ..against.known import KNOWN
 from ..errors import UsageError
 from ..files import refuse_unwritable
-from ..goldens.files import golden_root
-from ..goldens.root import repository_root
-from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
+from ..goldens.repository import Repository
+from ..hardware.boards import DEFAULT_HARDWARE, Board
 from ..hardware.software import is_same
 from ..importing import FORM
 from ..measure.device.environment import installed_software
 from ..needed import refuse_missing
 from ..page.html import NEEDED
 from ..report import FORMATS
-from ..subjects.from_test import CATCHER
+from ..subjects.from_pytest import CATCHER
 from ..target import Target, target_on
 from ..target_options import read_batch_size
 
@@ -140,48 +139,48 @@ class Options:
         return self.models == MODELS
 
 
-def read_options(config: pytest.Config) -> Options:
+def read_options(config: pytest.Config, repository: Repository) -> Options:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
     _refuse_parallel_update(config)
     _refuse_new_only(config)
     _refuse_with_every_configuration(config)
-    boards = [find_board(name) for name in hardware_names(config)]
+    boards = [repository.board(name) for name in hardware_names(config)]
     return Options(
-        targets=tuple(_target(config, board) for board in boards),
-        models=_selected_models(config),
-        outputs=tuple(_output_path(config, "--output", text, FORMATS) for text in config.getoption("output")),
+        targets=tuple(_target(config, board, repository) for board in boards),
+        models=_selected_models(config, repository),
+        outputs=tuple(_output_path(repository, "--output", text, FORMATS) for text in config.getoption("output")),
         updating=is_updating(config),
         every_configuration=config.getoption("every_configuration"),
-        compared_modes=_compared_modes(config, boards),
-        report=_report_path(config),
+        compared_modes=_compared_modes(config, boards, repository),
+        report=_report_path(config, repository),
         against=_others(config),
         op_cache=not config.getoption("no_op_cache"),
     )
 
 
-def _target(config: pytest.Config, board: Board) -> Target:
+def _target(config: pytest.Config, board: Board, repository: Repository) -> Target:
     """An uncalibrated board is measured all the same: then its profile is what is believed before a calibration."""
     wants_base = config.getoption("calibrate") or not board.is_calibrated
-    profile = board.base_profile() if wants_base else board.profile()
+    profile = board.base_profile() if wants_base else repository.profile(board.name)
     mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
     return target_on(board, profile, mode, precision, read_batch_size(setting(config, "batch_size") or ""))
 
 
-def _compared_modes(config: pytest.Config, boards: Sequence[Board]) -> Tuple[str, ...]:
+def _compared_modes(config: pytest.Config, boards: Sequence[Board], repository: Repository) -> Tuple[str, ...]:
     names = config.getoption("compare")
     if names is None:
         return ()
     if len(boards) > 1:
         raise UsageError("--compare names power modes of one board: say which with --hardware")
-    return tuple(boards[0].profile().mode(name).name for name in _names(names))
+    profile = repository.profile(boards[0].name)
+    return tuple(profile.mode(name).name for name in _names(names))
 
 
-def _selected_models(config: pytest.Config) -> Tuple[ZooModel, ...]:
-    from ..subjects.registry import zoo_is_in
+def _selected_models(config: pytest.Config, repository: Repository) -> Tuple[ZooModel, ...]:
     from ..subjects.zoo import MODELS, find_models
 
     models, skip = config.getoption("models"), config.getoption("skip")
-    if not (models is None and skip is None) and not zoo_is_in(repository_root(config)):
+    if not (models is None and skip is None) and not repository.has_zoo:
         raise UsageError("--models and --skip select models of golden-latency's own tests; here -k NAME selects a test")
     wanted = MODELS if models is None else find_models(_names(models))
     unwanted = () if skip is None else find_models(_names(skip))
@@ -195,24 +194,24 @@ def _names(text: str) -> List[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _output_path(config: pytest.Config, option: str, text: str, suffixes: Collection[str]) -> Path:
-    path, goldens = Path(text), golden_root(repository_root(config))
+def _output_path(repository: Repository, option: str, text: str, suffixes: Collection[str]) -> Path:
+    path = Path(text)
     if path.suffix not in suffixes:
         raise UsageError(f"{option} {path}: unknown suffix {path.suffix!r}; known: {', '.join(suffixes)}")
     refuse_unwritable(option, path)
-    if goldens.resolve() in path.resolve().parents:
+    if repository.folder.resolve() in path.resolve().parents:
         raise UsageError(
             f"{option} {path}: is among the goldens, which --snapshot-update alone writes; name another file"
         )
     return path.absolute()
 
 
-def _report_path(config: pytest.Config) -> Optional[Path]:
+def _report_path(config: pytest.Config, repository: Repository) -> Optional[Path]:
     text = config.getoption("report")
     if text is None:
         return None
     refuse_missing("--report", NEEDED)
-    return _output_path(config, "--report", text, (".html",))
+    return _output_path(repository, "--report", text, (".html",))
 
 
 def _others(config: pytest.Config) -> Tuple[OtherEstimator, ...]:
@@ -226,14 +225,12 @@ def _others(config: pytest.Config) -> Tuple[OtherEstimator, ...]:
     return () if config.pluginmanager.has_plugin(CATCHER) else find_estimators(names, config.rootpath)
 
 
-def command_of(config: pytest.Config, options: Options) -> str:
+def command_of(config: pytest.Config, options: Options, repository: Repository) -> str:
     """Returns the command line that runs the session's configurations again.
 
     In another repository its settings say what the command line did not.
     """
-    from ..subjects.registry import zoo_is_in
-
-    if zoo_is_in(repository_root(config)):
+    if repository.has_zoo:
         return options.target.command
     said = ((f"--{option.replace('_', '-')}", config.getoption(option)) for option in SETTINGS)
     return " ".join(["pytest", *(f"{name} {value}" for name, value in said if value is not None)])

@@ -8,7 +8,6 @@ from ..against.comparison import Beside
 from ..compare import Comparison
 from ..files import write_atomically
 from ..goldens.configuration import Configuration
-from ..goldens.files import load_held_out_pct
 from ..page.content import Page, Row
 from ..page.html import page_html
 from ..records.kinds import PATTERN_KIND
@@ -38,7 +37,7 @@ def page_of(session: Session, rows: Sequence[Comparison], header: Sequence[str],
 
 def _rows(session: Session, rows: Sequence[Comparison]) -> List[Row]:
     measurements = session.measurements()
-    held_out = load_held_out_pct(session.configuration.folder)
+    held_out = session.configuration.repository.held_out_pct(session.configuration.folder)
     return [
         Row(
             row,

@@ -17,9 +17,9 @@ except UsageError as error:
 # isort: split
 from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
-from ..goldens.root import repository_root
+from ..goldens.root import repository_of
 from ..measure.plan import Plan
-from ..subjects.from_test import CATCHER
+from ..subjects.from_pytest import CATCHER
 from .calibrate import Calibrate, CalibrateHost
 from .catch import PLAN, Catch
 from .failures import BeforeShortSummary, Failures
@@ -126,8 +126,9 @@ def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
     try:
         _refuse_without_syrupy(config)
         if config.pluginmanager.has_plugin(CATCHER):
-            options = read_options(config)
-            return PLAN, Catch(config, options, load_configuration(repository_root(config), options.target))
+            repository = repository_of(config)
+            options = read_options(config, repository)
+            return PLAN, Catch(config, options, load_configuration(repository, options.target))
         plan = read_plan(config)
         return plan, _session(config, plan)
     except UsageError as error:
@@ -140,12 +141,12 @@ def _refuse_without_syrupy(config: pytest.Config) -> None:
 
 
 def _session(config: pytest.Config, plan: Plan) -> Session:
-    options = read_options(config)
+    repository = repository_of(config)
+    options = read_options(config, repository)
     if plan.choice.live:
         options = options.on_this_machine()
-    root = repository_root(config)
-    check_goldens(root)
-    configuration = load_configuration(root, options.target)
+    check_goldens(repository)
+    configuration = load_configuration(repository, options.target)
     if plan.choice.live:
         return _measuring(plan)(config, options, configuration, plan)
     return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)

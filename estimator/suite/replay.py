@@ -10,11 +10,9 @@ from ..errors import GoldenLatencyError
 from ..estimates import Estimates, Result
 from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
-from ..goldens.files import boards_with_goldens, every_target, labels_of
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
 from ..review.page import spread_text
-from ..subjects.registry import zoo_is_in
 from .budgets import budget_problem, with_budget
 from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
@@ -57,7 +55,7 @@ class Replay(Session):
 
     def _boards(self) -> Sequence[str]:
         """The boards whose inputs are held against their goldens: all, whatever the session's own is."""
-        return sorted({*boards_with_goldens(self.configuration.root), self.options.target.hardware})
+        return sorted({*self.configuration.repository.boards(), self.options.target.hardware})
 
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
         """Fails unless the estimate equals its golden term by term, and error and budget keep what they promise."""
@@ -96,7 +94,7 @@ class Replay(Session):
         boards = {hardware: self._rewritten(hardware) for hardware in self._boards()}
         snapshot = request.getfixturevalue("snapshot")
         try:
-            problem = inputs_problem(self.configuration.root, boards, snapshot, self.options.updating)
+            problem = inputs_problem(self.configuration.repository, boards, snapshot, self.options.updating)
         except GoldenLatencyError as error:
             fail_in_one_line(str(error))
         fail_with(request, [problem] if problem is not None else [])
@@ -108,17 +106,22 @@ class Replay(Session):
 
     def finish(self, ended: bool) -> bool:
         """Writes what the goldens of other repositories were made from, once all of a board's are rewritten."""
-        if ended and self.options.updating and not zoo_is_in(self.configuration.root):
-            self._left = inputs_lines(self.configuration.root, self._rewritten_goldens)
+        if ended and self.options.updating and not self.configuration.repository.has_zoo:
+            self._left = inputs_lines(self.configuration.repository, self._rewritten_goldens)
         return True
 
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields which inputs, op streams or records changed, or that the code did, and what that did."""
-        root = self.configuration.root
+        repository = self.configuration.repository
         found = [self.configuration, *(self.configuration_at(d.place[:2]) for d in differences)]
         goldens = {place: golden for one in found for place, golden in goldens_of(one, judged).items()}
         return golden_verdict_lines(
-            root, goldens, model_names(found), differences, command_of(self.config, self.options), self.estimates
+            repository,
+            goldens,
+            model_names(found),
+            differences,
+            command_of(self.config, self.options, repository),
+            self.estimates,
         )
 
     def summary(self) -> Iterator[str]:
@@ -131,8 +134,8 @@ class EveryConfiguration(Replay):
 
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
         super().__init__(config, options, configuration)
-        root = configuration.root
-        self._all = [load_configuration(root, target) for target in every_target(root)]
+        repository = configuration.repository
+        self._all = [load_configuration(repository, target) for target in repository.targets()]
         self._kept: Dict[str, List[str]] = {}
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
@@ -172,11 +175,13 @@ class EveryConfiguration(Replay):
         found = [configuration for configuration in self._all if configuration.name in judged]
         goldens = {place: golden for configuration in found for place, golden in goldens_of(configuration).items()}
         command = "pytest --every-configuration"
-        root = self.configuration.root
-        return golden_verdict_lines(root, goldens, model_names(found), differences, command, self.estimates)
+        repository = self.configuration.repository
+        return golden_verdict_lines(repository, goldens, model_names(found), differences, command, self.estimates)
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
-        return {label: label in self._kept.get(hardware, []) for label in labels_of(self.configuration.root, hardware)}
+        return {
+            label: label in self._kept.get(hardware, []) for label in self.configuration.repository.labels(hardware)
+        }
 
 
 def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Problem:

@@ -10,10 +10,9 @@ import pytest
 from ..errors import UsageError
 from ..estimates import Estimates
 from ..goldens.configuration import Configuration, load_configuration
-from ..hardware.boards import find_board
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streams
-from ..target import Target, parse_label
+from ..target import Target
 from .options import Options
 from .reports import Where
 from .selection import Test
@@ -116,7 +115,7 @@ class Session:
         """Returns the configuration of a target, read once; RecordError for a damaged file."""
         name = f"{target.hardware} {target.label}"
         if name not in self._loaded:
-            self._loaded[name] = load_configuration(self.configuration.root, target)
+            self._loaded[name] = load_configuration(self.configuration.repository, target)
         return self._loaded[name]
 
     def configuration_at(self, where: Where) -> Configuration:
@@ -125,8 +124,7 @@ class Session:
         known = self._loaded.get(f"{hardware} {label}")
         if known is not None:
             return known
-        board = find_board(hardware)
-        return self.configuration_of(parse_label(board, board.profile(), label))
+        return self.configuration_of(self.configuration.repository.target(hardware, label))
 
     def ops_of(self, name: str, target: Target) -> Tuple[Op, ...]:
         """Returns the op stream of a model or pattern, or of a test's own module that this session has kept."""

@@ -13,7 +13,7 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..target import Target
-    from .own import OwnModel
+    from .custom import OwnModel
 
 FORM = "FILE::TEST"
 CATCHER = "golden-latency-catcher"
