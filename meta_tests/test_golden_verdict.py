@@ -12,7 +12,7 @@ import pytest
 from estimator.goldens.difference import Difference
 from estimator.goldens.repository import Repository
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
-from estimator.suite.golden_verdict import golden_verdict_lines, goldens_of, model_names
+from estimator.review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from estimator.target import resolve
 from meta_tests.estimating import ESTIMATES
 

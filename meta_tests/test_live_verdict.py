@@ -12,9 +12,9 @@ from estimator.goldens.repository import Repository
 from estimator.hardware.boards import ThisCpu
 from estimator.opstream import digest
 from estimator.records.record import Record
+from estimator.review import live_verdict
+from estimator.review.live_verdict import live_verdict_lines
 from estimator.subjects.zoo import MODELS
-from estimator.suite import live_verdict
-from estimator.suite.live_verdict import live_verdict_lines
 from estimator.target import resolve, target_on
 from meta_tests.estimating import op_stream
 

@@ -18,10 +18,11 @@ from ..measure.verdict import judge
 from ..opstream import digest
 from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
+from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
+from ..review.live_verdict import live_verdict_lines
 from ..subjects.custom import OwnModel
 from ..subjects.from_pytest import Place
 from .budgets import budget_problem, with_budget
-from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Goldens
 from .live_report import (
     LiveResult,
@@ -35,7 +36,6 @@ from .live_report import (
     verdict_text,
 )
 from .live_speed import Speed, finding_lines, speed_of
-from .live_verdict import live_verdict_lines
 from .measuring import Measuring
 from .options import command_of
 from .replay import estimated

@@ -12,9 +12,9 @@ from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
+from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.page import spread_text
 from .budgets import budget_problem, with_budget
-from .golden_verdict import golden_verdict_lines, goldens_of, model_names
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
 from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, tell_row

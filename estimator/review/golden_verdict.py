@@ -10,9 +10,9 @@ from ..goldens.difference import Difference
 from ..goldens.inputs import golden_inputs, inputs_now
 from ..goldens.repository import Repository
 from ..records.kinds import PATTERN_KIND
-from ..review.changes import Place
-from ..review.compare import review_differences
-from ..review.verdict import verdict_lines
+from .changes import Place
+from .compare import review_differences
+from .verdict import verdict_lines
 
 Goldens = Mapping[Place, Mapping[str, Any]]
 """What goldens keep, by board, configuration and name."""

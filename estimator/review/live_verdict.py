@@ -9,10 +9,10 @@ from ..errors import UsageError
 from ..goldens.inputs import golden_inputs, inputs_now
 from ..goldens.repository import Repository
 from ..records.record import Record
-from ..review.causes import changed_inputs
-from ..review.sides import exported
-from ..review.verdict import input_text
 from ..target import Target
+from .causes import changed_inputs
+from .sides import exported
+from .verdict import input_text
 
 COMPARED = ("board", "mode", "software", "protocol", "clocks", "threads", "switches", "variables")
 """What a record says that a latency depends on."""
