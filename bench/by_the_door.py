@@ -54,11 +54,11 @@ def go_through(folder: Path) -> Door:
     """
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
     command = ["--hardware", ThisCpu.NAME, "--device", ThisCpu.device]
-    calibrating_s, said = _pytest(["test_patterns", *command, "--calibrate"], environment)
+    calibrating_s, said = _run(["estimator", "calibrate", ThisCpu.NAME], environment)
     if not list(folder.rglob(f"{ThisCpu.NAME}.toml")):
         raise RuntimeError("the calibration wrote nothing:\n" + "\n".join(said))
     kept = folder / _BENCHMARKS
-    measuring_s, said = _pytest(["test_models", *command, "--benchmark-json", str(kept)], environment)
+    measuring_s, said = _run(["pytest", "test_models", *command, "--benchmark-json", str(kept)], environment)
     if not kept.exists():
         raise RuntimeError("no model was measured:\n" + "\n".join(said))
     return read_door(json.loads(kept.read_text(encoding="utf-8")), calibrating_s, measuring_s, said)
@@ -78,8 +78,8 @@ def read_door(data: Mapping[str, Any], calibrating_s: float, measuring_s: float,
     )
 
 
-def _pytest(options: List[str], environment: Mapping[str, str]) -> Tuple[float, List[str]]:
+def _run(words: List[str], environment: Mapping[str, str]) -> Tuple[float, List[str]]:
     start_s = time.monotonic()
-    command = [sys.executable, "-m", "pytest", *options]
+    command = [sys.executable, "-m", *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return time.monotonic() - start_s, done.stdout.decode(errors="replace").splitlines()

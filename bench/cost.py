@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, Tuple[str, ...]] = {
     MAIN_EQUALS: (*PYTEST, f"--hardware={DEFAULT_HARDWARE}"),
     EVERY_COLD: _EVERY,
     EVERY_WARM: _EVERY,
-    CHECK: ("-m", "estimator.calibration", "--check"),
+    CHECK: ("-m", "estimator", "calibrate", "--check"),
 }
 """By name the arguments of Python; each cold one leaves the cache as the warm one behind it finds it."""
 BARS_TIMES_IMPORT = {MAIN_WARM: 0.5, MAIN_COLD: 2.0, CHECK: 2.6}

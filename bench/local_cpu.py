@@ -192,7 +192,13 @@ def door_lines(doors: Sequence[Door]) -> Iterator[str]:
     """Yields a row for each try by the door."""
     if not doors:
         return
-    yield from ("", "## By the door", "", "`--calibrate`, then all models, as a user would; each try from nothing.", "")
+    yield from (
+        "",
+        "## By the door",
+        "",
+        "`calibrate local-cpu`, then all models, as a user would; each try from nothing.",
+        "",
+    )
     titles = "repeatability | calibrating | measuring | not measured"
     yield f"| try | mean \\|error\\| | max \\|error\\| | model | {titles} |"
     yield "| ---: | ---: | ---: | --- | ---: | ---: | ---: | --- |"

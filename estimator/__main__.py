@@ -5,27 +5,35 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from typing import Mapping, Optional, Sequence
+from typing import Mapping, NoReturn, Optional, Sequence
 
-from .errors import GoldenLatencyError
+from .errors import GoldenLatencyError, UsageError
 
 COMMANDS: Mapping[str, str] = {
     "estimate": "estimator.estimate_command",
     "explain": "estimator.explain.command",
     "review": "estimator.review.command",
+    "calibrate": "estimator.calibration.command",
+    "new-board": "estimator.hardware.new_board",
 }
 """Each command's module: its HELP, add_arguments(parser), and run(arguments) that returns the exit code."""
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError: what argparse refuses is a mistake like any other."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs one command; a user's mistake is one line and exit code 4."""
-    parser = argparse.ArgumentParser(prog="python -m estimator")
+    parser = _Parser(prog="python -m estimator")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         command = importlib.import_module(module)
         command.add_arguments(commands.add_parser(name, help=command.HELP, description=command.__doc__))
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         return int(importlib.import_module(COMMANDS[options.command]).run(options))
     except GoldenLatencyError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

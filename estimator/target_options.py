@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import Any, Dict, Tuple
+from typing import Any, Callable, Dict, Mapping, Tuple
 
 from .checked import BATCH, checked_option, parsed_whole
 from .errors import UsageError
@@ -14,7 +14,22 @@ from .subjects.find import find_named
 from .subjects.from_pytest import FORM as TESTED
 from .subjects.from_pytest import tested_by
 from .subjects.registry import Subject
-from .target import PRECISIONS, Target, find_precision, resolve
+from .target import Target, find_precision, resolve
+
+OPTIONS: Mapping[str, Tuple[str, ...]] = {
+    "hardware": ("--hardware", f"board (default: {DEFAULT_HARDWARE}, or a test's own)"),
+    "thermal_profile": ("--thermal-profile", "--power-mode", "power mode of the board (default: the profile's own)"),
+    "precision": ("--precision", "fp32 (PyTorch's defaults), tf32, fp16 or bf16 (default: fp32)"),
+    "batch_size": ("--batch-size", "inputs per forward pass (default: 1)"),
+}
+"""Board, power mode, precision and batch: the names of each option, and last its help."""
+
+
+def add_options(add: Callable[..., Any], *names: str) -> None:
+    """Declares those of OPTIONS with a parser's `add_argument`, or pytest's `addoption`."""
+    for name in names:
+        *flags, words = OPTIONS[name]
+        add(*flags, dest=name, metavar="N" if name == "batch_size" else "NAME", help=words)
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +39,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=f"a model or pattern by name; {FORM}, which gives a module and its inputs; or {TESTED}, a test",
     )
-    parser.add_argument("--hardware", metavar="NAME", help=f"default: {DEFAULT_HARDWARE}, or the test's own")
-    parser.add_argument(
-        "--thermal-profile", "--power-mode", metavar="NAME", help="power mode (default: the profile's own)"
-    )
-    parser.add_argument("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)} (default: fp32)")
-    parser.add_argument("--batch-size", metavar="N", help="inputs per forward pass (default: 1)")
+    add_options(parser.add_argument, *OPTIONS)
 
 
 def read_named(options: argparse.Namespace) -> Tuple[Subject, Target]:

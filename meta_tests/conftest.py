@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import List, Mapping, Sequence
 
@@ -109,6 +110,11 @@ class Live:
         """Runs pytest with just these options."""
         return self.suite.run(*options, models="")
 
+    def calibrate(self, *options: str, first: str = "") -> pytest.RunResult:
+        """Runs `python -m estimator calibrate`; every Python of it starts with the source `first`."""
+        self.suite.run_first(f"{ANY_NOISE}\n\npytest_configure()\n{first}")
+        return self.suite.command("calibrate", *options)
+
     def __call__(self, *options: str, models: str = "mobilenet_v3_small") -> pytest.RunResult:
         """Measures models with tiny budgets."""
         tiny = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
@@ -139,6 +145,10 @@ class Suite:
         """Runs the small models, or those named; all of them for an empty text."""
         selection = ["--models", models] if models else []
         return self._pytester.runpytest_subprocess(*self._plugins, *selection, *options)
+
+    def command(self, *words: str) -> pytest.RunResult:
+        """Runs `python -m estimator` with these words."""
+        return self._pytester.run(sys.executable, "-m", "estimator", *words)
 
     def golden(self, model: str) -> Path:
         return self.folder / "test_models" / f"test_model[{model}].json"

@@ -177,8 +177,8 @@ def test_a_compute_capability_implies_the_advertised_rates(capability):
 
 def test_a_board_with_a_host_has_that_fitted_first_for_another_software_and_a_cpu_is_fitted_whole():
     orin, cpu = find_board("Jetson-Orin-AGX"), find_board("local-cpu")
-    command = "pytest test_patterns --hardware Jetson-Orin-AGX --device cuda --calibrate"
-    assert (orin.calibrate_command, orin.software_command) == (command, f"{command} host")
+    command = "python -m estimator calibrate Jetson-Orin-AGX"
+    assert (orin.calibrate_command, orin.software_command) == (command, f"{command} --host")
     assert cpu.software_command == cpu.calibrate_command
     assert [orin.shares_speed(bound) for bound in ("host", "device", None)] == [True, False, False]
     assert [cpu.shares_speed(bound) for bound in ("host", "device", None)] == [True, True, True]
@@ -222,7 +222,7 @@ def test_this_machine_s_cpu_is_judged_by_a_promise_and_kept_in_the_user_s_cache(
     folder = tmp_path / "golden-latency" / "local-cpu"
     assert (cpu.folder(Path("root")), cpu.profile_path) == (folder, folder / "local-cpu.toml")
     assert cpu.base_profile().path == TEMPLATES / "local-cpu.toml"
-    assert cpu.calibrate_command == "pytest test_patterns --hardware local-cpu --device cpu --calibrate"
+    assert cpu.calibrate_command == "python -m estimator calibrate local-cpu"
 
 
 def test_this_machine_s_cpu_has_estimates_at_fp32_once_it_is_calibrated(cpu):

@@ -1,18 +1,17 @@
-"""`--calibrate` as a user starts it, and the fit behind it on devices that are made up."""
+"""`python -m estimator calibrate` as a user starts it, and the fit behind it on synthetic devices."""
 
 from __future__ import annotations
 
 import json
 import math
 import random
-import subprocess
-import sys
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from estimator.calibration.__main__ import main as refit
+from estimator.__main__ import main
 from estimator.calibration.design import GROUPS, design
 from estimator.calibration.fit import Fitter
 from estimator.calibration.from_microbenchmarks import calibrate
@@ -33,7 +32,7 @@ from estimator.pipeline import estimate_lowered
 from estimator.subjects.patterns import PATTERNS
 
 SHARE = 0.1
-ABOUT = {"board": "made up", "software": "none", "date": "today", "revision": "none", "threads": "2"}
+ABOUT = {"board": "synthetic", "software": "none", "date": "today", "revision": "none", "threads": "2"}
 
 
 def unmeasured(device, share):
@@ -116,7 +115,7 @@ def test_the_report_names_every_constant_and_what_each_group_decides(tmp_path):
     path = tmp_path / "local-cpu.toml"
     path.write_text(made.text, encoding="utf-8")
     profile = read_profile(path)
-    assert (profile.processor, profile.mode().threads, profile.board["description"]) == ("cpu", 2, "made up")
+    assert (profile.processor, profile.mode().threads, profile.board["description"]) == ("cpu", 2, "synthetic")
     assert read_toml(path)["calibration"]["sources"] == "microbenchmarks"
 
 
@@ -152,15 +151,16 @@ def test_damaged_micro_benchmarks_are_one_line_that_says_what_to_do(tmp_path, da
 
 
 LIVE = ("--hardware", "local-cpu", "--device", "cpu")
-CALIBRATE = ("test_patterns", *LIVE, "--calibrate", "--calibration-share", "0.05")
+CALIBRATE = ("local-cpu", "--share", "0.05")
 
 
 def test_one_command_calibrates_and_the_next_run_has_estimates(live, monkeypatch):
     before = live.suite.files()
-    run = live.run(*CALIBRATE)
-    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    run = live.calibrate(*CALIBRATE)
+    assert (run.ret, run.errlines) == (0, [])
     run.stdout.fnmatch_lines(
         [
+            "hardware: local-cpu, mode default",
             "CALIBRATION: micro-benchmarks are measured, the profile is written",
             "  calibrated from microbenchmarks: * micro-benchmarks in * chains",
             "  dispatch_us *+-*%  us per op*",
@@ -172,7 +172,7 @@ def test_one_command_calibrates_and_the_next_run_has_estimates(live, monkeypatch
     )
     assert live.suite.files() == before  # it is this machine's profile, not the repository's
     monkeypatch.chdir(live.suite.path)
-    assert refit(["--hardware", "local-cpu", "--check"]) == 0
+    assert main(["calibrate", "local-cpu", "--check"]) == 0
 
     run = live.run("test_models", *LIVE, "--models", "mobilenet_v3_small,resnet18", "--rounds", "3", "--warmup", "1")
     estimates = [line for line in run.outlines if line.startswith(("    mobilenet_v3_small", "    resnet18"))]
@@ -180,7 +180,7 @@ def test_one_command_calibrates_and_the_next_run_has_estimates(live, monkeypatch
     assert not any("is not calibrated" in line for line in run.outlines)
 
     run = live.run("test_patterns", *LIVE, "--rounds", "3", "--warmup", "1", "-k", "tiny_chain or bottleneck")
-    run.assert_outcomes(passed=2, deselected=len(PATTERNS) + 1 - 2)  # however hot they ran
+    run.assert_outcomes(passed=2, deselected=len(PATTERNS) - 2)  # however hot they ran
     rows = [line for line in run.outlines if line.startswith(("    tiny_chain", "    bottleneck"))]
     assert len(rows) == 4  # estimates, medians
     run.stdout.fnmatch_lines(["  a pattern alone runs hot in a CPU's caches; *"])
@@ -199,32 +199,44 @@ layers.measure_chains = measure_chains
 
 
 def test_a_calibration_that_fails_writes_nothing(live):
-    live.suite.run_first(WITHOUT_ROOM)
-    run = live.run(*CALIBRATE)
-    run.assert_outcomes(failed=1, deselected=run.parseoutcomes()["deselected"])
-    run.stdout.fnmatch_lines(["not calibrated: calibration: MemoryError: no room"])
+    run = live.calibrate(*CALIBRATE, first=WITHOUT_ROOM)
+    assert (run.ret, run.errlines) == (1, ["not calibrated: calibration: MemoryError: no room"])
     assert not list(live.suite.path.joinpath("cache").rglob("*.toml"))
     assert not list(live.suite.path.joinpath("cache").rglob("*.json"))
 
 
-REFUSED = {
-    "replay": (("--calibrate",), "--calibrate needs a live device, and this run replays (*): add --device cuda"),
-    "record": ((*LIVE, "--calibrate", "--record"), "--calibrate cannot be combined with --record: *"),
-    "precision": ((*LIVE, "--calibrate", "--precision", "fp16"), "--calibrate measures at --precision fp32: *"),
-    "batch": ((*LIVE, "--calibrate", "--batch-size", "2"), "--calibrate measures at --batch-size 1: *"),
-    "share": (
-        (*LIVE, "--calibrate", "--calibration-share", "2"),
-        "--calibration-share: must be a finite number from 0.001 to 1, *",
-    ),
-}
-
-
-@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_calibrated_is_refused(suite, options, message, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
-    run = suite.run(*options, models="")
-    assert run.ret == pytest.ExitCode.USAGE_ERROR
-    run.stderr.fnmatch_lines([f"ERROR: {message}"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", r"calibrate measures on Jetson-Orin-AGX itself \(no NVIDIA GPU here\); --refit fits what was recorded"),
+        ("--device recorded", r"calibrate measures on Jetson-Orin-AGX itself \(as asked\); .*"),
+        ("--device cuda", "--device cuda: the device is absent, .*"),
+        ("--device cpu", "--device cpu measures this machine's own CPU, not Jetson-Orin-AGX: .*"),
+        ("local-cpu --host", "--host: on local-cpu host and device are one processor with one clock, .* local-cpu"),
+        ("local-cpu --share 2", "--share: must be a finite number from 0.001 to 1, .*"),
+        ("local-cpu --runs 2", "--runs is of --host: .*"),
+        ("--host --refit", "--host is of measuring: leave --refit and --check out"),
+        ("--check --share 0.5", "--share is of measuring: .*"),
+        ("--fit-only", "--fit-only is of a refit: add --refit"),
+        ("--refit --evidence models", "--evidence models: unknown; known: records, microbenchmarks, both"),
+        (
+            "--refit --evidence microbenchmarks",
+            ".*no micro-benchmarks to calibrate Jetson-Orin-AGX from; .*",
+        ),
+        ("nowhere", "unknown hardware 'nowhere'; known hardware: .*"),
+        ("--power-mode 3W local-cpu", "unknown .*3W.*"),
+        ("--precision fp16", "unrecognized arguments: --precision .*"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused_in_one_line(words, message, request, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("estimator.measure.device.choice.has_gpu", lambda *_: False)
+    monkeypatch.chdir(request.config.rootpath)
+    assert main(["calibrate", *words.split()]) == 4
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(f"error: {message}\n", error)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_profile_of_this_machine_is_refused_before_anything_is_measured(suite, monkeypatch):
@@ -236,31 +248,8 @@ def test_a_damaged_profile_of_this_machine_is_refused_before_anything_is_measure
     run = suite.run(*LIVE, models="resnet18")
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines(
-        ["ERROR: *local-cpu.toml: constants.dispatch_us: is missing; *; to write it anew: *--calibrate"]
-    )
-
-
-WITHOUT_SCIPY = """
-import importlib.util
-
-find_spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "scipy" else find_spec(name, *rest)
-"""
-
-
-def test_what_calibrating_needs_is_asked_for_before_anything_is_measured(suite):
-    suite.plug_in(WITHOUT_SCIPY)
-    run = suite.run(*LIVE, "--calibrate", models="")
-    assert run.ret == pytest.ExitCode.USAGE_ERROR
-    run.stderr.fnmatch_lines(["ERROR: --calibrate needs scipy: pip install scipy"])
-
-
-def test_without_micro_benchmarks_a_refit_from_them_is_one_line(request):
-    command = [sys.executable, "-m", "estimator.calibration", "--evidence", "microbenchmarks", "--check"]
-    run = subprocess.run(command, cwd=request.config.rootpath, capture_output=True, text=True)
-    assert run.returncode == 4
-    assert run.stderr.startswith("error: ")
-    assert (
-        "no micro-benchmarks to calibrate Jetson-Orin-AGX from; to measure them: pytest test_patterns --hardware"
-        in run.stderr
+        [
+            "ERROR: *local-cpu.toml: constants.dispatch_us: is missing; *; "
+            "to write it anew: python -m estimator calibrate local-cpu"
+        ]
     )

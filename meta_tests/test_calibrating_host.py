@@ -1,4 +1,4 @@
-"""`--calibrate host` as a user starts it, on a GPU that is made up: its host is of other constants than the profile."""
+"""`python -m estimator calibrate --host` on a synthetic GPU, whose host has other constants than the profile."""
 
 from __future__ import annotations
 
@@ -98,13 +98,9 @@ def errors(constants, truth):
     return [abs(constants[name] / value - 1) for name, value in truth.items()]
 
 
-CALIBRATE = ("test_patterns", "--device", "cuda", "--calibrate", "host")
-
-
 def calibrated(live, hardware):
-    live.suite.run_first(made_up(hardware))
-    run = live.run(*CALIBRATE, "--hardware", hardware)
-    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    run = live.calibrate(hardware, "--device", "cuda", "--host", first=made_up(hardware))
+    assert run.ret == 0
     path = live.suite.path / "estimator" / "hardware" / f"{hardware}.toml"
     return run, read_profile(path), path.read_text(encoding="utf-8")
 
@@ -147,7 +143,7 @@ def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_sa
 
     run = live.suite.run("--device", "cuda", models="resnet18")
     run.stdout.fnmatch_lines(
-        ["another software: the device's constants were fitted with *; the host's are of this software; *--calibrate"]
+        ["another software: the device's constants were fitted with *; the host's are of this software; *calibrate *"]
     )
     assert not any("intervals allow for it" in line for line in run.outlines)
 
@@ -236,23 +232,3 @@ def test_on_a_gpu_the_host_is_timed_from_call_to_return(monkeypatch):
     assert len(waits) == 2 * len(times.passes_us)  # before and after each timed chain
     ((((block_us,),),),) = times.layers_us
     assert block_us > 0
-
-
-REFUSED = {
-    "choice": (("--calibrate", "device"), "--calibrate device: must be all or host; *"),
-    "path": (("--calibrate", "test_models"), "--calibrate test_models: must be all or host; *paths go before it"),
-    "one clock": (
-        ("--hardware", "local-cpu", "--device", "cpu", "--calibrate", "host"),
-        "--calibrate host: on local-cpu host and device are one processor with one clock, and no constant is *",
-    ),
-    "replay": (("--calibrate", "host"), "--calibrate needs a live device, and this run replays (*): add --device cuda"),
-}
-
-
-@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_calibrated_is_refused(suite, options, message, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
-    run = suite.run(*options, models="")
-    assert run.ret == pytest.ExitCode.USAGE_ERROR
-    run.stderr.fnmatch_lines([f"ERROR: {message}"])
-    assert len(list(filter(None, run.errlines))) == 1

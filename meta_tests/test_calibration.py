@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from estimator.__main__ import main
 from estimator.calibration import evidence as evidence_module
-from estimator.calibration.__main__ import main
 from estimator.calibration.evidence import load_evidence
 from estimator.calibration.fit import Fitter, indices
 from estimator.errors import CalibrationError, RecordError
@@ -33,11 +33,11 @@ def evidence(records):
 
 @pytest.fixture
 def refit(request, monkeypatch, capsys):
-    """Returns exit code and lines of errors of `python -m estimator.calibration` with these options."""
+    """Returns exit code and lines of errors of `python -m estimator calibrate` with these options."""
     monkeypatch.chdir(request.config.rootpath)
 
     def run(*options):
-        exit_code = main(options)
+        exit_code = main(["calibrate", *options])
         return exit_code, capsys.readouterr().err.splitlines()
 
     return run
@@ -91,7 +91,7 @@ def test_a_damaged_row_of_evidence_is_one_line(refit, tmp_path, monkeypatch):
     assert "[3, 64, 224, 3," in text
     (tmp_path / name).write_text(text.replace("[3, 64, 224, 3,", "[3, 64, 224,", 1), encoding="utf-8")
     monkeypatch.setattr(evidence_module, "_FOLDER", tmp_path)
-    exit_code, errors = refit("--fit-only")
+    exit_code, errors = refit("--refit", "--fit-only")
     assert exit_code == 4
     assert [name in line for line in errors] == [True]
 
@@ -109,7 +109,7 @@ def test_a_constant_that_no_refit_gives_is_found_and_mended(refit, tmp_path, mon
     exit_code, errors = refit("--check", "--fit-only")
     assert exit_code == 1
     assert ["differs from what a refit gives" in line for line in errors] == [True]
-    assert refit("--fit-only") == (0, [])
+    assert refit("--refit", "--fit-only") == (0, [])
     assert path.read_text(encoding="utf-8") == before
 
 

@@ -117,4 +117,4 @@ def test_a_mistake_is_one_line_and_exit_code_4(arguments, words, capsys):
 def test_this_cpu_without_a_calibration_says_how_to_calibrate_it(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["estimate", "resnet18", "--hardware", "local-cpu"]) == 4
-    assert "is not calibrated on this machine: pytest test_patterns" in capsys.readouterr().err
+    assert "is not calibrated on this machine: python -m estimator calibrate local-cpu" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def test_a_live_run_measures_and_says_how(live):
             "  Model *Meas (ms) *GFLOP *GFLOP/s *Ops *us an op",
             f"    {MODEL} * 0.121 *",
             "  Known without a calibration: latency and work. *",
-            "  pytest test_patterns --hardware local-cpu --device cpu --calibrate",
+            "  python -m estimator calibrate local-cpu",
             f"    {MODEL}  *: no baseline",
             "  * s of them warm-ups and rounds: overhead * %",
             "  * threads; at most * page faults a forward",

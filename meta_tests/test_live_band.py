@@ -179,8 +179,8 @@ def notes(host, device, here, board="Jetson-Orin-AGX"):
 
 
 OLD, NEW = {"torch": "2.1.0"}, {"torch": "2.6.0", "python": "3.12"}
-FIT_HOST = "to fit the host's here: pytest test_patterns --hardware Jetson-Orin-AGX --device cuda --calibrate host"
-FIT_ALL = "to fit all here: pytest test_patterns --hardware Jetson-Orin-AGX --device cuda --calibrate"
+FIT_HOST = "to fit the host's here: python -m estimator calibrate Jetson-Orin-AGX --host"
+FIT_ALL = "to fit all here: python -m estimator calibrate Jetson-Orin-AGX"
 
 
 def test_the_software_of_the_constants_is_named_where_it_is_another():
@@ -188,7 +188,7 @@ def test_the_software_of_the_constants_is_named_where_it_is_another():
     assert notes(OLD, OLD, OLD) == notes({}, {}, NEW) == []
     assert notes(OLD, OLD, NEW) == [f"{fitted}intervals allow for it; {FIT_HOST}"]
     (of_cpu,) = notes(OLD, OLD, NEW, "local-cpu")
-    assert of_cpu.startswith(f"{fitted}no evidence says what that changes; to fit them here: pytest test_patterns ")
+    assert of_cpu.startswith(f"{fitted}no evidence says what that changes; to fit them here: python -m ")
     (of_device,) = notes(NEW, OLD, NEW)
     assert of_device == (
         "another software: the device's constants were fitted with torch 2.1.0; here torch 2.6.0; the host's are of "

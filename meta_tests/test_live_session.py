@@ -741,9 +741,7 @@ def test_patterns_alone_run_hot_and_beside_a_module_of_one_s_own_they_say_nothin
     assert ("Found: " in text) == with_own
 
 
-THREADS = (
-    "  calibrated with 1 threads, 2 are used now: pytest test_patterns --hardware local-cpu --device cpu --calibrate"
-)
+THREADS = "  calibrated with 1 threads, 2 are used now: python -m estimator calibrate local-cpu"
 
 
 def with_software(session, host_software, here):

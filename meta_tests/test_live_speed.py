@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from estimator.calibration.on_board import finding_lines as calibration_lines
 from estimator.compare import compare
 from estimator.hardware.boards import ThisCpu
 from estimator.measure.device.state import DeviceState
@@ -16,7 +17,6 @@ from estimator.measure.verdict import NO_BASELINE, Verdict
 from estimator.pipeline import estimate_stream
 from estimator.report import MICROBENCHMARK_BARS
 from estimator.subjects.zoo import find_models
-from estimator.suite.calibrate import finding_lines as calibration_lines
 from estimator.suite.live_report import LiveResult
 from estimator.suite.live_speed import Speed, finding_lines, speed_of
 from estimator.target import target_on
@@ -66,7 +66,7 @@ def test_a_machine_that_left_its_calibration_says_so_in_one_line_whichever_way_i
         assert speed_of(PROFILE, [anchor_ms]).has_left
         (line,) = finding_lines((), speed_of(PROFILE, [anchor_ms]), TARGET)
         assert f"the machine is {words} than at its calibration" in line
-        assert "more than the interval of 6.4 %, so no estimate is asserted; to calibrate again: pytest" in line
+        assert "more than the interval of 6.4 %, so no estimate is asserted; to calibrate again: python -m" in line
 
 
 def test_the_last_lines_say_how_well_estimates_hold_and_how_the_machine_repeats(estimate):

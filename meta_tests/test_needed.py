@@ -3,7 +3,7 @@
 import pytest
 
 from estimator import needed
-from estimator.calibration.__main__ import main
+from estimator.__main__ import main
 from estimator.errors import UsageError
 
 NOWHERE = {"nowhere_to_be_found": "a-package"}
@@ -25,7 +25,8 @@ def test_a_session_without_what_it_needs_ends_in_one_line(suite):
     assert run.errlines[0] == "ERROR: the suite needs syrupy: pip install syrupy"
 
 
-def test_a_refit_without_what_it_needs_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("estimator.calibration.__main__.CALIBRATION", NOWHERE)
-    assert main(["--check"]) == 4
-    assert capsys.readouterr().err == "error: a refit needs a-package: pip install a-package\n"
+@pytest.mark.parametrize("options", [["--check"], ["local-cpu"]])
+def test_a_calibration_without_what_it_needs_is_one_line(monkeypatch, capsys, options):
+    monkeypatch.setattr("estimator.calibration.command.CALIBRATION", {"nowhere_to_be_found": "scipy"})
+    assert main(["calibrate", *options]) == 4
+    assert capsys.readouterr().err == "error: calibrate needs scipy: pip install scipy\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -10,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from estimator.__main__ import main
 from estimator.errors import ProfileError, UsageError
-from estimator.hardware import __main__ as command
+from estimator.hardware import new_board as command
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import CAPABILITIES
 from estimator.hardware.reading import TEMPLATES, read_profile
@@ -83,7 +83,7 @@ def test_a_device_writes_its_own_ten_lines(tmp_path, monkeypatch):
         command.write_profile("NVIDIA-H100-80GB-HBM3", tmp_path)
 
 
-PROFILE = """# Written by `python -m estimator.hardware`. To check by hand: cpu_mhz and gpu_mhz under load; \
+PROFILE = """# Written by `python -m estimator new-board`. To check by hand: cpu_mhz and gpu_mhz under load; \
 bandwidth_gb_s, guessed
 # as 85% of the peak; and the peak, where neither NVML nor torch states it (200 GB/s stands for "not known").
 
@@ -167,26 +167,18 @@ def test_without_a_gpu_it_is_one_line(capsys):
 
     if torch.cuda.is_available():
         pytest.skip("a real GPU is here")
-    assert command.main(["NVIDIA-Nothing"]) == 4
+    assert main(["new-board", "NVIDIA-Nothing"]) == 4
     assert capsys.readouterr().err.endswith("sees no GPU to describe\n")
 
 
 def test_the_command_says_what_it_wants(capsys):
-    with pytest.raises(SystemExit):
-        command.main(["--help"])
+    with pytest.raises(SystemExit) as ended:
+        main(["new-board", "--help"])
+    assert ended.value.code == 0
     help_text = " ".join(capsys.readouterr().out.split())
-    assert help_text.startswith("usage: python -m estimator.hardware [-h] NAME `python -m estimator.hardware NAME`: ")
+    assert help_text.startswith("usage: python -m estimator new-board [-h] NAME `python -m estimator new-board NAME`: ")
     assert "What it cannot tell (the host's clock under load" in help_text
     assert "NAME the words of the device's own name, joined by hyphens" in help_text
-
-
-@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
-def test_the_command_ends_with_its_exit_code(monkeypatch):
-    for arguments, code in ((["--help"], 0), ([], 2)):
-        monkeypatch.setattr(sys, "argv", ["command", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_module("estimator.hardware", run_name="__main__")
-        assert ended.value.code == code
 
 
 def test_the_command_describes_the_first_gpu_that_torch_sees(tmp_path, monkeypatch, capsys):
@@ -197,13 +189,11 @@ def test_the_command_describes_the_first_gpu_that_torch_sees(tmp_path, monkeypat
     monkeypatch.setattr(command, "cpu_mhz", {Path("/"): 2000.0}.get)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", {0: H100}.get)
-    assert command.main(["Made-Up"]) == 0
+    assert main(["new-board", "Made-Up"]) == 0
     path = tmp_path / "Made-Up.toml"
-    assert capsys.readouterr().out == (
-        f"written: {path}; check it, then: pytest test_patterns --hardware Made-Up --device cuda --calibrate\n"
-    )
+    assert capsys.readouterr().out == (f"written: {path}; check it, then: python -m estimator calibrate Made-Up\n")
     assert path.read_text(encoding="utf-8") == command.profile_of(H100, 3352.0, 2000.0)
-    assert command.main(["Made-Up"]) == 4
+    assert main(["new-board", "Made-Up"]) == 4
     assert capsys.readouterr().err == f"error: {path}: is there already; delete it first\n"
 
 

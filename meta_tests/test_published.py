@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from estimator.calibration.published import main
+from estimator.__main__ import main
 
 HEADER = ",".join(
     "conv_type in_channels out_channels input_size kernel_size stride groups batch_size precision flops mean_ms".split()
@@ -26,7 +26,7 @@ def published(tmp_path, capsys):
         paths = [tmp_path / f"{index}.csv" for index in range(len(texts))]
         for path, text in zip(paths, texts):
             path.write_text(text, encoding="utf-8")
-        exit_code = main([*map(str, paths), *options])
+        exit_code = main(["calibrate", "--published", *map(str, paths), *options])
         printed = capsys.readouterr()
         return exit_code, printed.out.splitlines(), printed.err.splitlines()
 

@@ -143,7 +143,7 @@ def test_another_software_widens_the_interval_by_the_hosts_share():
 NOTE = (
     "another software: the constants were fitted with JetPack 5.1, Python 3.8, torch 2.1.0, torchvision 0.16.0; "
     "here JetPack 6, Python 3.10.12, torch 2.5.0, torchvision 0.20.0; intervals allow for it; to fit the host's here: "
-    "pytest test_patterns --hardware Jetson-Orin-AGX --device cuda --calibrate host"
+    "python -m estimator calibrate Jetson-Orin-AGX --host"
 )
 MODELS = "resnet18,vgg11"
 
@@ -175,6 +175,6 @@ def test_a_cpu_that_was_calibrated_with_another_software_is_calibrated_anew(live
     run.stdout.fnmatch_lines(
         [
             "another software: the constants were fitted with torch 1.9.0; here torch *; no evidence says what that "
-            "changes; to fit them here: pytest test_patterns --hardware local-cpu --device cpu --calibrate"
+            "changes; to fit them here: python -m estimator calibrate local-cpu"
         ]
     )

@@ -36,7 +36,7 @@ def test_a_moved_constant_is_named_in_at_most_a_hundred_lines(red):
             "  What that did:",
             "    * of * estimates moved by *; *",
             "    mean |error| * -> * %, largest * -> * %, * models",
-            "    held-out error: as before, for no refit was recorded (python -m estimator.calibration)",
+            "    held-out error: as before, for no refit was recorded (python -m estimator calibrate --refit)",
             "  To accept it:    pytest --every-configuration --snapshot-update",
             "  To look closer:  pytest --hardware Jetson-Orin-AGX --thermal-profile 50W -v, *",
         ]

@@ -1,4 +1,4 @@
-"""Calibration from micro-benchmarks: what `--calibrate` does with what it measured, and a refit without a device."""
+"""Calibration from micro-benchmarks: the fit to what was measured, now or before."""
 
 from __future__ import annotations
 
@@ -90,6 +90,6 @@ def _board(profile: Profile, provenance: Mapping[str, str]) -> Dict[str, Any]:
     return {
         "description": provenance["board"],
         "software": provenance["software"],
-        "source": f"pytest --calibrate, {provenance['date']}, suite {provenance['revision']}",
+        "source": f"python -m estimator calibrate, {provenance['date']}, suite {provenance['revision']}",
         "threads": int(provenance["threads"]),
     }

@@ -14,7 +14,7 @@ from .evidence import MICROBENCHMARKS, RECORDS, Evidence
 from .fit import SYNCHRONISED_CALL_US, Fit, Fitter
 
 _SOURCE_OF_PART = re.compile(r"^(fitted here|transferred from [\w.-]+); ")
-"""Before the source of a constant, where `--calibrate host` left those of the device another board's."""
+"""Before the source of a constant, where `calibrate --host` left those of the device another board's."""
 
 
 def profile_text(

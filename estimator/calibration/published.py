@@ -1,27 +1,24 @@
-"""`python -m estimator.calibration.published CONV2D.csv MATMUL.csv`: a profile against published times of kernels.
+"""A profile against published times of kernels: `python -m estimator calibrate --published CONV2D.csv MATMUL.csv`.
 
-Prints the error per class of kernel and precision. Each published figure is a mean over synchronised calls: one launch
+The error per class of kernel and precision. Each published figure is a mean over synchronised calls: one launch
 and synchronisation, the same for all of a precision, is fitted to them; only rows long enough to outweigh it count.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
 import numpy as np
 
 from ..checked import LATENCY_MS, Checked, parsed
 from ..cost.columns import Column, kernel_columns, op_columns
 from ..cost.price import price
-from ..errors import CaptureError, GoldenLatencyError
+from ..errors import CaptureError
 from ..files import read_csv
-from ..hardware.boards import DEFAULT_HARDWARE, load_profile
 from ..hardware.profile import Profile
 from ..lower import Lowered, lower
 from ..subjects.kernels import Convolution, Product
@@ -29,8 +26,6 @@ from ..subjects.streams import Streams
 from ..target import calibrated_target
 from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_sizes
 
-LEAST_MS = 1.2
-"""Below this a figure tells more about launch and synchronisation than about the device."""
 _FLOORS_US = range(200, 801, 5)
 _PRECISIONS = ("fp32", "fp16")
 
@@ -45,22 +40,10 @@ class PublishedKernel:
     lowered: Tuple[Lowered, ...]
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Returns the exit code: 0 when the table was printed, 4 for a bad file or name."""
-    parser = argparse.ArgumentParser(prog="python -m estimator.calibration.published", description=__doc__)
-    parser.add_argument(
-        "tables", nargs="+", type=Path, metavar="TABLE.csv", help="conv2d or matmul rows, with a header"
-    )
-    parser.add_argument("--hardware", default=DEFAULT_HARDWARE, metavar="NAME", help="profile (default: %(default)s)")
-    parser.add_argument("--least-ms", default=LEAST_MS, type=float, metavar="MS", help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    try:
-        rows = [row for path in options.tables for row in read_table(path) if row.measured_us >= 1e3 * options.least_ms]
-        print("\n".join(error_lines(rows, load_profile(options.hardware))))
-    except GoldenLatencyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 4
-    return 0
+def print_errors(tables: Iterable[Path], least_ms: float, profile: Profile) -> None:
+    """Prints the errors of all rows of at least so many ms; RecordError for a bad table."""
+    rows = [row for path in tables for row in read_table(path) if row.measured_us >= 1e3 * least_ms]
+    print("\n".join(error_lines(rows, profile)))
 
 
 def read_table(path: Path) -> Iterator[PublishedKernel]:
@@ -130,7 +113,3 @@ def _line(precision: str, kind: str, errors_pct: List[float]) -> str:
     absolute = [abs(error) for error in errors_pct]
     figures = f"{fmean(absolute):>6.1f} % {fmean(errors_pct):>+6.1f} % {max(absolute):>6.1f} %"
     return f"{precision:<10} {kind:<18} {len(errors_pct):>5} {figures}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -37,12 +37,12 @@ class Board:
     @property
     def calibrate_command(self) -> str:
         """Returns the command line that calibrates it."""
-        return f"pytest test_patterns --hardware {self.name} --device {self.device} --calibrate"
+        return f"python -m estimator calibrate {self.name}"
 
     @property
     def software_command(self) -> str:
         """Returns the command line that fits what another software changes first: what an op costs the host."""
-        return f"{self.calibrate_command} host" if self.host_is_apart else self.calibrate_command
+        return f"{self.calibrate_command} --host" if self.host_is_apart else self.calibrate_command
 
     def profile(self) -> Profile:
         """Returns its checked profile; ProfileError names the file and key that is wrong."""

@@ -13,7 +13,7 @@ HOST_CONSTANTS: Tuple[str, ...] = (
     "product_extra_kcycles",
     "norm_extra_kcycles",
 )
-"""Of a GPU's host; `--calibrate host` fits these alone."""
+"""Of a GPU's host; `calibrate --host` fits these alone."""
 GPU_CONSTANTS: Tuple[str, ...] = (
     *HOST_CONSTANTS,
     "fp32_core_efficiency",

@@ -111,7 +111,7 @@ def provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
 
 def calibration_provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
     """Returns where micro-benchmarks come from, as their file keeps it."""
-    return {**_identity(session), **_circumstances(session, root), "source": "pytest --calibrate"}
+    return {**_identity(session), **_circumstances(session, root), "source": "python -m estimator calibrate"}
 
 
 def _circumstances(session: MeasuringSession, root: Path) -> Dict[str, str]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from typing import Callable, Optional
 
 _BAR = 30
+
+
+def terminal_line() -> Optional[Callable[[str], None]]:
+    """Returns what rewrites the last line of standard error; None in CI, and where that is no terminal."""
+    if os.environ.get("CI") or not sys.stderr.isatty():
+        return None
+    return lambda line: print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -290,6 +290,12 @@ class MeasuringSession:
         return JetsonReader() if is_jetson() else nvidia_reader(self.environment())
 
 
+def session_on(target: Target, plan: Plan, progress: Progress) -> MeasuringSession:
+    """Returns a session that asks for the target's power mode where the board has such modes."""
+    power_mode = target.mode.name if is_jetson() and target.board.can_replay else None
+    return MeasuringSession(target, power_mode, plan, progress)
+
+
 def lock_path(device: str) -> Path:
     """Returns the file that is locked around each measurement on this machine's "cpu" or "cuda"."""
     return Path(tempfile.gettempdir()) / f"golden-latency-{device}.lock"

@@ -101,4 +101,4 @@ def _held_out(review: Review) -> Iterator[str]:
             )
     yield from (f"held-out mean |error|, {board}: {', '.join(found)}" for board, found in texts.items())
     if constants and not texts:
-        yield "held-out error: as before, for no refit was recorded (python -m estimator.calibration)"
+        yield "held-out error: as before, for no refit was recorded (python -m estimator calibrate --refit)"

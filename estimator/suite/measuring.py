@@ -9,10 +9,9 @@ import pytest
 
 from ..errors import MeasurementRefused
 from ..goldens.configuration import Configuration
-from ..measure.device.jetson import is_jetson
 from ..measure.plan import Plan
 from ..measure.progress import Progress
-from ..measure.session import MeasuringSession
+from ..measure.session import session_on
 from .options import Options
 from .session import Session
 
@@ -25,9 +24,8 @@ class Measuring(Session):
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, plan: Plan) -> None:
         super().__init__(config, options, configuration)
         target = options.target
-        power_mode = target.mode.name if is_jetson() and target.board.can_replay else None
         self.plan = plan
-        self.measuring = MeasuringSession(target, power_mode, plan, Progress(self._progress_writer()))
+        self.measuring = session_on(target, plan, Progress(self._progress_writer()))
         if getattr(config.option, "benchmark_storage", None) == _STORAGE:
             config.option.benchmark_storage = f"{_STORAGE}/{target.hardware}/{target.label}"
 

@@ -22,6 +22,7 @@ from ..page.html import NEEDED
 from ..report import FORMATS
 from ..subjects.from_pytest import CATCHER
 from ..target import Target, target_on
+from ..target_options import add_options as add_target_options
 from ..target_options import read_batch_size
 
 if TYPE_CHECKING:
@@ -56,19 +57,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Declares the options of the suite."""
     group = parser.getgroup("golden-latency", "golden-latency: what to estimate, and where the table goes")
     group.addoption("--hardware", metavar="NAME", help=f"device profile, or several: A,B (default: {DEFAULT_HARDWARE})")
-    group.addoption(
-        "--thermal-profile",
-        "--power-mode",
-        dest="thermal_profile",
-        metavar="NAME",
-        help="power mode of the device (default: the profile's own)",
-    )
-    group.addoption("--batch-size", metavar="N", help="inputs per forward pass (default: 1)")
-    group.addoption(
-        "--precision",
-        metavar="NAME",
-        help="fp32 (PyTorch's defaults), tf32, fp16 or bf16 (default: fp32)",
-    )
+    add_target_options(group.addoption, "thermal_profile", "precision", "batch_size")
     for option, name in SETTINGS.items():
         kind: Any = "linelist" if option == "hardware" else None
         parser.addini(name, f"default of --{option.replace('_', '-')}", kind)
@@ -160,8 +149,7 @@ def read_options(config: pytest.Config, repository: Repository) -> Options:
 
 def _target(config: pytest.Config, board: Board, repository: Repository) -> Target:
     """An uncalibrated board is measured all the same: then its profile is what is believed before a calibration."""
-    wants_base = config.getoption("calibrate") or not board.is_calibrated
-    profile = board.base_profile() if wants_base else repository.profile(board.name)
+    profile = repository.profile(board.name) if board.is_calibrated else board.base_profile()
     mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
     return target_on(board, profile, mode, precision, read_batch_size(setting(config, "batch_size") or ""))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple, Type
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
@@ -20,13 +20,11 @@ from ..goldens.inputs import check_goldens
 from ..goldens.root import repository_of
 from ..measure.plan import Plan
 from ..subjects.from_pytest import CATCHER
-from .calibrate import Calibrate, CalibrateHost
 from .catch import PLAN, Catch
 from .failures import BeforeShortSummary, Failures
 from .latency import Latency
 from .live import Live
 from .live_options import add_live_options, read_plan
-from .measuring import Measuring
 from .options import add_options, read_options
 from .printing import finish, header_lines, print_summary
 from .replay import EveryConfiguration, Replay
@@ -148,11 +146,5 @@ def _session(config: pytest.Config, plan: Plan) -> Session:
     check_goldens(repository)
     configuration = load_configuration(repository, options.target)
     if plan.choice.live:
-        return _measuring(plan)(config, options, configuration, plan)
+        return Live(config, options, configuration, plan)
     return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)
-
-
-def _measuring(plan: Plan) -> Type[Measuring]:
-    if not plan.calibration_share:
-        return Live
-    return CalibrateHost if plan.host_alone else Calibrate

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
 WHOLE_ZOO = "whole_zoo"
 BASELINE = "against_baseline"
-CALIBRATES = "calibrates"
 EVERY = "every_configuration"
 INPUTS = "inputs"
 MARKERS: Dict[str, str] = {
     WHOLE_ZOO: "judges all models at once; left out when options select some",
     BASELINE: "judges all models of a live session together; left out where few have a baseline",
-    CALIBRATES: "writes a profile; runs alone, and only with --calibrate",
     INPUTS: "holds what a board's goldens were made from against its profile; left out when options select models",
     EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
 }

@@ -1,4 +1,4 @@
-"""What one session of pytest does with its subjects: the interface that replay, live and calibration implement."""
+"""What one session of pytest does with its subjects: the interface that replay and live implement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m estimator.hardware NAME`: writes the profile of the GPU at hand, as far as the device itself tells.
+"""`python -m estimator new-board NAME`: writes the profile of this machine's GPU, as far as the GPU itself tells.
 
 What it cannot tell (the host's clock under load, the bandwidth that copies reach) is guessed, and says so in the file.
 """
@@ -6,31 +6,27 @@ What it cannot tell (the host's clock under load, the bandwidth that copies reac
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Optional
 
-from ..errors import GoldenLatencyError, UsageError
-from .boards import DEFAULT_HARDWARE
+from ..errors import UsageError
+from .boards import DEFAULT_HARDWARE, Board
 from .quantities import CAPABILITIES
 from .reading import PROFILES, write_profile_text
 
+HELP = "write the profile of this machine's GPU, as far as the device itself tells"
 _REACHED = 0.85  # of the memory's peak, by the copies of most boards
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Returns the exit code: 0 when the profile was written, 4 with one line where it could not be."""
-    parser = argparse.ArgumentParser(prog="python -m estimator.hardware", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help="the words of the device's own name, joined by hyphens")
-    options = parser.parse_args(arguments)
-    try:
-        print(
-            f"written: {write_profile(options.name, PROFILES)}; check it, then: pytest test_patterns "
-            f"--hardware {options.name} --device cuda --calibrate"
-        )
-    except GoldenLatencyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 4
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the argument."""
+    parser.add_argument("hardware", metavar="NAME", help="the words of the device's own name, joined by hyphens")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes the profile and returns 0; UsageError where that cannot be."""
+    path = write_profile(options.hardware, PROFILES)
+    print(f"written: {path}; check it, then: {Board(options.hardware).calibrate_command}")
     return 0
 
 
@@ -83,7 +79,7 @@ def profile_of(properties: Any, memory_gb_s: Optional[float], host_mhz: float) -
     about = "cpu_mhz and gpu_mhz under load; bandwidth_gb_s, guessed"
     peak = memory_gb_s or _peak_of(properties) or 200.0
     l2_mib = getattr(properties, "L2_cache_size", 0) / 2**20 or 4.0
-    return f"""# Written by `python -m estimator.hardware`. To check by hand: {about}
+    return f"""# Written by `python -m estimator new-board`. To check by hand: {about}
 # as {_REACHED:.0%} of the peak; and the peak, where neither NVML nor torch states it (200 GB/s stands for "not known").
 
 [board]
@@ -110,7 +106,3 @@ def _peak_of(properties: Any) -> float:
     """Newer releases of torch know the memory's clock (kHz) and the width of its bus (bits); else it is 0."""
     khz, bits = getattr(properties, "memory_clock_rate", 0), getattr(properties, "memory_bus_width", 0)
     return float(2 * khz * bits / 8e6)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Micro-benchmarks measured on the board itself, fitted, and the profile written; or nothing at all."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Iterable, Iterator
+
+from ..digits import significant
+from ..goldens.files import golden_root
+from ..hardware.reading import write_profile_text
+from ..measure.baseline import calibration_provenance
+from ..measure.layers import QUEUE, WAYS
+from ..measure.plan import Plan
+from ..measure.progress import Progress
+from ..measure.protocol import median_noise_pct
+from ..measure.session import MeasuringSession, session_on
+from ..target import Target
+from .design import design
+from .from_microbenchmarks import Calibrated, calibrate
+from .host import calibrate_host, host_design, taken_together
+from .microbenchmarks import FILE_NAME, Microbenchmarks, timed_blocks, write_microbenchmarks
+
+CPU_BUDGET_S = 40.0
+"""Seconds of passes over the chains on a CPU; a GPU's rounds are counted instead."""
+HOST_BUDGET_S = 60.0
+"""Seconds of passes over the short chains, of all processes together: with their start it is about two minutes."""
+
+
+def calibrated(
+    target: Target, plan: Plan, share: float, host_alone: bool, root: Path, progress: Progress
+) -> Iterator[str]:
+    """Yields what is done and found; the profile is written at the end.
+
+    MeasurementRefused, MeasurementError or CalibrationError, with nothing written, where the device refuses, a chain
+    fails or the fit does not converge.
+    """
+    session = session_on(target, plan, progress)
+    try:
+        session.start()
+        yield from (_host if host_alone else _whole)(session, share, root)
+    finally:
+        session.close()
+
+
+def finding_lines(spread_pct: float, noise_pct: float) -> Iterator[str]:
+    """Yields in words how well estimates may be expected to hold: percent of unseen chains, and of a pass over all."""
+    yield (
+        f"  Found: of the chains that the fit has not seen, two in three are estimated to within {spread_pct:.0f} %; "
+        "the next run says how well the estimates of models hold."
+    )
+    if noise_pct >= spread_pct / 2:
+        yield f"  What limits it: the machine; what a pass over all chains takes is known to {noise_pct:.0f} % only."
+
+
+def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:
+    yield "CALIBRATION: micro-benchmarks are measured, the profile is written"
+    target, device = session.target, session.plan.choice.device
+    chains = design(device, share)
+    times = session.measure_chains(chains, CPU_BUDGET_S * share)
+    reference_ms = significant(statistics.median(times.anchors_ms)) if times.anchors_ms else None
+    blocks = timed_blocks(chains, WAYS[device], times.layers_us)
+    found = Microbenchmarks(calibration_provenance(session, root), QUEUE, blocks, reference_ms)
+    made = calibrate(target.profile, found, target.mode.name, session.progress.say)
+    path = target.board.folder(golden_root(root)) / target.label / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_microbenchmarks(path, found)
+    findings = finding_lines(made.spread_pct or 0.0, median_noise_pct(times.passes_us))
+    yield from _written(session, made, times.measuring_s, findings)
+
+
+def _host(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:
+    yield "CALIBRATION of the host: short chains are measured, its constants are written, the device's stay"
+    target, chains = session.target, host_design(share)
+    runs = session.measure_host(chains, HOST_BUDGET_S * share)
+    about = calibration_provenance(session, root)
+    session.progress.say("fit")
+    made = calibrate_host(target.profile, chains, taken_together(runs), target.mode.name, about)
+    yield from _written(session, made, sum(run.measuring_s for run in runs))
+
+
+def _written(
+    session: MeasuringSession, made: Calibrated, measuring_s: float, findings: Iterable[str] = ()
+) -> Iterator[str]:
+    """Writes the profile; yields what is in it, what was found, and what to do next."""
+    target = session.target
+    target.board.profile_path.parent.mkdir(parents=True, exist_ok=True)
+    write_profile_text(target.board.profile_path, made.text)
+    session.progress.say("")
+    yield from (*made.lines, "", f"  {measuring_s:.0f} s of measuring; written: {target.board.profile_path}")
+    yield from findings
+    yield f"  Next: {target.command.split(' --thermal')[0]} --device {session.plan.choice.device}"

@@ -1,0 +1,104 @@
+"""The repository's evidence fitted again: the profile and the cross-validation that it gives, digit for digit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Dict, Mapping, Optional, Tuple
+
+from ..errors import CalibrationError
+from ..files import read_text, write_atomically
+from ..hardware.boards import Board
+from ..hardware.profile import Profile
+from ..hardware.reading import write_profile_text
+from ..hardware.software import software_in
+from ..records.kinds import MODEL_KIND, PATTERN_KIND
+from ..records.record import load_record
+from ..subjects.patterns import PATTERNS
+from ..subjects.zoo import MODELS
+from ..target import calibrated_target
+from .evidence import MICROBENCHMARKS, RECORDS, Evidence, load_evidence
+from .fit import Fit, Fitter
+from .from_microbenchmarks import calibrate
+from .importance import constant_lines
+from .microbenchmarks import FILE_NAME, load_microbenchmarks
+from .profile_text import profile_text, summary
+from .validation import as_golden, as_markdown, cross_validate, held_out_spread_pct
+
+Files = Dict[Path, str]
+
+
+def refitted(board: Board, goldens: Path, evidence: Optional[str], fit_only: bool) -> Files:
+    """Returns by path the text that a refit gives; prints constants and cross-validation.
+
+    `evidence` is "records", "microbenchmarks", "both", or None for the records where there are any. CalibrationError
+    where there is nothing to fit, or the fit does not converge.
+    """
+    profile = board.base_profile()
+    folder = board.folder(goldens) / calibrated_target(profile).label
+    if evidence == RECORDS or (evidence is None and (folder / MODEL_KIND.record).exists()):
+        return _from_records(board, profile, folder, fit_only)
+    return _from_microbenchmarks(board, profile, folder, evidence not in (None, MICROBENCHMARKS))
+
+
+def write(files: Files) -> int:
+    """Writes the files and returns the exit code 0."""
+    for path, text in files.items():
+        (write_profile_text if path.suffix == ".toml" else write_atomically)(path, text)
+        print(f"written: {path}")
+    return 0
+
+
+def compare(files: Files) -> int:
+    """Returns the exit code: 1 where a file differs from what it would be, which is named."""
+    differing = [path for path, text in files.items() if not path.exists() or read_text(path) != text]
+    for path in differing:
+        print(f"differs from what a refit gives: {path}; run without --check and review the diff", file=sys.stderr)
+    return 1 if differing else 0
+
+
+def _recorded(profile: Profile, folder: Path) -> Tuple[Tuple[Evidence, ...], Mapping[str, str]]:
+    """The evidence, and the software that it was measured with."""
+    models = load_record(folder / MODEL_KIND.record, [model.name for model in MODELS])
+    patterns = load_record(folder / PATTERN_KIND.record, [pattern.name for pattern in PATTERNS])
+    return load_evidence(profile.name, models, patterns), software_in(models.provenance["software"])
+
+
+def _from_microbenchmarks(board: Board, profile: Profile, folder: Path, with_records: bool) -> Files:
+    path = folder / FILE_NAME
+    if not path.exists():
+        raise CalibrationError(
+            f"{path}: no micro-benchmarks to calibrate {profile.name} from; to measure them: {board.calibrate_command}"
+        )
+    recorded = _recorded(profile, folder)[0] if with_records else ()
+    made = calibrate(profile, load_microbenchmarks(path), profile.calibrated_mode, _say, recorded)
+    print("\n".join(made.lines))
+    return {board.profile_path: made.text}
+
+
+def _from_records(board: Board, profile: Profile, folder: Path, fit_only: bool) -> Files:
+    evidence, software = _recorded(profile, folder)
+    fitter = Fitter(profile, evidence)
+    fit = fitter.fit()
+    units = {name: constant.unit for name, constant in profile.constants.items()}
+    print(f"{profile.name} at {profile.calibrated_mode}, from {summary(evidence)}\n")
+    print("\n".join(constant_lines(fit, units)))
+    fitter, files = fitter.on(_with_constants(profile, fit)), {}
+    if not fit_only:
+        rows = cross_validate(fitter, fit, progress=_say)
+        fitter = fitter.on(replace(fitter.profile, held_out_spread_pct=held_out_spread_pct(fitter, rows)))
+        files[folder / "cross-validation.json"] = json.dumps(as_golden(rows), indent=2) + "\n"
+        files[folder / "cross-validation.md"] = as_markdown(rows)
+        print(as_markdown(rows))
+    return {**files, board.profile_path: profile_text(fitter, fit, software)}
+
+
+def _with_constants(profile: Profile, fit: Fit) -> Profile:
+    constants = {name: replace(profile.constants[name], value=value) for name, value in fit.constants.items()}
+    return replace(profile, constants=constants, covariance=fit.covariance)
+
+
+def _say(step: str) -> None:
+    print(f"  refit {step}", flush=True)
