@@ -14,7 +14,7 @@ from estimator.goldens.repository import Repository, golden_root
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.hardware.profile import Constant
 from estimator.interval import DOUBTS, PENALTIES, carried
-from estimator.measure.verdict import spread_pct
+from estimator.measure.regression import spread_pct
 from estimator.page.content import Row
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from estimator.records.record import Record, load_record

@@ -20,11 +20,11 @@ SMALL_MODELS = ("resnet18", "mobilenet_v2", "vgg11")
 CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
 ANY_NOISE = """
 def pytest_configure():
-    from estimator.measure import session
-    from estimator.measure.device import company
+    from estimator.measure import device_session
+    from estimator.measure.device import contention
 
-    session.MOST_NOISE_PCT = {**session.MOST_NOISE_PCT, "cpu": 1e9}
-    company.MOST_CPUS = 1e9
+    device_session.MOST_NOISE_PCT = {**device_session.MOST_NOISE_PCT, "cpu": 1e9}
+    contention.MOST_CPUS = 1e9
 """
 _COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
 
@@ -81,7 +81,7 @@ def two_configurations(suite: Suite) -> Suite:
 
 @pytest.fixture
 def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Live:
-    """The copy of the suite, live; its cache is its own, and neither noise nor company is a reason to refuse here."""
+    """The copy of the suite, live, with a cache of its own; neither noise nor contention is a reason to refuse."""
     shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")
     monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
     monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on

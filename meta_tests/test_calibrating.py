@@ -27,7 +27,7 @@ from estimator.errors import RecordError
 from estimator.files import read_toml
 from estimator.hardware.boards import find_board, load_profile
 from estimator.hardware.reading import read_profile
-from estimator.measure.layers import QUEUE, WAYS
+from estimator.measure.chain_times import QUEUE, WAYS
 from estimator.pipeline import estimate_lowered
 from estimator.subjects.patterns import PATTERNS
 
@@ -128,7 +128,7 @@ def test_measured_micro_benchmarks_are_kept_and_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda data: data.pop("queue"), "queue: is missing; keys here: provenance, anchor_ms, blocks"),
+        (lambda data: data.pop("queue"), "queue: is missing; keys here: provenance, reference_ms, blocks"),
         (lambda data: data["blocks"][0].pop("group"), r"blocks\[0\]\.group: is missing"),
         (
             lambda data: data["blocks"][0]["layers_us"].update({"in chain": [1.0]}),
@@ -187,14 +187,14 @@ def test_one_command_calibrates_and_the_next_run_has_estimates(live, monkeypatch
 
 
 WITHOUT_ROOM = """
-from estimator.measure import layers
+from estimator.measure import chain_times
 
 
 def measure_chains(*_):
     raise MemoryError("no room")
 
 
-layers.measure_chains = measure_chains
+chain_times.measure_chains = measure_chains
 """
 
 

@@ -20,8 +20,8 @@ from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS, HOST_CONSTANTS
 from estimator.hardware.reading import read_profile
 from estimator.hardware.software import software_in
-from estimator.measure import layers
-from estimator.measure.layers import ChainTimes, measure_chains
+from estimator.measure import chain_times
+from estimator.measure.chain_times import ChainTimes, measure_chains
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import resolve
 from meta_tests.test_calibrating import unmeasured
@@ -44,16 +44,16 @@ environment.describe_environment = lambda _: {{
     "threads": 1, "switches": {{}}, "variables": {{}},
 }}
 
-from estimator.measure import layers, session, worker
+from estimator.measure import chain_times, device_session, worker
 from estimator.measure.device.nvidia import TorchReader
 
-session.nvidia_reader = TorchReader
-session.is_jetson = lambda: False
+device_session.nvidia_reader = TorchReader
+device_session.is_jetson = lambda: False
 
 
 def measure_chains(chains, device, budget_s, report, host_alone):
     assert (device, host_alone) == ("cuda", True)
-    return layers.ChainTimes(**json.loads(TIMES))
+    return chain_times.ChainTimes(**json.loads(TIMES))
 
 
 def measure(worker, request):
@@ -63,7 +63,7 @@ def measure(worker, request):
     return {{"samples_ms": samples_ms, **about}}
 
 
-layers.measure_chains = measure_chains
+chain_times.measure_chains = measure_chains
 worker.Worker._measure = measure
 """
 
@@ -223,9 +223,9 @@ def test_on_a_gpu_the_host_is_timed_from_call_to_return(monkeypatch):
 
     if torch.cuda.is_available():
         pytest.skip("a real GPU is here")
-    waits, build = [], layers.build_block
+    waits, build = [], chain_times.build_block
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append(True))
-    monkeypatch.setattr(layers, "build_block", lambda block, device: build(block, "cpu"))
+    monkeypatch.setattr(chain_times, "build_block", lambda block, device: build(block, "cpu"))
     tiny = (Block("tiny", (1, 8), (("ReLU",), ("Add", 1, 8))),)
     times = measure_chains([tiny], "cuda", 0.0, lambda *_: None, host_alone=True)
     assert len(times.passes_us) > 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from estimator.calibration.design import GROUPS, design
-from estimator.measure.layers import measure_chains
+from estimator.measure.chain_times import measure_chains
 from estimator.subjects.chains import Block, lower_layers, make_layers
 from estimator.subjects.zoo import MODELS
 from meta_tests.estimating import op_stream
@@ -101,12 +101,12 @@ def test_every_layer_of_a_chain_gets_a_time_on_a_cpu():
     assert len(layers_us) == 3
     assert all(us > 0 for us in layers_us)
     assert reports[-1] == ("calibration", 100, 100)
-    assert len(times.anchors_ms) == 2
-    assert all(ms > 0 for ms in times.anchors_ms)
+    assert len(times.references_ms) == 2
+    assert all(ms > 0 for ms in times.references_ms)
 
 
 def test_a_chain_uses_weights_of_its_own_each_time():
-    from estimator.measure.layers import build_block
+    from estimator.measure.chain_times import build_block
 
     _, copies = build_block(TINY[0], "cpu")
     addresses = {layers[2].weight.data_ptr() for layers in copies}
@@ -135,7 +135,7 @@ class FakeCuda:
 
 
 def test_on_a_gpu_each_layer_is_timed_alone_and_queued(monkeypatch):
-    from estimator.measure import layers as measuring
+    from estimator.measure import chain_times as measuring
 
     if torch.cuda.is_available():
         pytest.skip("a real GPU is here")
@@ -169,7 +169,7 @@ def test_on_a_gpu_each_layer_is_timed_alone_and_queued(monkeypatch):
 def test_the_first_copy_of_a_block_only_warms_up(monkeypatch):
     import time
 
-    from estimator.measure.layers import COPIES, run_chain
+    from estimator.measure.chain_times import COPIES, run_chain
 
     calls, now_ns = [], [0]
 

@@ -23,7 +23,7 @@ def test_a_live_run_measures_and_says_how(live):
     run.stdout.fnmatch_lines(
         [
             "device: cpu (as asked)",
-            "protocol: 1 warm-ups, then 3 rounds, in 3 turns; each model in 2 fresh processes",
+            "protocol: 1 warm-ups, then 3 rounds, in 3 interleaved rounds; each model in 2 fresh processes",
             "local-cpu is not calibrated on this machine: *",
             "  Model *Meas (ms) *GFLOP *GFLOP/s *Ops *us an op",
             f"    {MODEL} * 0.121 *",
@@ -220,9 +220,9 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure():
-    from estimator.measure.device import company, cpu
+    from estimator.measure.device import contention, cpu
 
-    company.MOST_CPUS, cpu.LOOK_S = -1.0, 0.0
+    contention.MOST_CPUS, cpu.LOOK_S = -1.0, 0.0
 """
 
 

@@ -13,10 +13,10 @@ import pytest
 from estimator.compare import Comparison
 from estimator.hardware.boards import Board, ThisCpu
 from estimator.measure.device.state import DeviceState
+from estimator.measure.device_session import Measured
 from estimator.measure.process import Run
-from estimator.measure.session import Measured
+from estimator.measure.regression import FASTER, NO_BASELINE, REGRESSION, SAME, UNJUDGED, Verdict
 from estimator.measure.together import Together
-from estimator.measure.verdict import FASTER, NO_BASELINE, REGRESSION, SAME, UNJUDGED, Verdict
 from estimator.records.record import Record
 from estimator.subjects.patterns import PATTERNS
 from estimator.subjects.zoo import find_models

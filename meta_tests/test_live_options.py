@@ -9,8 +9,7 @@ import pytest
 from estimator import needed
 from estimator.errors import UsageError
 from estimator.measure.device.choice import Choice
-from estimator.measure.plan import Plan
-from estimator.measure.protocol import make_protocol
+from estimator.measure.protocol import Plan, make_protocol
 from estimator.suite import live_options
 from estimator.suite.live_options import read_plan
 
@@ -62,7 +61,7 @@ def test_a_gpu_has_three_runs_of_a_hundred_rounds_and_a_cpu_one():
     assert (found.choice.device, found.runs, found.protocol.rounds, found.protocol.warmup) == ("cuda", 3, 100, 50)
     assert not found.record
     found = plan(hardware="local-cpu", device="cpu")
-    assert (found.choice.device, found.runs, found.protocol.turns) == ("cpu", 1, 3)
+    assert (found.choice.device, found.runs, found.protocol.interleaved) == ("cpu", 1, 3)
 
 
 def test_pytest_xdist_and_syrupy_need_not_be_there():

@@ -19,9 +19,8 @@ from estimator.hardware.boards import Board, ThisCpu
 from estimator.hardware.reading import TEMPLATES
 from estimator.measure.device.choice import Choice
 from estimator.measure.device.state import DeviceState, StateReader
-from estimator.measure.plan import Plan
 from estimator.measure.process import Run
-from estimator.measure.protocol import make_protocol
+from estimator.measure.protocol import Plan, make_protocol
 from estimator.measure.timers import PRECISION_S
 from estimator.page.content import Measurement
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
@@ -52,17 +51,17 @@ ENVIRONMENT = {
 
 
 class Machine(StateReader):
-    """Processes and the state of their device: each model takes what is given, `company` uses it meanwhile."""
+    """Processes and the state of their device: each model takes what is given, `contention` uses it meanwhile."""
 
     pid = None
 
-    def __init__(self, ms, company=()):
-        self.ms, self.company, self.closed = ms, company, 0
+    def __init__(self, ms, contention=()):
+        self.ms, self.contention, self.closed = ms, contention, 0
 
     def environment(self):
         return ENVIRONMENT
 
-    def anchor_ms(self, tick):
+    def reference_ms(self, tick):
         return 1.0
 
     def measure(self, request, protocol, progress, tick):
@@ -79,7 +78,7 @@ class Machine(StateReader):
         self.closed += 1
 
     def read(self, own_pids=()):
-        return DeviceState("local cpu: made up", others=self.company)
+        return DeviceState("local cpu: made up", others=self.contention)
 
 
 @pytest.fixture
@@ -99,7 +98,7 @@ def recorded(home, runs_ms, **about):
     return path
 
 
-def live(home, ms, models=QUICK, record=False, runs=1, rounds=6, company=()):
+def live(home, ms, models=QUICK, record=False, runs=1, rounds=6, contention=()):
     """A session on this machine's CPU, which takes these milliseconds for these models."""
     board = ThisCpu()
     target = target_on(board, board.profile() if board.is_calibrated else board.base_profile())
@@ -108,7 +107,7 @@ def live(home, ms, models=QUICK, record=False, runs=1, rounds=6, company=()):
     plugins = SimpleNamespace(hasplugin=lambda _: False, get_plugin=lambda _: None)
     config = SimpleNamespace(option=SimpleNamespace(verbose=0), pluginmanager=plugins)
     session = Live(config, options, load_configuration(Repository.at(ROOT), target), plan)
-    machine = Machine(ms, company)
+    machine = Machine(ms, contention)
     session.measuring.processes, session.measuring._reader = [machine] * runs, machine
     session.measuring._lock = SimpleNamespace(release=lambda: None)
     return session
@@ -188,11 +187,11 @@ def test_an_estimate_outside_the_band_fails_and_one_inside_passes(home, factor, 
     assert ("outside the band of FAIR" in failure_of(session, model)) == fails
 
 
-@pytest.mark.parametrize(("anchor_ms", "asserted"), [(0.5, False), (1.0, True)])
-def test_a_machine_that_is_not_what_it_was_asserts_no_estimate(home, anchor_ms, asserted):
+@pytest.mark.parametrize(("reference_ms", "asserted"), [(0.5, False), (1.0, True)])
+def test_a_machine_that_is_not_what_it_was_asserts_no_estimate(home, reference_ms, asserted):
     path = home / "local-cpu.toml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("[calibration]", f"[calibration]\nanchor_ms = {anchor_ms}"), encoding="utf-8")
+    path.write_text(text.replace("[calibration]", f"[calibration]\nreference_ms = {reference_ms}"), encoding="utf-8")
     session = live(home, {QUICK[0].name: 0.5})
     assert ("outside the band of FAIR" in failure_of(session, QUICK[0])) == asserted
 
@@ -235,7 +234,7 @@ def test_a_budget_is_kept_or_not_with_the_noise_of_what_was_measured(home):
 def test_a_model_that_fails_and_a_device_that_is_shared_are_told_apart(home):
     session = live(home, {}, models=QUICK)
     assert failure_of(session, QUICK[0]) == "resnet18: not measured: resnet18: no room"
-    shared = live(home, {QUICK[0].name: 5.0}, company=("sort (7)",))
+    shared = live(home, {QUICK[0].name: 5.0}, contention=("sort (7)",))
     assert failure_of(shared, QUICK[0]) == "resnet18: not measured, refused: another process uses it: sort (7)"
     assert set(shared.measuring.refused) == {"resnet18"}
 
@@ -318,7 +317,7 @@ def test_the_summary_has_runs_costs_and_page_faults(home):
     assert not any("None" in line or "ecorded" in line for line in lines)
     session.measuring._reader.unchecked = "it is blind"
     assert "  it is blind" in list(session.summary())
-    assert any(line.startswith("  calibrated with 1 threads, 2 are used now: pytest test_patterns ") for line in lines)
+    assert any(line.startswith("  calibrated with 1 threads, 2 are used now: python -m ") for line in lines)
     session.measuring.close()
 
 
@@ -384,7 +383,7 @@ def test_an_uncalibrated_machine_measures_without_an_estimate_and_says_how_to_ca
 
 
 def test_the_header_says_how_it_is_measured(home):
-    assert next(live(home, {}).header()).endswith("in 3 turns; in 1 fresh process")
+    assert next(live(home, {}).header()).endswith("in 3 interleaved rounds; in 1 fresh process")
     assert next(live(home, {}, runs=2, record=True).header()).endswith(
         "each model in 2 fresh processes, RECORDING the baseline"
     )
@@ -493,7 +492,7 @@ def test_a_failure_is_shown_where_the_test_is_and_not_inside_the_suite(home):
     with pytest.raises(pytest.fail.Exception) as failed:
         session.check(Request(session), Asked(QUICK[1], session.configuration))
     assert shown_frames(failed) == []
-    shared = live(home, {QUICK[0].name: 5.0, "mine": 5.0}, models=MODELS, company=("sort (7)",))
+    shared = live(home, {QUICK[0].name: 5.0, "mine": 5.0}, models=MODELS, contention=("sort (7)",))
     with pytest.raises(pytest.fail.Exception) as failed:
         shared.prepare(Request(shared), QUICK[0])
     assert shown_frames(failed) == []
@@ -540,7 +539,7 @@ def logged(session):
     return log
 
 
-def test_on_a_cpu_the_models_of_a_session_are_measured_in_turns_before_the_first_has_a_result(home):
+def test_on_a_cpu_the_models_of_a_session_are_interleaved_before_the_first_has_a_result(home):
     session = live(home, {model.name: 5.0 for model in FIVE})
     session.start_measuring = lambda subjects: None
     session.start(collected(*QUICK))

@@ -11,9 +11,9 @@ from estimator.calibration.on_board import finding_lines as calibration_lines
 from estimator.compare import compare
 from estimator.hardware.boards import ThisCpu
 from estimator.measure.device.state import DeviceState
+from estimator.measure.device_session import Measured
 from estimator.measure.process import Run
-from estimator.measure.session import Measured
-from estimator.measure.verdict import NO_BASELINE, Verdict
+from estimator.measure.regression import NO_BASELINE, Verdict
 from estimator.pipeline import estimate_stream
 from estimator.report import MICROBENCHMARK_BARS
 from estimator.subjects.zoo import find_models
@@ -22,7 +22,7 @@ from estimator.suite.live_speed import Speed, finding_lines, speed_of
 from estimator.target import target_on
 from meta_tests.estimating import op_stream
 
-PROFILE = replace(ThisCpu().base_profile(), anchor_ms=10.0, held_out_spread_pct=5.0)
+PROFILE = replace(ThisCpu().base_profile(), reference_ms=10.0, held_out_spread_pct=5.0)
 TARGET = target_on(ThisCpu(), PROFILE)
 
 
@@ -41,30 +41,30 @@ def result(estimate, error_pct, slices=(1.0, 1.0, 1.0)):
     return LiveResult(compare("resnet18", "ResNet", estimate, meas_ms), None, measured, Verdict(NO_BASELINE), 0.0)
 
 
-def found(results, anchors_ms):
-    return "\n".join(finding_lines(results, speed_of(PROFILE, anchors_ms), TARGET))
+def found(results, references_ms):
+    return "\n".join(finding_lines(results, speed_of(PROFILE, references_ms), TARGET))
 
 
 def test_an_estimate_is_for_the_speed_of_now(estimate):
     speed = speed_of(PROFILE, [10.0, 10.4, 10.8])
     assert speed.slowdown == pytest.approx(1.04)
-    assert not speed.has_left
+    assert not speed.drifted
     for term in ("latency_ms", "host_ms", "device_ms"):
         assert getattr(speed.applied_to(estimate), term) == pytest.approx(1.04 * getattr(estimate, term))
 
 
-def test_without_an_anchor_nothing_is_known_and_nothing_moves(estimate):
-    for speed in (speed_of(PROFILE, ()), speed_of(replace(PROFILE, anchor_ms=None), [10.0])):
+def test_without_a_reference_nothing_is_known_and_nothing_moves(estimate):
+    for speed in (speed_of(PROFILE, ()), speed_of(replace(PROFILE, reference_ms=None), [10.0])):
         assert speed.slowdown is None
-        assert not speed.has_left
+        assert not speed.drifted
         assert speed.applied_to(estimate) == estimate
     assert "calibration" not in found([result(estimate, 3.0)], ())
 
 
 def test_a_machine_that_left_its_calibration_says_so_in_one_line_whichever_way_it_went():
-    for anchor_ms, words in ((13.0, "30.0 % slower"), (7.0, "30.0 % faster")):
-        assert speed_of(PROFILE, [anchor_ms]).has_left
-        (line,) = finding_lines((), speed_of(PROFILE, [anchor_ms]), TARGET)
+    for reference_ms, words in ((13.0, "30.0 % slower"), (7.0, "30.0 % faster")):
+        assert speed_of(PROFILE, [reference_ms]).drifted
+        (line,) = finding_lines((), speed_of(PROFILE, [reference_ms]), TARGET)
         assert f"the machine is {words} than at its calibration" in line
         assert "more than the interval of 6.4 %, so no estimate is asserted; to calibrate again: python -m" in line
 
@@ -77,15 +77,15 @@ def test_the_last_lines_say_how_well_estimates_hold_and_how_the_machine_repeats(
 
 
 @pytest.mark.parametrize(
-    ("error_pct", "slices", "anchor_ms", "limit"),
+    ("error_pct", "slices", "reference_ms", "limit"),
     [
         (12.0, (0.9, 1.0, 1.2), 10.0, "What limits them: the machine itself; no estimate can be shown to be better"),
         (12.0, (1.0, 1.0, 1.0), 10.0, "What limits them: the formulas, which do not know all of this processor"),
         (12.0, (1.0, 1.0, 1.0), 15.0, "What limits them: the machine is not what it was when it was calibrated"),
     ],
 )
-def test_the_last_line_names_what_limits_the_estimates(estimate, error_pct, slices, anchor_ms, limit):
-    assert limit in found([result(estimate, error_pct, slices)], [anchor_ms])
+def test_the_last_line_names_what_limits_the_estimates(estimate, error_pct, slices, reference_ms, limit):
+    assert limit in found([result(estimate, error_pct, slices)], [reference_ms])
 
 
 def test_a_calibration_says_what_may_be_expected_of_it():
@@ -96,18 +96,18 @@ def test_a_calibration_says_what_may_be_expected_of_it():
 
 
 @pytest.mark.parametrize(
-    ("slowdown", "interval_pct", "has_left"),
+    ("slowdown", "interval_pct", "drifted"),
     [
         *((1.0999, 10.0, False), (1.1001, 10.0, True), (1 / 1.0999, 10.0, False), (1 / 1.1001, 10.0, True)),
         *((1.0, 0.0, False), (None, 0.0, False)),
     ],
 )
-def test_a_machine_has_left_where_it_differs_by_more_than_an_estimate_may(slowdown, interval_pct, has_left):
-    assert Speed(slowdown, 0.0, interval_pct).has_left is has_left
+def test_a_machine_drifted_where_it_differs_by_more_than_an_estimate_may(slowdown, interval_pct, drifted):
+    assert Speed(slowdown, 0.0, interval_pct).drifted is drifted
 
 
-def test_the_speed_is_that_of_the_median_anchor_and_varies_by_the_mean_from_it():
-    profile = replace(PROFILE, anchor_ms=8.0, held_out_spread_pct=10.0)
+def test_the_speed_is_that_of_the_median_reference_and_varies_by_the_mean_from_it():
+    profile = replace(PROFILE, reference_ms=8.0, held_out_spread_pct=10.0)
     assert speed_of(profile, [12.0, 9.0, 10.0]) == Speed(1.25, pytest.approx(10.0), pytest.approx(12.8155, abs=1e-3))
     assert speed_of(profile, []) == Speed(None, 0.0, pytest.approx(12.8155, abs=1e-3))
 
@@ -144,9 +144,9 @@ def test_what_was_found_is_the_mean_and_the_largest_error_whichever_sign_it_has(
 @pytest.mark.parametrize(
     ("slowdown", "line"),
     [
-        (1.04, "the machine is 4.0 % slower than at its calibration, by an anchor beside each model"),
-        (0.97, "the machine is 3.0 % faster than at its calibration, by an anchor beside each model"),
-        (1.0, "the machine is 0.0 % faster than at its calibration, by an anchor beside each model"),
+        (1.04, "the machine is 4.0 % slower than at its calibration, by a reference workload beside each model"),
+        (0.97, "the machine is 3.0 % faster than at its calibration, by a reference workload beside each model"),
+        (1.0, "the machine is 0.0 % faster than at its calibration, by a reference workload beside each model"),
     ],
 )
 def test_the_speed_of_now_and_how_it_varies_are_said(slowdown, line):

@@ -34,16 +34,16 @@ def test_a_slow_model_gets_its_minimum():
 def test_counts_that_are_given_are_kept():
     protocol = make_protocol("cpu", warmup=3, rounds=7)
     assert (protocol.min_warmup, protocol.min_rounds) == (3, 7)
-    assert protocol.text == "3 warm-ups, then 7 rounds, in 3 turns"
+    assert protocol.text == "3 warm-ups, then 7 rounds, in 3 interleaved rounds"
     assert "never below 1 and 5" in make_protocol("cpu").text
 
 
 def test_turns_share_the_rounds_and_each_warms_up():
-    parts = make_protocol("cpu", warmup=2, rounds=7).slices()
+    parts = make_protocol("cpu", warmup=2, rounds=7).parts()
     assert [(part.warmup, part.rounds) for part in parts] == [(1, 3), (1, 2), (1, 2)]
     assert sum(part.budget_s for part in parts) == pytest.approx(make_protocol("cpu").budget_s)
-    assert len(make_protocol("cpu", rounds=2).slices()) == 2
-    assert make_protocol("cuda").slices() == (make_protocol("cuda"),)
+    assert len(make_protocol("cpu", rounds=2).parts()) == 2
+    assert make_protocol("cuda").parts() == (make_protocol("cuda"),)
 
 
 def test_what_the_machine_did_meanwhile_is_cut_from_a_time():
@@ -65,10 +65,10 @@ def test_a_model_that_is_kept_is_built_once(monkeypatch):
     assert len(built) == 4  # without room nothing is kept
 
 
-def test_an_anchor_has_a_time():
-    _, first, second = measured([{"anchor": True}] * 2)
-    assert first["anchor_ms"] > 0
-    assert second["anchor_ms"] > 0
+def test_an_reference_has_a_time():
+    _, first, second = measured([{"reference": True}] * 2)
+    assert first["reference_ms"] > 0
+    assert second["reference_ms"] > 0
 
 
 def test_the_noise_of_a_median_comes_from_its_order_statistics():

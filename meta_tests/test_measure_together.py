@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from estimator.measure.regression import FASTER, REGRESSION, SAME, Verdict, judge, log_margin
 from estimator.measure.together import LEAST_SHARING, judge_together
-from estimator.measure.verdict import FASTER, REGRESSION, SAME, Verdict, judge, log_margin
 
 RECORD = json.loads((Path(__file__).parent / "data" / "three-runs.json").read_text("utf-8"))
 RUNS_MS = {name: row["runs_ms"] for name, row in RECORD.items()}

@@ -258,7 +258,7 @@ def test_a_profile_says_what_it_is_made_of():
     own = Profile(**made_up)
     assert (own.mode(), own.mode(None), own.mode("slow")) == (modes["fast"], modes["fast"], modes["slow"])
     assert (own.fact("l2_mib"), own.values()) == (4.0, {"view_kcycles": 2.5})
-    assert (own.processor, own.sources, own.own_host, own.anchor_ms) == ("gpu", "records", False, None)
+    assert (own.processor, own.sources, own.own_host, own.reference_ms) == ("gpu", "records", False, None)
     assert (own.covariance, own.held_out_spread_pct, own.corrections) == ((), 0.0, {})
     assert (own.transferred, own.constants_of, own.calibrated_facts) == ("", "Made-Up", facts)
     borrowed = Profile(**made_up, transferred_from="Other", transferred_facts=others)
@@ -298,7 +298,7 @@ def cpu_with(tmp_path, about=None, **calibration):
 
 
 def test_a_cpu_is_its_threads_and_its_constants(tmp_path):
-    profile = cpu_with(tmp_path, anchor_ms=2.5, held_out_spread_pct=7)
+    profile = cpu_with(tmp_path, reference_ms=2.5, held_out_spread_pct=7)
     assert (profile.processor, profile.facts, profile.modes) == (
         "cpu",
         {},
@@ -306,8 +306,8 @@ def test_a_cpu_is_its_threads_and_its_constants(tmp_path):
     )
     assert list(profile.constants) == list(CPU_CONSTANTS)
     assert [constant.name for constant in profile.constants.values()] == list(CPU_CONSTANTS)
-    assert (profile.anchor_ms, profile.held_out_spread_pct, profile.corrections) == (2.5, 7.0, {})
-    assert (cpu_with(tmp_path).anchor_ms, cpu_with(tmp_path).sources) == (None, "records")
+    assert (profile.reference_ms, profile.held_out_spread_pct, profile.corrections) == (2.5, 7.0, {})
+    assert (cpu_with(tmp_path).reference_ms, cpu_with(tmp_path).sources) == (None, "records")
     assert (profile.own_host, profile.transferred, profile.software, profile.host_software) == (False, "", {}, {})
 
 
@@ -439,7 +439,7 @@ def test_constants_say_what_they_were_fitted_to(tmp_path, sources):
     ("calibration", "message"),
     [
         ({"held_out_spread_pct": -1}, "held_out_spread_pct: must be a finite number from 0 to 10000 %"),
-        ({"anchor_ms": 0}, "anchor_ms: must be a finite number from 1e-05"),
+        ({"reference_ms": 0}, "reference_ms: must be a finite number from 1e-05"),
         ({"power_mode": "fast"}, "power_mode: unknown power mode 'fast'; known: default$"),
         ({"evidense": "many"}, "evidense: is not known; known keys: power_mode, "),
         ({"software": {"torch": 2}}, r"software\.torch: must be a text, got 2"),

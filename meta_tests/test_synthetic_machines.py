@@ -8,9 +8,9 @@ from statistics import fmean
 
 import pytest
 
-from estimator.calibration.corrections import fit_corrections
 from estimator.calibration.design import design
 from estimator.calibration.fit import Fitter
+from estimator.calibration.fit_corrections import fit_corrections
 from estimator.calibration.microbenchmarks import Microbenchmarks, TimedBlock, as_evidence
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.price import price

@@ -15,9 +15,8 @@ from ..checked import COUNT, Bounds, checked_option, parsed, parsed_whole
 from ..errors import CalibrationError, MeasurementError, MeasurementRefused, UsageError
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..measure.device.choice import Choice, choose_device
-from ..measure.plan import Plan
 from ..measure.progress import Progress, terminal_line
-from ..measure.protocol import make_protocol
+from ..measure.protocol import Plan, make_protocol
 from ..needed import CALIBRATION, MEASURING, refuse_missing
 from ..target import target_on
 from ..target_options import add_options

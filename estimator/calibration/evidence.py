@@ -12,8 +12,8 @@ from ..errors import CalibrationError
 from ..files import read_toml
 from ..lower import Lowered, lower
 from ..records.record import Record
-from ..subjects.kernels import Convolution, Product
 from ..subjects.patterns import PATTERNS
+from ..subjects.single_kernels import Convolution, Product
 from ..subjects.streams import Streams
 from ..subjects.zoo import MODELS
 

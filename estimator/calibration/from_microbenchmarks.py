@@ -8,9 +8,9 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 from ..errors import CalibrationError
 from ..hardware.profile import Correction, Profile
 from ..hardware.software import software_in
-from .corrections import Settings, correction_lines, fit_corrections
 from .evidence import Evidence
 from .fit import Fit, Fitter
+from .fit_corrections import Settings, correction_lines, fit_corrections
 from .importance import constant_lines, group_importances, held_out_chain_spread_pct, importance_lines
 from .microbenchmarks import Microbenchmarks, as_evidence
 from .profile_text import profile_text, sources, summary
@@ -48,9 +48,9 @@ def calibrate(
     importances = group_importances(fitter, fit, progress)
     corrections, settings = _corrections(fitter, fit, progress)
     spread_pct = held_out_chain_spread_pct(fitter, fit, settings, progress)
-    anchor_ms = found.anchor_ms if profile.processor == "cpu" else None
+    reference_ms = found.reference_ms if profile.processor == "cpu" else None
     fitter = fitter.on(
-        replace(fitter.profile, held_out_spread_pct=spread_pct, corrections=corrections, anchor_ms=anchor_ms)
+        replace(fitter.profile, held_out_spread_pct=spread_pct, corrections=corrections, reference_ms=reference_ms)
     )
     units = {name: constant.unit for name, constant in profile.constants.items()}
     lines = (

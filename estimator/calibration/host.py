@@ -30,7 +30,7 @@ from .microbenchmarks import micro_benchmark_spread
 from .profile_text import host_profile_text, rounded_group_errors_pct, summary
 
 if TYPE_CHECKING:
-    from ..measure.layers import ChainTimes
+    from ..measure.chain_times import ChainTimes
 
 _WIDTHS = (16, 32, 48, 64)
 """Channels of each chain; a kernel of theirs takes a few us, less than it takes to issue it."""

@@ -10,9 +10,9 @@ from typing import Callable, Dict, Iterator, List, Mapping, Sequence
 import numpy as np
 
 from ..cost.columns import Column
-from .corrections import Settings, fit_corrections
 from .evidence import MICROBENCHMARKS
 from .fit import Fit, Fitter
+from .fit_corrections import Settings, fit_corrections
 
 _FOLDS = 5
 _NORMAL = 1.4826  # standard deviations in a median |error|, were they normal

@@ -10,13 +10,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..checked import COUNT, LATENCY_MS, LATENCY_US, SIZE, Bounds, Checked, whole
 from ..files import read_json, write_atomically
-from ..measure.layers import WAYS
+from ..measure.chain_times import WAYS
 from ..subjects.chains import Block, Chain, checked_layer, lower_layers
 from .evidence import MICROBENCHMARKS, Evidence
 
 FILE_NAME = "microbenchmarks.json"
 _REPAIR = "delete it and calibrate again"
-_KEYS = ("provenance", "queue", "anchor_ms", "blocks")
+_KEYS = ("provenance", "queue", "reference_ms", "blocks")
 QUEUES = Bounds(1, 10**4, "calls", "a queue is a few dozen")
 _SPREAD = 0.12
 """Relative: how well a layer's time is known, apart from what ran before it and after it."""
@@ -38,13 +38,13 @@ class TimedBlock:
 class Microbenchmarks:
     """What was measured on a device, where and with what; `queue` calls in a row make a queued layer.
 
-    `anchor_ms` is what the anchor took on a CPU meanwhile, None where it was not measured.
+    `reference_ms` is what the reference workload took on a CPU meanwhile, None where it was not measured.
     """
 
     provenance: Mapping[str, str]
     queue: int
     blocks: Tuple[TimedBlock, ...]
-    anchor_ms: Optional[float] = None
+    reference_ms: Optional[float] = None
 
 
 def timed_blocks(chains: Sequence[Chain], ways: Sequence[str], layers_us: Any) -> Tuple[TimedBlock, ...]:
@@ -58,7 +58,7 @@ def timed_blocks(chains: Sequence[Chain], ways: Sequence[str], layers_us: Any) -
 
 def write_microbenchmarks(path: Path, found: Microbenchmarks) -> None:
     """Writes the file atomically: a line per block."""
-    about = {"provenance": dict(found.provenance), "queue": found.queue, "anchor_ms": found.anchor_ms}
+    about = {"provenance": dict(found.provenance), "queue": found.queue, "reference_ms": found.reference_ms}
     head = json.dumps(about, indent=1, ensure_ascii=False)[:-2]
     rows = ",\n".join("  " + json.dumps(_row(timed)) for timed in found.blocks)
     write_atomically(path, f'{head},\n "blocks": [\n{rows}\n ]\n}}\n')
@@ -85,7 +85,7 @@ def load_microbenchmarks(path: Path) -> Microbenchmarks:
         {key: provenance.text(key) for key in (*provenance.content, "software")},
         data.whole("queue", QUEUES),
         blocks,
-        data.number("anchor_ms", LATENCY_MS) if data.content.get("anchor_ms") is not None else None,
+        data.number("reference_ms", LATENCY_MS) if data.content.get("reference_ms") is not None else None,
     )
 
 

@@ -10,11 +10,10 @@ from ..digits import significant
 from ..goldens.files import golden_root
 from ..hardware.reading import write_profile_text
 from ..measure.baseline import calibration_provenance
-from ..measure.layers import QUEUE, WAYS
-from ..measure.plan import Plan
+from ..measure.chain_times import QUEUE, WAYS
+from ..measure.device_session import MeasuringSession, session_on
 from ..measure.progress import Progress
-from ..measure.protocol import median_noise_pct
-from ..measure.session import MeasuringSession, session_on
+from ..measure.protocol import Plan, median_noise_pct
 from ..target import Target
 from .design import design
 from .from_microbenchmarks import Calibrated, calibrate
@@ -58,7 +57,7 @@ def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]
     target, device = session.target, session.plan.choice.device
     chains = design(device, share)
     times = session.measure_chains(chains, CPU_BUDGET_S * share)
-    reference_ms = significant(statistics.median(times.anchors_ms)) if times.anchors_ms else None
+    reference_ms = significant(statistics.median(times.references_ms)) if times.references_ms else None
     blocks = timed_blocks(chains, WAYS[device], times.layers_us)
     found = Microbenchmarks(calibration_provenance(session, root), QUEUE, blocks, reference_ms)
     made = calibrate(target.profile, found, target.mode.name, session.progress.say)

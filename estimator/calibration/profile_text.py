@@ -90,8 +90,8 @@ def _set_calibration(calibration: Any, fitter: Fitter, fit: Fit, software: Mappi
     calibration["held_out_spread_pct"] = fitter.profile.held_out_spread_pct
     if fit.synchronised_call_us is not None:
         calibration[SYNCHRONISED_CALL_US] = fit.synchronised_call_us
-    if fitter.profile.anchor_ms is not None:
-        calibration["anchor_ms"] = fitter.profile.anchor_ms
+    if fitter.profile.reference_ms is not None:
+        calibration["reference_ms"] = fitter.profile.reference_ms
     calibration["at_bound"] = list(fit.at_bound)
     calibration["covariance"] = tomlkit.item([list(row) for row in fit.covariance]).multiline(True)
     calibration["residuals_pct"] = tomlkit.item(residuals_pct(fitter, fit))

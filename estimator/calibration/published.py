@@ -21,7 +21,7 @@ from ..errors import CaptureError
 from ..files import read_csv
 from ..hardware.profile import Profile
 from ..lower import Lowered, lower
-from ..subjects.kernels import Convolution, Product
+from ..subjects.single_kernels import Convolution, Product
 from ..subjects.streams import Streams
 from ..target import calibrated_target
 from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_sizes

@@ -74,7 +74,7 @@ class Profile:
     `processor` is "gpu" (a host and a device) or "cpu" (both in one); `sources` says what the constants were fitted to.
     `software` has the versions that they were fitted with, as far as known, `host_software` those of the host's.
     `own_host` says that these were fitted apart from the device's; of a transferred profile only they are its own.
-    `corrections` of a CPU, by kind of op, say what its formulas leave over; `anchor_ms` is what its anchor took then.
+    `corrections` of a CPU, by kind of op, say what its formulas leave over; `reference_ms` of the reference workload.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Profile:
         return self.transferred_facts if self.transferred_from else self.facts
 
     corrections: Mapping[str, Correction] = field(default_factory=dict)
-    anchor_ms: Optional[float] = None
+    reference_ms: Optional[float] = None
 
     def mode(self, name: Optional[str] = None) -> PowerMode:
         """Returns the named power mode, the default for None; UsageError names the known ones."""

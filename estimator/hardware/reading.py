@@ -49,7 +49,7 @@ _CALIBRATION_KEYS = (
     "covariance",
     "evidence",
     "synchronised_call_us",
-    "anchor_ms",
+    "reference_ms",
     "at_bound",
     "sources",
     "residuals_pct",
@@ -155,7 +155,7 @@ def _calibration(document: Checked, calibration: Checked) -> Dict[str, Any]:
         "software": software,
         "host_software": software if host is None else _software(host),
         "own_host": host is not None,
-        "anchor_ms": calibration.number("anchor_ms", LATENCY_MS) if calibration.has("anchor_ms") else None,
+        "reference_ms": calibration.number("reference_ms", LATENCY_MS) if calibration.has("reference_ms") else None,
         "corrections": _corrections(document),
     }
 

@@ -17,7 +17,7 @@ from ..records.record import PARTIAL, Record, load_record, write_record
 from .device.environment import driver_version
 
 if TYPE_CHECKING:
-    from .session import Measured, MeasuringSession
+    from .device_session import Measured, MeasuringSession
 
 _IDENTITY = ("board", "mode", "software")
 """Rows that differ in one of these do not belong in one file."""
@@ -43,7 +43,7 @@ def record(session: MeasuringSession, old: Record, root: Path, names: Sequence[s
     """
     from filelock import FileLock
 
-    from .session import lock_path
+    from .device_session import lock_path
 
     rows = {name: session.measured[name].runs_ms for name in names if name in session.measured}
     if not rows:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 
 from ..errors import MeasurementError
 from ..subjects.chains import Chain
-from .layers import ChainTimes
+from .chain_times import ChainTimes
 from .protocol import Protocol
 
 _TICK_S = 1.0
@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 class Run:
     """What one fresh process measured of one model; `page_faults` are those of one round, on average.
 
-    `slices_ms` is the typical round of each turn, where the rounds were measured in turns.
+    `parts_ms` is the typical round of each part, where the rounds were interleaved with other models'.
     """
 
     samples_ms: Tuple[float, ...]
@@ -39,19 +39,19 @@ class Run:
     build_s: float
     page_faults: int
     finite: bool
-    slices_ms: Tuple[float, ...] = ()
+    parts_ms: Tuple[float, ...] = ()
 
     @property
     def latency_ms(self) -> float:
-        """Returns the median of the turns, or of the rounds where there are none."""
-        return statistics.median(self.slices_ms or self.samples_ms)
+        """Returns the median of the parts, or of the rounds where they are one."""
+        return statistics.median(self.parts_ms or self.samples_ms)
 
 
 class MeasuringProcess:
-    """A fresh process of `python -m estimator.measure`; it stays for further models until `close` or its death."""
+    """A fresh process of `estimator.measure.worker`; it stays for further models until `close` or its death."""
 
     def __init__(self, device: str, precision: str) -> None:
-        self._command = [sys.executable, "-m", "estimator.measure", "--device", device, "--precision", precision]
+        self._command = [sys.executable, "-m", "estimator.measure.worker", "--device", device, "--precision", precision]
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._environment: Mapping[str, Any] = {}
         self._greeted = False
@@ -106,9 +106,9 @@ class MeasuringProcess:
         done["samples_ms"] = tuple(done["samples_ms"])
         return Run(**done)
 
-    def anchor_ms(self, tick: Callable[[], None]) -> float:
-        """Returns what the anchor takes now; raises as `measure`."""
-        return float(self._ask({"anchor": True}, "anchor", lambda *_: None, tick)["anchor_ms"])
+    def reference_ms(self, tick: Callable[[], None]) -> float:
+        """Returns what the reference workload takes now; raises as `measure`."""
+        return float(self._ask({"reference": True}, "reference", lambda *_: None, tick)["reference_ms"])
 
     def forget(self) -> None:
         """Lets go of the models that were kept."""

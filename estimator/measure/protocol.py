@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 from .allocator import page_faults
+from .device.choice import Choice
 
 WARMUP = 50
 ROUNDS = 100
@@ -16,8 +17,8 @@ MIN_WARMUP = 1
 MIN_ROUNDS = 5
 BUDGETS_S: Mapping[str, float] = {"cpu": 3.0, "cuda": 120.0}
 """Seconds of warm-ups and rounds a model gets by default; a third of it for warm-ups, as 50 of 150 are."""
-TURNS: Mapping[str, int] = {"cpu": 3, "cuda": 1}
-"""Slices that a model's rounds are measured in, the other models in between: a shared CPU drifts within minutes."""
+INTERLEAVED: Mapping[str, int] = {"cpu": 3, "cuda": 1}
+"""Parts of a model's rounds, the other models in between: a shared CPU drifts within minutes."""
 _PROGRESS_S = 0.5
 _CUT = 1.5  # times the median
 
@@ -26,7 +27,7 @@ _CUT = 1.5  # times the median
 class Protocol:
     """How many forwards: at most `warmup` + `rounds`, at least the minimum of each, in between as `budget_s` allows.
 
-    In more than one of `turns`, each measures its part of them.
+    Each of the `interleaved` parts is measured with the other models in between.
     """
 
     warmup: int
@@ -34,34 +35,31 @@ class Protocol:
     min_warmup: int
     min_rounds: int
     budget_s: float
-    turns: int = 1
+    interleaved: int = 1
 
     @property
     def text(self) -> str:
         """Returns the protocol in words."""
         counts = f"{self.warmup} warm-ups, then {self.rounds} rounds"
-        turns = f", in {self.turns} turns" if self.turns > 1 else ""
+        parts = f", in {self.interleaved} interleaved rounds" if self.interleaved > 1 else ""
         if (self.min_warmup, self.min_rounds) == (self.warmup, self.rounds):
-            return counts + turns
+            return counts + parts
         least = f"never below {self.min_warmup} and {self.min_rounds}"
-        return f"{counts}, fewer past {self.budget_s:g} s a model, {least}{turns}"
+        return f"{counts}, fewer past {self.budget_s:g} s a model, {least}{parts}"
 
-    def slices(self) -> Tuple[Protocol, ...]:
-        """Returns the protocol of each turn: its part of the rounds, and one warm-up at least if there is any."""
+    def parts(self) -> Tuple[Protocol, ...]:
+        """Returns the protocol of each part: its share of the rounds, and one warm-up at least if there is any."""
+        count = self.interleaved
         return tuple(
             Protocol(
-                warmup=-(-self.warmup // self.turns),
-                rounds=_part(self.rounds, turn, self.turns),
-                min_warmup=-(-self.min_warmup // self.turns),
-                min_rounds=_part(self.min_rounds, turn, self.turns),
-                budget_s=self.budget_s / self.turns,
+                warmup=-(-self.warmup // count),
+                rounds=(self.rounds + count - 1 - part) // count,
+                min_warmup=-(-self.min_warmup // count),
+                min_rounds=(self.min_rounds + count - 1 - part) // count,
+                budget_s=self.budget_s / count,
             )
-            for turn in range(self.turns)
+            for part in range(count)
         )
-
-
-def _part(count: int, turn: int, turns: int) -> int:
-    return count // turns + (turn < count % turns)
 
 
 def make_protocol(device: str, warmup: Optional[int] = None, rounds: Optional[int] = None) -> Protocol:
@@ -72,8 +70,18 @@ def make_protocol(device: str, warmup: Optional[int] = None, rounds: Optional[in
         min_warmup=MIN_WARMUP if warmup is None else warmup,
         min_rounds=MIN_ROUNDS if rounds is None else rounds,
         budget_s=BUDGETS_S[device],
-        turns=min(TURNS[device], ROUNDS if rounds is None else rounds),
+        interleaved=min(INTERLEAVED[device], ROUNDS if rounds is None else rounds),
     )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The device and why, the rounds of a run, the runs of a model, and whether they become the record."""
+
+    choice: Choice
+    protocol: Protocol
+    runs: int
+    record: bool
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Collection, Dict, List, Mapping, Optional, Sequence
 
-from .verdict import Verdict, judge_logs, logs
+from .regression import Verdict, judge_logs, logs
 
 LEAST_SHARING = 5
 """Fewer models than this do not tell what is common to them."""
 ALPHA = 0.0015
-"""Level of the intervals beside the common speed, see `verdict.ALPHA`."""
+"""Level of the intervals beside the common speed, see `regression.ALPHA`."""
 Runs = Mapping[str, Sequence[float]]
 
 

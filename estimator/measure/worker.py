@@ -22,7 +22,7 @@ _ROOM_BYTES = 6 * 2**30
 
 def main(arguments: List[str]) -> int:
     """Serves requests from standard input until it ends; what libraries print goes to standard error."""
-    parser = argparse.ArgumentParser(prog="python -m estimator.measure", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m estimator.measure.worker", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", default="fp32")
     options = parser.parse_args(arguments)
@@ -65,7 +65,7 @@ class Worker:
     def __init__(self, device: str, precision: str, send: Send) -> None:
         self._device, self._precision, self._send = device, precision, send
         self._kept: Dict[str, Tuple[Any, Any]] = {}
-        self._anchor: Any = None
+        self._reference: Any = None
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Returns the answer to a request, or the error that kept it from being one."""
@@ -79,7 +79,12 @@ class Worker:
                     _release(self._device)
 
     def _work(self, request: Dict[str, Any]) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
-        known = {"chains": self._calibrate, "anchor": self._time_anchor, "forget": self._forget, "model": self._measure}
+        known = {
+            "chains": self._calibrate,
+            "reference": self._time_reference,
+            "forget": self._forget,
+            "model": self._measure,
+        }
         return next(work for key, work in known.items() if key in request)
 
     def _measure(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -120,18 +125,18 @@ class Worker:
         self._kept.clear()
         return {}
 
-    def _time_anchor(self, request: Dict[str, Any]) -> Dict[str, Any]:
+    def _time_reference(self, request: Dict[str, Any]) -> Dict[str, Any]:
         import torch
 
-        from .layers import Anchor
+        from .chain_times import ReferenceWorkload
 
         with torch.no_grad():
-            self._anchor = self._anchor or Anchor()
-            return {"anchor_ms": self._anchor.measure_ms()}
+            self._reference = self._reference or ReferenceWorkload()
+            return {"reference_ms": self._reference.measure_ms()}
 
     def _calibrate(self, request: Dict[str, Any]) -> Dict[str, Any]:
         from ..subjects.chains import Block
-        from .layers import measure_chains
+        from .chain_times import measure_chains
 
         chains = [tuple(map(Block.from_data, chain)) for chain in request["chains"]]
         budget_s, host_alone = request["budget_s"], request["host_alone"]
@@ -187,3 +192,7 @@ def _release(device: str) -> None:
         torch.cuda.empty_cache()
     else:
         give_memory_back()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

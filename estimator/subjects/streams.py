@@ -24,8 +24,8 @@ from ..opstream import Captured, Op, digest, parse_stream, stream_text
 from ..target import find_precision
 from ._torchvision import declare_missing_operators
 from .custom import KeptModel, OwnModel
-from .kernels import Convolution, Product
 from .patterns import Pattern
+from .single_kernels import Convolution, Product
 from .zoo import ZooModel
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Streamed = Union[Known, OwnModel, KeptModel]
 _PACKAGE = Path(__file__).parents[1]
 _CAPTURING = ("capture.py", "subjects/zoo.py", "subjects/patterns.py")
 """What makes an op stream, with all that these import of this package."""
-_CALLING = ("subjects/streams.py", "subjects/kernels.py")
+_CALLING = ("subjects/streams.py", "subjects/single_kernels.py")
 """What builds a module and has it captured."""
 _IMPORT = re.compile(r"^\s*from (\.+)([\w.]*) import ([\w, ]+)", re.MULTILINE)
 _DISTRIBUTIONS = ("torch", "torchvision")

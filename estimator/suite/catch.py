@@ -7,8 +7,7 @@ from typing import Any, List, Sequence
 import pytest
 
 from ..measure.device.choice import Choice
-from ..measure.plan import Plan
-from ..measure.protocol import make_protocol
+from ..measure.protocol import Plan, make_protocol
 from ..subjects.from_pytest import CATCHER
 from .selection import Test
 from .session import Asked, Session

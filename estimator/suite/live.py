@@ -11,10 +11,10 @@ from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
 from ..goldens.configuration import Configuration, kind_of
 from ..measure.baseline import provenance, record, refuse_mixing, repeat_lines
+from ..measure.interleaved import Outcome, measure_models
+from ..measure.regression import judge
 from ..measure.timers import PRECISION_S
 from ..measure.together import LEAST_SHARING, Together, judge_together
-from ..measure.turns import Outcome, measure_in_turns
-from ..measure.verdict import judge
 from ..opstream import digest
 from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
@@ -46,7 +46,7 @@ from .session import Asked
 if TYPE_CHECKING:
     from ..estimates import Result
     from ..goldens.difference import Difference
-    from ..measure.session import Measured
+    from ..measure.device_session import Measured
     from ..records.record import Record
     from ..subjects.registry import Subject
     from ..target import Target
@@ -68,7 +68,7 @@ class Live(Measuring):
         self._kinds: Dict[str, Kind] = {}
         self._outcomes: Dict[str, Union[LiveResult, GoldenLatencyError]] = {}
         self._subjects: List[str] = []
-        self._turns: Mapping[str, Outcome] = {}
+        self._measured_as: Dict[str, Outcome] = {}
 
     def header(self) -> Iterator[str]:
         """Yields how each subject is measured."""
@@ -165,14 +165,12 @@ class Live(Measuring):
         return LiveResult(row, recorded, measured, judge(baseline_ms, measured.runs_ms), noise_pct)
 
     def _measure(self, subject: Subject) -> Measured:
-        """In turns, all subjects are measured before the first of them has a result; raises as `measure`."""
-        if self.plan.protocol.turns == 1:
-            return self.measuring.measure(subject.name)
-        if subject.name not in self._turns:
-            known = subject.name in self._subjects
-            turns = measure_in_turns(self.measuring, self._subjects if known else [subject.name])
-            self._turns = {**self._turns, **turns}
-        outcome = self._turns[subject.name]
+        """Interleaved, all subjects are measured before the first of them has a result; raises what went wrong."""
+        if subject.name not in self._measured_as:
+            is_interleaved = self.plan.protocol.interleaved > 1 and subject.name in self._subjects
+            names = self._subjects if is_interleaved else [subject.name]
+            self._measured_as.update(measure_models(self.measuring, names))
+        outcome = self._measured_as[subject.name]
         if isinstance(outcome, GoldenLatencyError):
             raise outcome
         return outcome
@@ -180,7 +178,7 @@ class Live(Measuring):
     @property
     def speed(self) -> Speed:
         """Returns how fast the machine is now, beside the day of its calibration."""
-        return speed_of(self.options.target.profile, self.measuring.anchors_ms if self._has_estimates else ())
+        return speed_of(self.options.target.profile, self.measuring.references_ms if self._has_estimates else ())
 
     def _hand_to_benchmark(self, request: pytest.FixtureRequest, result: LiveResult) -> None:
         """Gives pytest-benchmark the rounds that were measured: a timer that tells the measured time of each."""
@@ -215,7 +213,7 @@ class Live(Measuring):
         problems = [
             budget_problem(budget, asked, request.node.nodeid, self.estimates),
             self._golden_problem(request, subject, outcome.recorded),
-            None if self.speed.has_left else band_problem(outcome, self._promised_rating(subject)),
+            None if self.speed.drifted else band_problem(outcome, self._promised_rating(subject)),
             verdict_problem(outcome, self._record_of(subject.name), self.options.target),
         ]
         fail_with(request, [] if self.plan.record else [problem for problem in problems if problem is not None])

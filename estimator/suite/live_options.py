@@ -11,8 +11,7 @@ from ..checked import COUNT, checked_option, parsed_whole
 from ..errors import UsageError
 from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
-from ..measure.plan import Plan
-from ..measure.protocol import make_protocol
+from ..measure.protocol import Plan, make_protocol
 from ..needed import MEASURING, refuse_missing
 from .options import hardware_names, is_updating
 

@@ -12,9 +12,9 @@ from ..compare import BANDS_PCT, Comparison
 from ..digits import ms_text
 from ..estimates import Result
 from ..hardware.software import differing, software_text
-from ..measure.session import Measured
+from ..measure.device_session import Measured
+from ..measure.regression import Verdict
 from ..measure.together import Together
-from ..measure.verdict import Verdict
 from ..records.record import Record
 from ..target import Target
 from .reports import Problem

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speed:
-    """What the anchor takes now over what it took at calibration, and the interval of an estimate, in percent.
+    """What the reference workload takes now over what it took at calibration, and an estimate's interval in percent.
 
-    `slowdown` is None where the anchor was not measured now or then; `spread_pct` is mean |anchor - median| now.
+    `slowdown` is None where it was not measured now or then; `spread_pct` is its mean |time - median| now.
     """
 
     slowdown: Optional[float]
@@ -29,12 +29,12 @@ class Speed:
     interval_pct: float
 
     @property
-    def has_left(self) -> bool:
-        """Whether the machine is another than at calibration, by more than an estimate may be off anyway."""
+    def drifted(self) -> bool:
+        """Whether the machine's speed since calibration moved by more than an estimate may be off anyway."""
         return self.slowdown is not None and abs(math.log(self.slowdown)) > math.log1p(self.interval_pct / 100)
 
     def applied_to(self, estimate: Estimate) -> Estimate:
-        """Returns the estimate for the speed of now: a calibrated CPU has one clock, and it is read by its anchor."""
+        """Returns the estimate for the speed of now: a CPU has one clock, and the reference workload shows it."""
         factor = self.slowdown or 1.0
         return replace(
             estimate,
@@ -44,14 +44,14 @@ class Speed:
         )
 
 
-def speed_of(profile: Profile, anchors_ms: Sequence[float]) -> Speed:
-    """Returns the speed that these anchors tell of, in a session on the profile's CPU."""
+def speed_of(profile: Profile, references_ms: Sequence[float]) -> Speed:
+    """Returns the speed that these times of the reference workload show, in a session on the profile's CPU."""
     interval_pct = QUANTILE * profile.held_out_spread_pct
-    if not anchors_ms or profile.anchor_ms is None:
+    if not references_ms or profile.reference_ms is None:
         return Speed(None, 0.0, interval_pct)
-    median_ms = statistics.median(anchors_ms)
-    spread_pct = statistics.fmean(100 * abs(ms / median_ms - 1) for ms in anchors_ms)
-    return Speed(median_ms / profile.anchor_ms, spread_pct, interval_pct)
+    median_ms = statistics.median(references_ms)
+    spread_pct = statistics.fmean(100 * abs(ms / median_ms - 1) for ms in references_ms)
+    return Speed(median_ms / profile.reference_ms, spread_pct, interval_pct)
 
 
 def finding_lines(results: Sequence[LiveResult], speed: Speed, target: Target) -> Iterator[str]:
@@ -79,8 +79,8 @@ def _speed_lines(speed: Speed, target: Target) -> Iterator[str]:
         return
     pct = 100 * abs(speed.slowdown - 1)
     word = "slower" if speed.slowdown > 1 else "faster"
-    now = f"the machine is {pct:.1f} % {word} than at its calibration, by an anchor beside each model"
-    if speed.has_left:
+    now = f"the machine is {pct:.1f} % {word} than at its calibration, by a reference workload beside each model"
+    if speed.drifted:
         yield (
             f"  {now}: more than the interval of {speed.interval_pct:.1f} %, so no estimate is asserted; "
             f"to calibrate again: {target.board.calibrate_command}"
@@ -91,7 +91,7 @@ def _speed_lines(speed: Speed, target: Target) -> Iterator[str]:
 
 def _limit(mean_pct: float, repeats_pct: float, speed: Speed, target: Target) -> str:
     bar_pct = MICROBENCHMARK_BARS[target.profile.processor].mean_pct
-    if speed.has_left:
+    if speed.drifted:
         return "What limits them: the machine is not what it was when it was calibrated; calibrate again."
     if repeats_pct >= 0.7 * mean_pct:
         return "What limits them: the machine itself; no estimate can be shown to be better than it repeats."

@@ -9,9 +9,9 @@ import pytest
 
 from ..errors import MeasurementRefused
 from ..goldens.configuration import Configuration
-from ..measure.plan import Plan
+from ..measure.device_session import session_on
 from ..measure.progress import Progress
-from ..measure.session import session_on
+from ..measure.protocol import Plan
 from .options import Options
 from .session import Session
 
@@ -31,7 +31,7 @@ class Measuring(Session):
 
     def start_measuring(self, subjects: int) -> None:
         """Starts the processes that will measure so many subjects; ends the session where the device refuses."""
-        self.measuring.progress.models = subjects
+        self.measuring.progress.models = subjects * self.plan.protocol.interleaved * self.plan.runs
         try:
             self.measuring.start()
         except MeasurementRefused as refused:

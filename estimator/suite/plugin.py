@@ -18,7 +18,7 @@ except UsageError as error:
 from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.root import repository_of
-from ..measure.plan import Plan
+from ..measure.protocol import Plan
 from ..subjects.from_pytest import CATCHER
 from .catch import PLAN, Catch
 from .failures import BeforeShortSummary, Failures

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from .company import LOOK_S, Looks
+from .contention import LOOK_S, Looks
 from .environment import cpu_name
 from .state import DeviceState, StateReader
 
@@ -30,7 +30,7 @@ class CpuReader(StateReader):
             clocks_mhz=self._clocks(),
             temperature_c=self._temperature_c(),
             load=self._load(),
-            others=self._looks.company((*own_pids, os.getpid())),
+            others=self._looks.contention((*own_pids, os.getpid())),
         )
 
     def _clocks(self) -> Dict[str, float]:

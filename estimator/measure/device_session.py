@@ -29,17 +29,16 @@ from .device.cpu import CpuReader
 from .device.jetson import JetsonReader, is_jetson
 from .device.nvidia import nvidia_reader
 from .device.state import DeviceState, StateReader, refusals_after, refusals_before
-from .plan import Plan
 from .process import MeasuringProcess, Run
 from .progress import Progress
-from .protocol import Protocol, median_noise_pct, percentile_ms
-from .verdict import spread_pct
+from .protocol import Plan, Protocol, median_noise_pct, percentile_ms
+from .regression import spread_pct
 
 if TYPE_CHECKING:
     from ..subjects.chains import Chain
     from ..subjects.from_pytest import Place
     from ..target import Target
-    from .layers import ChainTimes
+    from .chain_times import ChainTimes
 
 _T = TypeVar("_T")
 Tick = Callable[[], None]
@@ -89,12 +88,12 @@ class Measured:
 
     @property
     def repeatability_pct(self) -> Optional[float]:
-        """Returns mean |turn - median| in percent, None where nothing was measured in turns."""
-        slices_ms = [ms for run in self.runs for ms in run.slices_ms]
-        if len(slices_ms) < 2:
+        """Returns mean |part - median| in percent, None where a model's rounds were one part."""
+        parts_ms = [ms for run in self.runs for ms in run.parts_ms]
+        if len(parts_ms) < 2:
             return None
-        median_ms = statistics.median(slices_ms)
-        return statistics.fmean(100 * abs(ms / median_ms - 1) for ms in slices_ms)
+        median_ms = statistics.median(parts_ms)
+        return statistics.fmean(100 * abs(ms / median_ms - 1) for ms in parts_ms)
 
     @property
     def clocks(self) -> str:
@@ -119,7 +118,7 @@ class MeasuringSession:
     measured: Dict[str, Measured] = field(default_factory=dict)
     refused: Dict[str, str] = field(default_factory=dict)
     measuring_s: float = 0.0
-    anchors_ms: List[float] = field(default_factory=list)
+    references_ms: List[float] = field(default_factory=list)
     tests: Dict[str, Place] = field(default_factory=dict)  # where the processes find modules of the user's own
     start_s: float = field(default_factory=time.time)
     processes: List[MeasuringProcess] = field(default_factory=list)
@@ -154,25 +153,12 @@ class MeasuringSession:
         """Returns versions, switches and device as the first process sees them."""
         return self.processes[0].environment()
 
-    def measure(self, model: str) -> Measured:
-        """Returns what was measured of the model, under the device's lock.
+    def measure_chains(self, chains: Sequence[Chain], budget_s: float) -> ChainTimes:
+        """Returns the times of all layers of the chains, measured in the first process.
 
         MeasurementRefused names the reasons where the device or the samples are not to be trusted; MeasurementError
-        says how the model failed.
+        says what failed.
         """
-
-        def run_all(look: Tick) -> Tuple[Run, ...]:
-            return tuple(self._run(model, index, look) for index in range(len(self.processes)))
-
-        with self.device_alone():
-            runs, before, during, after = self.watched(run_all)
-            refuse(self.noise([run.samples_ms for run in runs]))
-            self.progress.finish_model()
-        self.measured[model] = Measured(model, runs, before, during, after)
-        return self.measured[model]
-
-    def measure_chains(self, chains: Sequence[Chain], budget_s: float) -> ChainTimes:
-        """Returns the times of all layers of the chains, measured in the first process; raises as `measure`."""
 
         def run_chains(look: Tick) -> ChainTimes:
             return self.processes[0].measure_chains(chains, budget_s, self.progress.bar, look)
@@ -183,7 +169,7 @@ class MeasuringSession:
         return times
 
     def measure_host(self, chains: Sequence[Chain], budget_s: float) -> Tuple[ChainTimes, ...]:
-        """Returns what the host needs for all blocks of the chains, from each process in turn; raises as `measure`.
+        """Returns what the host needs for all blocks, one process after another; raises as `measure_chains`.
 
         A process keeps a speed of its own: one alone is no measure of the host.
         """
@@ -227,10 +213,6 @@ class MeasuringSession:
         after = self._state(reader)
         refuse(refusals_after(before, during, after))
         return done, before, tuple(during), after
-
-    def _run(self, model: str, index: int, tick: Tick) -> Run:
-        run = f"run {index + 1}/{self.plan.runs}, " if self.plan.runs > 1 else ""
-        return self.run(self.processes[index], model, self.plan.protocol, run, tick)
 
     def run(
         self,

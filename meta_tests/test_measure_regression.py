@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from estimator.measure.verdict import (
+from estimator.measure.regression import (
     FASTER,
     FLOOR_PCT,
     NO_BASELINE,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import FrozenSet, Iterator, Mapping, Optional, Sequence, Tuple
 
 MOST_CPUS = 0.2
-"""How much of one CPU others may use, on average over a look, before that is company."""
+"""How much of one CPU others may use, on average over a look, before that is contention."""
 LOOK_S = 0.25
 """How long a look takes at least: clock ticks are 10 ms, and a shorter one tells nothing."""
 _KERNEL_THREADS = 2  # the parent of all of them, kthreadd: what they do is done for somebody
@@ -43,7 +43,7 @@ def read_cpu_times(root: Path) -> CpuTimes:
     return CpuTimes(time.monotonic(), busy_s, stolen_s, {pid: (name, used_s) for pid, _, name, used_s in found}, kernel)
 
 
-def company(before: CpuTimes, now: CpuTimes, own_pids: Sequence[int]) -> Tuple[str, ...]:
+def contention(before: CpuTimes, now: CpuTimes, own_pids: Sequence[int]) -> Tuple[str, ...]:
     """Returns who used more than MOST_CPUS between two looks, in words.
 
     `own_pids` do not count, nor do the kernel's threads.
@@ -98,9 +98,9 @@ class Looks:
         """Forgets who used the CPU before now; from here on a look takes at least this long."""
         self._last, self._look_s = read_cpu_times(self._root), look_s
 
-    def company(self, own_pids: Sequence[int]) -> Tuple[str, ...]:
+    def contention(self, own_pids: Sequence[int]) -> Tuple[str, ...]:
         """Returns who else used the CPU since the last look; nobody where it was not long enough ago."""
         if self._last is None or time.monotonic() - self._last.at_s < self._look_s:
             return ()
         before, self._last = self._last, read_cpu_times(self._root)
-        return company(before, self._last, own_pids)
+        return contention(before, self._last, own_pids)

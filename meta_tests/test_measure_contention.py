@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.measure.device import company as looking
-from estimator.measure.device.company import CpuTimes, company, read_cpu_times
+from estimator.measure.device import contention as looking
+from estimator.measure.device.contention import CpuTimes, contention, read_cpu_times
 from estimator.measure.device.cpu import CpuReader
 from estimator.measure.device.state import refusals_after
 
@@ -56,10 +56,10 @@ def proc(tmp_path, monkeypatch):
 def seen(proc, seconds=1.0, **happened):
     before = read_cpu_times(proc.root)
     proc.run(seconds, **happened)
-    return company(before, read_cpu_times(proc.root), [OWN])
+    return contention(before, read_cpu_times(proc.root), [OWN])
 
 
-def test_alone_there_is_no_company(proc):
+def test_alone_there_is_no_contention(proc):
     assert seen(proc, OWN=2.0) == ()
     assert seen(proc, OWN=1.5, SORT=0.1) == ()
 
@@ -68,7 +68,7 @@ def test_another_process_is_named_however_nice_it_is(proc):
     assert seen(proc, OWN=1.0, SORT=0.97) == ("sort (x) y (process 20)",)
 
 
-def test_the_kernel_s_own_threads_are_no_company(proc):
+def test_the_kernel_s_own_threads_are_no_contention(proc):
     assert seen(proc, OWN=1.0, KWORKER=0.9) == ()
 
 
@@ -85,13 +85,13 @@ def test_a_process_of_the_same_id_and_another_name_begins_anew(proc):
     path = proc.root / "proc" / str(SORT) / "stat"
     proc.run(1.0, OWN=1.0)
     path.write_text(path.read_text().replace("sort (x) y", "grep").replace(f" {TICKS} ", f" {TICKS // 2} "))
-    assert "grep (process 20)" in company(before, read_cpu_times(proc.root), [OWN])
+    assert "grep (process 20)" in contention(before, read_cpu_times(proc.root), [OWN])
 
 
 def test_where_proc_says_nothing_nothing_is_known(tmp_path):
     times = read_cpu_times(tmp_path)
     assert (times.busy_s, dict(times.processes)) == (None, {})
-    assert company(times, times.__class__(times.at_s + 1, None, 0.0, {}), []) == ()
+    assert contention(times, times.__class__(times.at_s + 1, None, 0.0, {}), []) == ()
 
 
 def test_a_reader_forgets_what_was_before_and_averages_over_its_looks(proc):
@@ -127,7 +127,7 @@ def test_a_reader_forgets_what_was_before_and_averages_over_its_looks(proc):
         ({"SORT": 0.5, "IDLE": 0.5}, ("sleep (process 30)", "sort (x) y (process 20)")),
     ],
 )
-def test_company_is_who_uses_more_than_a_fifth_of_a_cpu(proc, happened, who):
+def test_contention_is_who_uses_more_than_a_fifth_of_a_cpu(proc, happened, who):
     assert tuple(sorted(seen(proc, seconds=10.0, OWN=1.0, **happened))) == who
 
 
@@ -135,7 +135,7 @@ def test_a_process_that_began_meanwhile_used_all_it_has_used(proc):
     before = read_cpu_times(proc.root)
     before.processes.pop(SORT)
     proc.run(2.0, OWN=1.0)
-    assert company(before, read_cpu_times(proc.root), [OWN]) == ("sort (x) y (process 20)",)
+    assert contention(before, read_cpu_times(proc.root), [OWN]) == ("sort (x) y (process 20)",)
 
 
 def test_a_sandbox_that_says_no_busy_time_tells_of_processes_alone(proc):
@@ -177,25 +177,25 @@ def test_a_look_takes_a_quarter_of_a_second(proc, seconds, who):
 
 def test_where_one_of_two_looks_says_no_busy_time_only_processes_are_judged():
     first, later = CpuTimes(1.0, 5.0, 0.0, {}), CpuTimes(2.0, 9.0, 0.0, {})
-    assert company(first, later, []) == ("processes that are not seen here",)
-    assert company(replace(first, busy_s=None), later, []) == ()
-    assert company(first, replace(later, busy_s=None), []) == ()
+    assert contention(first, later, []) == ("processes that are not seen here",)
+    assert contention(replace(first, busy_s=None), later, []) == ()
+    assert contention(first, replace(later, busy_s=None), []) == ()
 
 
 def test_processes_that_account_for_more_than_the_machine_was_busy_hide_nobody():
     first = CpuTimes(0.0, 0.0, 0.0, {1: ("a", 0.0), 2: ("b", 0.0), 3: ("c", 0.0)})
     later = CpuTimes(10.0, 1.0, 0.0, {1: ("a", 1.5), 2: ("b", 1.5), 3: ("c", 1.5)})
-    assert company(first, later, []) == ("processes that are not seen here",)
+    assert contention(first, later, []) == ("processes that are not seen here",)
 
 
 def test_a_look_begins_where_the_last_one_ended(proc):
     looks = looking.Looks(proc.root)
-    assert looks.company([OWN]) == ()  # nobody has looked yet
+    assert looks.contention([OWN]) == ()  # nobody has looked yet
     looks.begin()
     proc.run(1.0, SORT=1.0)
-    assert looks.company([OWN]) == ("sort (x) y (process 20)",)
+    assert looks.contention([OWN]) == ("sort (x) y (process 20)",)
     proc.run(0.5)
-    assert looks.company([OWN]) == ()
+    assert looks.contention([OWN]) == ()
 
 
 def test_a_process_whose_name_is_no_text_is_seen_all_the_same(proc):
@@ -217,4 +217,4 @@ def test_what_was_used_before_the_first_look_is_nobody_s_now(busy_s, stolen_s, w
     for busy_before_s, stolen_before_s in ((0.0, 0.0), (64.0, 32.0)):
         first = CpuTimes(50.0, busy_before_s, stolen_before_s, {})
         later = CpuTimes(60.0, busy_before_s + busy_s, stolen_before_s + stolen_s, {})
-        assert company(first, later, []) == who
+        assert contention(first, later, []) == who

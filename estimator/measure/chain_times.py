@@ -27,16 +27,16 @@ WAYS = {"cpu": ("in chain",), "cuda": ("alone", "queued")}
 QUEUE = 16
 """Calls in a row of a queued layer."""
 COPIES = 3
-ANCHOR: Chain = (
-    Block("anchor", (1, 64, 40, 40), (("Conv2d", 64, 96, 3, 1, 1, 1, 1, False), ("BatchNorm2d", 96), ("ReLU",))),
-    Block("anchor", (1, 96, 40, 40), (("Conv2d", 96, 192, 1), ("BatchNorm2d", 192), ("SiLU",))),
-    Block("anchor", (1, 192, 24, 24), (("Conv2d", 192, 192, 3, 1, 1, 1, 192, False), ("Add", 1, 192, 24, 24))),
-    Block("anchor", (1, 120, 320), (("LayerNorm", 320), ("Linear", 320, 960), ("GELU",), ("Linear", 960, 320))),
-    Block("anchor", (1, 64), (("ReLU",), ("Add", 1, 64), ("Sigmoid",), ("Views", 4))),
+REFERENCE: Chain = (
+    Block("reference", (1, 64, 40, 40), (("Conv2d", 64, 96, 3, 1, 1, 1, 1, False), ("BatchNorm2d", 96), ("ReLU",))),
+    Block("reference", (1, 96, 40, 40), (("Conv2d", 96, 192, 1), ("BatchNorm2d", 192), ("SiLU",))),
+    Block("reference", (1, 192, 24, 24), (("Conv2d", 192, 192, 3, 1, 1, 1, 192, False), ("Add", 1, 192, 24, 24))),
+    Block("reference", (1, 120, 320), (("LayerNorm", 320), ("Linear", 320, 960), ("GELU",), ("Linear", 960, 320))),
+    Block("reference", (1, 64), (("ReLU",), ("Add", 1, 64), ("Sigmoid",), ("Views", 4))),
 )
 """A little of what networks are made of; a pass takes some milliseconds."""
-ANCHOR_S = 0.1
-_CHAINS_AN_ANCHOR = 8
+REFERENCE_S = 0.1
+_CHAINS_A_REFERENCE = 8
 _LEAST_PASSES = 2
 _WARMUP, _ROUNDS = 2, 7
 Report = Callable[[str, int, int], None]
@@ -46,13 +46,13 @@ Report = Callable[[str, int, int], None]
 class ChainTimes:
     """Typical us of each layer, by chain, block, way and layer; and the us of every pass over all chains, in order.
 
-    `anchors_ms` are what the anchor took in between, on a CPU.
+    `references_ms` are what the reference workload took in between, on a CPU.
     """
 
     layers_us: Tuple[Tuple[Tuple[Tuple[float, ...], ...], ...], ...]
     passes_us: Tuple[float, ...]
     measuring_s: float
-    anchors_ms: Tuple[float, ...] = ()
+    references_ms: Tuple[float, ...] = ()
 
 
 def measure_chains(
@@ -82,14 +82,14 @@ def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: flo
     wait = _waiting(device)
     samples_us: Dict[Tuple[int, int, int], List[float]] = {}
     passes_us: List[float] = []
-    anchor = Anchor() if device == "cpu" else None
-    anchors_ms: List[float] = []
+    reference = ReferenceWorkload() if device == "cpu" else None
+    references_ms: List[float] = []
     start_s = time.perf_counter()
     while len(passes_us) < _LEAST_PASSES or time.perf_counter() - start_s < budget_s:
         passes_us.append(0.0)
         for index, chain in enumerate(built):
-            if anchor is not None and index % _CHAINS_AN_ANCHOR == 0:
-                anchors_ms.append(anchor.measure_ms())
+            if reference is not None and index % _CHAINS_A_REFERENCE == 0:
+                references_ms.append(reference.measure_ms())
             run_chain(chain)
             wait()
             for block, layer, us in run_chain(chain):
@@ -104,7 +104,7 @@ def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: flo
         )
         for c, chain in enumerate(built)
     )
-    return ChainTimes(layers_us, tuple(passes_us), measuring_s, tuple(anchors_ms))
+    return ChainTimes(layers_us, tuple(passes_us), measuring_s, tuple(references_ms))
 
 
 def _done(passes_us: Sequence[float], chains: int, of: int, used_s: float, budget_s: float) -> Tuple[int, int]:
@@ -113,14 +113,14 @@ def _done(passes_us: Sequence[float], chains: int, of: int, used_s: float, budge
     return int(100 * min(1.0, passes, used_s / budget_s if budget_s else 1.0)), 100
 
 
-class Anchor:
-    """A short chain, always the same, that tells how fast a CPU is now: measured beside whatever may have drifted."""
+class ReferenceWorkload:
+    """A short chain, always the same, that tells how fast a CPU is now."""
 
     def __init__(self) -> None:
-        self._built = [build_block(block, "cpu") for block in ANCHOR]
+        self._built = [build_block(block, "cpu") for block in REFERENCE]
 
-    def measure_ms(self, budget_s: float = ANCHOR_S) -> float:
-        """Returns the typical ms of a pass over the anchor, of as many as the budget allows, after one to warm up."""
+    def measure_ms(self, budget_s: float = REFERENCE_S) -> float:
+        """Returns the typical ms of a pass, of as many as the budget allows, after one to warm up."""
         run_chain(self._built)
         passes_ms: List[float] = []
         start_s = time.perf_counter()
