@@ -122,13 +122,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_record_of_the_former_name_is_refused_with_the_new_one(path):
-    former = path.with_name("measurements.toml")
-    former.write_text(record_text(record(path)), encoding="utf-8")
-    with pytest.raises(RecordError, match=r"measurements\.toml: is called record-models\.toml now: rename it"):
-        load_record(path, KNOWN)
-
-
 def test_toml_that_is_no_toml_names_its_file(path):
     path.write_text("a = ")
     with pytest.raises(RecordError, match=MODEL_KIND.record):
@@ -143,16 +136,6 @@ def test_half_the_runs_are_below_the_median(path, runs_ms, median_ms):
 def test_a_record_with_no_known_models_may_be_of_any(path):
     write_record(record(path, {"any": (1.0,), "other": (2.0, 3.0)}))
     assert load_record(path, ()).runs_ms == {"any": (1.0,), "other": (2.0, 3.0)}
-
-
-def test_a_file_of_another_name_has_no_former_one(tmp_path):
-    path = tmp_path / "record-own.toml"
-    write_record(record(path))
-    for former in ("measurements.toml", "patterns.toml"):
-        (tmp_path / former).touch()
-    assert load_record(path, KNOWN) == record(path)
-    with pytest.raises(RecordError, match=r"patterns\.toml: is called record-patterns\.toml now: rename it"):
-        load_record(tmp_path / PATTERN_KIND.record, KNOWN)
 
 
 @pytest.mark.parametrize(

@@ -162,16 +162,11 @@ def test_another_python_is_another_entry(kept, monkeypatch):
     assert is_captured_again()
 
 
-CALLING = ("subjects/_torchvision.py", "subjects/all.py", "subjects/single_kernels.py")
+CALLING = ("subjects/_torchvision.py", "subjects/streams.py", "subjects/single_kernels.py")
 SOURCES = ("capture.py", "on_cuda.py", "opstream.py", "subjects/zoo.py", "subjects/patterns.py", "subjects/layers.py")
 
 
-CALLING = ("subjects/_torchvision.py", "subjects/streams.py", "subjects/single_kernels.py")
-
-
 @pytest.mark.parametrize("name", [*SOURCES, *CALLING])
-    "name", [*SOURCES, "subjects/_torchvision.py", "subjects/streams.py", "subjects/single_kernels.py"]
-)
 def test_each_source_that_captures_counts(tmp_path, name):
     package = copied_package(tmp_path)
     before = sources_digest(package)

@@ -23,8 +23,6 @@ from ..target_options import add_options
 
 HELP = "fit a board's constants to what is measured here, or recorded, and write its profile"
 EVIDENCE = ("records", "microbenchmarks", "both")
-LEAST_MS = 1.2
-"""A published time below this tells more about launch and synchronisation than about the device."""
 _HOST_RUNS = "3"
 _SHARE = Bounds(1e-3, 1, "", "a share of the micro-benchmarks: fewer than one is none")
 _OF_MEASURING = ("host", "device", "thermal_profile", "runs", "share")
@@ -48,9 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--published", nargs="+", type=Path, metavar="TABLE.csv", help="only print the errors for these kernels"
     )
-    parser.add_argument(
-        "--least-ms", default=LEAST_MS, type=float, metavar="MS", help="of --published (default: %(default)s)"
-    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.published:
         from .published import print_errors
 
-        print_errors(options.published, options.least_ms, board.profile())
+        print_errors(options.published, board.profile())
         return 0
     is_refit = options.refit or options.check
     for name in _OF_MEASURING if is_refit else _OF_REFIT:

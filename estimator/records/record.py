@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Iterable, Mapping, Optional, Tuple
 
 from ..checked import LATENCY_MS, Checked
-from ..errors import RecordError
 from ..files import read_toml, write_atomically
 from .kinds import KINDS, MODEL_KIND
 
-_FORMER_NAMES = {"record-models.toml": "measurements.toml", "record-patterns.toml": "patterns.toml"}
 PROVENANCE_KEYS = ("board", "mode", "software", "protocol", "clocks", "date", "source")
 """What every record must say about itself; further keys are welcome."""
 PARTIAL = "partial_"
@@ -46,7 +44,6 @@ def load_record(path: Path, known_models: Iterable[str]) -> Record:
 
     With no known models it may be of any.
     """
-    _refuse_former_name(path)
     if not path.exists():
         return Record(path, {}, {})
     tables = Checked(path, read_toml(path))
@@ -61,12 +58,6 @@ def load_record(path: Path, known_models: Iterable[str]) -> Record:
         {key: provenance.text(key) for key in provenance.content},
         {model: runs_ms.numbers(model, LATENCY_MS) for model in runs_ms.content},
     )
-
-
-def _refuse_former_name(path: Path) -> None:
-    former = path.with_name(_FORMER_NAMES.get(path.name, path.name))
-    if former != path and former.exists():
-        raise RecordError(f"{former}: is called {path.name} now: rename it, or delete it")
 
 
 def write_record(record: Record) -> None:

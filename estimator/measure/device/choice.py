@@ -9,7 +9,7 @@ from typing import Optional, Tuple
 from ...errors import UsageError
 from ...hardware.boards import Board, ThisCpu
 from .jetson import JetsonReader, is_jetson
-from .state import is_named
+from .state import FileReader, is_named
 
 DEVICES = ("auto", "recorded", "cpu", "cuda")
 _NODES = ("dev/nvidia[0-9]*", "dev/nvgpu/*", "dev/nvhost-gpu")
@@ -69,8 +69,7 @@ def visible_gpu(root: Path = Path("/")) -> Tuple[Optional[str], Optional[float]]
     if is_jetson(root):
         state = JetsonReader(root, ask_nvpmodel=False).read()
         return state.name, state.memory_gib
-    for path in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("Model:"):
-                return line.split(":", 1)[1].strip(), None
-    return None, None
+    kernel = FileReader(root)
+    texts = map(kernel.text, kernel.folders("proc/driver/nvidia/gpus/*/information"))
+    models = [line for text in texts for line in text.splitlines() if line.startswith("Model:")]
+    return (models[0].split(":", 1)[1].strip() if models else None), None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping
 
 from ...hardware.software import software_in
+from .state import FileReader
 
 VARIABLES = (
     "NVIDIA_TF32_OVERRIDE",
@@ -99,22 +100,15 @@ def _describe_cuda() -> Dict[str, Any]:
 
 def cpu_name(root: Path) -> str:
     """Returns the processor's name from /proc/cpuinfo below `root`, the architecture where it has none."""
-    try:
-        lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
+    lines = FileReader(root).text("proc/cpuinfo").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
 def driver_version(root: Path) -> str:
     """Returns the first line that names NVIDIA's driver or Jetson Linux below `root`, "none" without either."""
-    for path in ("etc/nv_tegra_release", "proc/driver/nvidia/version"):
-        try:
-            return (root / path).read_text(encoding="utf-8", errors="replace").splitlines()[0].strip("# ")
-        except (OSError, IndexError):
-            continue
-    return "none"
+    texts = map(FileReader(root).text, ("etc/nv_tegra_release", "proc/driver/nvidia/version"))
+    return next((text.splitlines()[0].strip("# ") for text in texts if text), "none")
 
 
 def installed_software(root: Path) -> Dict[str, str]:

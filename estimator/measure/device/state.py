@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import statistics
 from dataclasses import dataclass, field
-from typing import Iterator, Mapping, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 LEAST_CLOCK_SHARE = 0.95
 """Share of its cap that a clock must reach under load."""
@@ -49,6 +51,35 @@ class StateReader:
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now; `own_pids` do not count as other users."""
         raise NotImplementedError
+
+
+class FileReader(StateReader):
+    """Reads what the kernel says in files below `root`; a file that is not there, or no number, says nothing."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    def text(self, name: str) -> str:
+        """Returns the text of a file, empty where it cannot be read."""
+        try:
+            return (self.root / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def numbers(self, *patterns: str) -> Iterator[float]:
+        """Yields the numbers in the files that match."""
+        for path in (path for pattern in patterns for path in self.root.glob(pattern)):
+            with contextlib.suppress(ValueError):
+                yield float(self.text(str(path.relative_to(self.root))))
+
+    def folders(self, pattern: str) -> List[str]:
+        """Returns the names that match, sorted."""
+        return sorted(str(path.relative_to(self.root)) for path in self.root.glob(pattern))
+
+    def cpu_mhz(self, which: str) -> Dict[str, float]:
+        """Returns the highest clock of the cores in MHz, by the name "cpu"; empty where none can be read."""
+        khz = list(self.numbers(f"sys/devices/system/cpu/cpu[0-9]*/cpufreq/{which}"))
+        return {"cpu": max(khz) / 1000} if khz else {}
 
 
 def is_named(hardware: str, name: str, memory_gib: Optional[float] = None) -> bool:
