@@ -69,7 +69,7 @@ class Machine(StateReader):
         if request["model"] not in self.ms:
             raise MeasurementError(f"{request['model']}: no room")
         ms = self.ms[request["model"]]
-        return Run((ms,) * protocol.rounds, protocol.warmup, 0.1, 0.2, 0.3, 7, True)
+        return Run((ms,) * protocol.rounds, protocol.warmup, 0.1, 0.2, 7, 0.3, True)
 
     def forget(self):
         pass

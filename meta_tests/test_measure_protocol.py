@@ -257,20 +257,3 @@ def test_a_torch_without_cuda_says_so_instead_of_measuring():
         pytest.skip("a real GPU is here")
     (answer,) = measured([], device="cuda")
     assert (answer["kind"], answer["message"].endswith("sees no GPU")) == ("error", True)
-
-
-def test_a_gpu_is_described_with_its_software(monkeypatch):
-    import types
-
-    import torch
-
-    from estimator.measure.device.environment import describe_environment
-
-    if torch.cuda.is_available():
-        pytest.skip("a real GPU is here")
-    properties = types.SimpleNamespace(name="Orin", multi_processor_count=16, total_memory=64 << 30, major=8, minor=7)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    described = describe_environment("cuda")
-    assert {"name": "Orin", "sms": 16, "memory_gib": 64.0, "capability": "8.7"}.items() <= described.items()
-    assert "cudnn.allow_tf32" in described["switches"]

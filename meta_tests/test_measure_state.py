@@ -176,40 +176,41 @@ def test_a_device_is_the_named_one_or_not(hardware, name, memory_gib, expected):
     assert is_named(hardware, name, memory_gib) is expected
 
 
-class FakeNvml:
-    """What the suite asks nvidia-ml-py, answered as an H100 under its power cap with a neighbour would."""
+class Says:
+    """NVML that knows a GPU's name and what else is given; anything else is not supported by it."""
 
     NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
-    nvmlClocksThrottleReasonSwPowerCap = 4
-    processes = (SimpleNamespace(pid=1), SimpleNamespace(pid=os.getpid()))
 
-    def __getattr__(self, name):
-        answers = {
-            "nvmlInit": None,
-            "nvmlDeviceGetHandleByIndex": "handle",
-            "nvmlDeviceGetEnforcedPowerLimit": 700000,
-            "nvmlDeviceGetClockInfo": 1755,
-            "nvmlDeviceGetMaxClockInfo": 1980,
-            "nvmlDeviceGetName": b"NVIDIA H100 80GB HBM3",
-            "nvmlDeviceGetTemperature": 61,
-            "nvmlDeviceGetCurrentClocksThrottleReasons": 4,
-            "nvmlDeviceGetComputeRunningProcesses": self.processes,
-            "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80 << 30),
-        }
-        if name not in answers:
-            raise AttributeError(name)
-        return lambda *_: answers[name]
+    def __init__(self, **answers):
+        known = {"nvmlInit": None, "nvmlDeviceGetHandleByIndex": "handle", "nvmlDeviceGetName": "a GPU", **answers}
+        for name, answer in known.items():
+            setattr(self, name, answer if isinstance(answer, int) and "Reason" in name else lambda *_, a=answer: a)
+
+
+H100 = {
+    "nvmlDeviceGetEnforcedPowerLimit": 699600,
+    "nvmlDeviceGetClockInfo": 1755,
+    "nvmlDeviceGetMaxClockInfo": 1980,
+    "nvmlDeviceGetName": b"NVIDIA H100 80GB HBM3",
+    "nvmlDeviceGetTemperature": 61,
+    "nvmlDeviceGetComputeRunningProcesses": [SimpleNamespace(pid=pid) for pid in (1, os.getpid(), 2**22 + 1)],
+    "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80 << 30),
+    "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=90, memory=99),
+}
+"""An H100 with a neighbour, and a process that has just ended."""
 
 
 def test_a_desktop_gpu_says_how_it_is_through_nvml():
-    reader = NvmlReader(FakeNvml(), visible="")
+    reader = NvmlReader(Says(**H100), visible="")
     state = reader.read()
     assert reader.unchecked == ""
-    assert (state.name, state.power_mode, state.temperature_c) == ("NVIDIA H100 80GB HBM3", "700W", 61.0)
-    assert state.load is None  # what a driver does not support is not known
-    reasons = "; ".join(refusals_before(state, "NVIDIA-H100", None))
-    assert reasons == "it is throttled: software power cap; another process uses it: process 1"
+    assert state == DeviceState(
+        *("NVIDIA H100 80GB HBM3", "700W", {"gpu": 1755.0}, {"gpu": 1980.0}, 61.0),
+        **{"load": 0.9, "others": ("process 1",), "memory_gib": 80.0},
+    )
+    assert list(refusals_before(state, "NVIDIA-H100", None)) == ["another process uses it: process 1"]
     assert "the gpu clock was 1755 MHz under load" in after(state, state)
+    assert reader.read([1]).others == ()
 
 
 def test_without_nvml_the_name_is_what_torch_says(monkeypatch):
@@ -220,36 +221,25 @@ def test_without_nvml_the_name_is_what_torch_says(monkeypatch):
     assert reader.read() == DeviceState("NVIDIA H100 80GB HBM3", memory_gib=79.1)
 
 
-def test_a_cpu_has_a_name_and_a_load(tmp_path):
-    for name, text in {
-        "cpuinfo": "processor\t: 0\n\nmodel name\t: Some CPU\n",
-        "loadavg": "0.52 0.58 0.59 1/467 1\n",
-    }.items():
-        (tmp_path / "proc").mkdir(exist_ok=True)
-        (tmp_path / "proc" / name).write_text(text)
+def test_a_cpu_s_state_is_what_its_files_tell_in_ghz_degrees_and_shares(tmp_path):
+    nothing = DeviceState(f"local cpu: {platform.machine()}")
+    assert CpuReader(tmp_path).read() == nothing
+    cpus, zones = "sys__devices__system__cpu", "sys__class__thermal"
+    empty = {f"{cpus}__cpu0__cpufreq__scaling_governor": "\n", f"{zones}__thermal_zone0__temp": "off"}
+    files(tmp_path, proc__loadavg="", **empty)
+    assert CpuReader(tmp_path).read() == nothing
+    clocks = {"cpu0": "1200000", "cpu1": "3400000", "cpu2": "offline"}
+    files(
+        tmp_path,
+        **{f"{cpus}__{core}__cpufreq__scaling_cur_freq": khz for core, khz in clocks.items()},
+        **{f"{cpus}__cpu0__cpufreq__scaling_governor": "performance\n"},
+        **{f"{zones}__thermal_zone0__temp": "41000", f"{zones}__thermal_zone1__temp": "62500"},
+        proc__cpuinfo="processor\t: 0\n\nmodel name\t: Some CPU\n",
+        proc__loadavg="0.52 0.58 0.59 1/467 1\n",
+    )
     state = CpuReader(tmp_path).read()
-    assert (state.name, state.load) == ("local cpu: Some CPU", 0.52)
+    assert state == DeviceState("local cpu: Some CPU", "performance", {"cpu": 3400.0}, {}, 62.5, load=0.52)
     assert list(refusals_before(state, "local-cpu", None)) == []
-
-
-def test_a_cpu_s_clock_is_the_highest_of_its_cores_in_mhz(tmp_path):
-    for core, khz in (("cpu0", "1200000"), ("cpu1", "3400000"), ("cpu2", "offline")):
-        path = tmp_path / "sys/devices/system/cpu" / core / "cpufreq/scaling_cur_freq"
-        path.parent.mkdir(parents=True)
-        path.write_text(khz)
-    (tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").write_text("performance\n")
-    for zone, temperature in (("thermal_zone0", "41000"), ("thermal_zone1", "62500")):
-        path = tmp_path / "sys/class/thermal" / zone / "temp"
-        path.parent.mkdir(parents=True)
-        path.write_text(temperature)
-    state = CpuReader(tmp_path).read()
-    assert (state.clocks_mhz, state.power_mode, state.temperature_c) == ({"cpu": 3400.0}, "performance", 62.5)
-    assert state.caps_mhz == {}  # a CPU's turbo has no cap that a clock must reach
-
-
-def test_a_cpu_that_says_nothing_of_itself_is_known_by_its_architecture(tmp_path):
-    state = CpuReader(tmp_path).read()
-    assert state == DeviceState(f"local cpu: {platform.machine()}")
 
 
 def busy(*loads, clocks=None, name="gpu", cap_mhz=1000.0):
@@ -391,57 +381,25 @@ def test_a_node_of_the_kernel_says_that_there_is_a_gpu(tmp_path, node):
     assert choose_device("recorded", Board(ORIN), tmp_path).live is False
 
 
-class Nvml(FakeNvml):
-    """Says by what it was asked for a GPU, and that it has no neighbours."""
-
-    processes = (SimpleNamespace(pid=1), SimpleNamespace(pid=2**22 + 1))
-
-    def __init__(self):
-        self.asked = []
-
-    def nvmlDeviceGetHandleByUUID(self, uuid):
-        self.asked.append(uuid)
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        self.asked.append(index)
-
-
 @pytest.mark.parametrize(
     ("visible", "asked"),
     [("", 0), ("3", 3), ("2,1", 2), (" 1 , 0", 1), ("GPU-abc,GPU-def", b"GPU-abc"), ("MIG-x", b"MIG-x"), ("none", 0)],
 )
-def test_the_first_visible_gpu_is_the_one_that_is_read(visible, asked):
-    nvml = Nvml()
+def test_the_first_visible_gpu_is_the_one_that_is_read(monkeypatch, visible, asked):
+    found = []
+    nvml = Says()
+    nvml.nvmlDeviceGetHandleByUUID = nvml.nvmlDeviceGetHandleByIndex = found.append
     NvmlReader(nvml, visible)
-    assert nvml.asked == [asked]
-
-
-def test_where_nothing_is_said_the_environment_says_which_gpu_is_visible(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    nvml = Nvml()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     NvmlReader(nvml)
-    assert nvml.asked == [5]
+    assert found == [asked, asked]
 
 
-def test_processes_that_measure_and_those_that_are_gone_are_no_neighbours():
-    assert NvmlReader(Nvml(), "").read().others == ("process 1",)
-    assert NvmlReader(Nvml(), "").read([1]).others == ()
-
-
-def test_memory_and_clocks_of_a_desktop_gpu_have_their_units():
-    state = NvmlReader(FakeNvml(), visible="").read()
-    assert state.memory_gib == 80.0
-    assert (state.clocks_mhz, state.caps_mhz) == ({"gpu": 1755.0}, {"gpu": 1980.0})
-
-
-def test_without_jetson_linux_and_a_driver_there_is_none(tmp_path):
+def test_a_driver_s_version_is_the_first_line_that_some_file_states(tmp_path):
     assert driver_version(tmp_path) == "none"
-    path = tmp_path / "proc/driver/nvidia/version"
-    path.parent.mkdir(parents=True)
-    path.write_text("NVRM version: NVIDIA 550.54\nGCC 11\n")
-    assert driver_version(tmp_path) == "NVRM version: NVIDIA 550.54"
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/nv_tegra_release").write_text("# R35 (release), REVISION: 5.0\n")
+    files(tmp_path, etc__nv_tegra_release="", proc__driver__nvidia__version=b"NVRM version: \xff 550.54\nGCC 11\n")
+    assert driver_version(tmp_path) == "NVRM version: \ufffd 550.54"
+    files(tmp_path, etc__nv_tegra_release="# R35 (release), REVISION: 5.0\n")
     assert driver_version(tmp_path) == "R35 (release), REVISION: 5.0"
 
 
@@ -618,25 +576,8 @@ def test_without_an_answer_of_nvpmodel_there_is_no_mode(monkeypatch, error):
     assert jetson._nvpmodel_mode() is None
 
 
-class Says:
-    """NVML that knows a GPU's name and what else is given; anything else is not supported by it."""
-
-    NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
-
-    def __init__(self, **answers):
-        known = {"nvmlInit": None, "nvmlDeviceGetHandleByIndex": "handle", "nvmlDeviceGetName": "a GPU", **answers}
-        for name, answer in known.items():
-            setattr(self, name, answer if isinstance(answer, int) and "Reason" in name else lambda *_, a=answer: a)
-
-
 def test_what_a_gpu_does_not_support_is_not_known():
     assert NvmlReader(Says(nvmlClocksThrottleReasonSwPowerCap=1), "").read() == DeviceState("a GPU")
-
-
-def test_the_load_of_a_gpu_is_a_share_and_its_limit_whole_watts():
-    rates = SimpleNamespace(gpu=50, memory=99)
-    nvml = Says(nvmlDeviceGetUtilizationRates=rates, nvmlDeviceGetEnforcedPowerLimit=349600)
-    assert NvmlReader(nvml, "").read() == DeviceState("a GPU", load=0.5, power_mode="350W")
 
 
 def test_each_reason_that_slows_a_gpu_is_named_and_no_other():
@@ -659,9 +600,11 @@ def test_each_reason_that_slows_a_gpu_is_named_and_no_other():
 
 
 def test_an_old_nvml_that_has_no_name_for_a_reason_does_not_name_it():
-    nvml = Says(nvmlClocksThrottleReasonHwSlowdown=8)
+    nvml = Says(**{**H100, "nvmlClocksThrottleReasonHwSlowdown": 8})
     nvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda _: 9
-    assert NvmlReader(nvml, "").read().throttled == ("hardware slowdown",)
+    assert "it is throttled: hardware slowdown" in list(
+        refusals_before(NvmlReader(nvml, "").read(), "NVIDIA-H100", None)
+    )
 
 
 def test_nvml_is_used_where_it_is_installed(monkeypatch):
@@ -670,11 +613,6 @@ def test_nvml_is_used_where_it_is_installed(monkeypatch):
     reader = nvidia_reader({"name": "what torch says"})
     assert reader.read() == DeviceState("a GPU")
     assert TorchReader({"name": "what torch says"}).read() == DeviceState("what torch says")
-
-
-def test_a_driver_s_version_is_the_first_that_some_file_states(tmp_path):
-    files(tmp_path, etc__nv_tegra_release="", proc__driver__nvidia__version=b"NVRM \xff\nGCC\n")
-    assert driver_version(tmp_path) == "NVRM \ufffd"
 
 
 def test_a_processor_is_named_by_its_first_core_and_a_name_may_have_a_colon(tmp_path):
@@ -755,13 +693,3 @@ def test_a_board_with_less_memory_than_its_name_says_is_not_that_board(root):
 )
 def test_a_device_that_is_asked_for_by_name_is_the_one(tmp_path, wanted, hardware, chosen):
     assert choose_device(wanted, find_board(hardware), tmp_path) == Choice(chosen, "as asked")
-
-
-def test_a_cpu_whose_files_are_empty_has_neither_mode_nor_load(tmp_path):
-    files(
-        tmp_path,
-        sys__devices__system__cpu__cpu0__cpufreq__scaling_governor="\n",
-        proc__loadavg="",
-        sys__class__thermal__thermal_zone0__temp="off",
-    )
-    assert CpuReader(tmp_path).read() == DeviceState(f"local cpu: {platform.machine()}")

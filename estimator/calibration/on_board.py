@@ -56,7 +56,7 @@ def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]
     yield "CALIBRATION: micro-benchmarks are measured, the profile is written"
     target, device = session.target, session.plan.choice.device
     chains = design(device, share)
-    times = session.measure_chains(chains, CPU_BUDGET_S * share)
+    (times,) = session.measure_chains(chains, CPU_BUDGET_S * share)
     reference_ms = significant(statistics.median(times.references_ms)) if times.references_ms else None
     blocks = timed_blocks(chains, WAYS[device], times.layers_us)
     found = Microbenchmarks(calibration_provenance(session, root), QUEUE, blocks, reference_ms)
@@ -71,7 +71,7 @@ def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]
 def _host(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:
     yield "CALIBRATION of the host: short chains are measured, its constants are written, the device's stay"
     target, chains = session.target, host_design(share)
-    runs = session.measure_host(chains, HOST_BUDGET_S * share)
+    runs = session.measure_chains(chains, HOST_BUDGET_S * share, host_alone=True)
     about = calibration_provenance(session, root)
     session.progress.say("fit")
     made = calibrate_host(target.profile, chains, taken_together(runs), target.mode.name, about)

@@ -153,33 +153,21 @@ class MeasuringSession:
         """Returns versions, switches and device as the first process sees them."""
         return self.processes[0].environment()
 
-    def measure_chains(self, chains: Sequence[Chain], budget_s: float) -> ChainTimes:
-        """Returns the times of all layers of the chains, measured in the first process.
+    def measure_chains(
+        self, chains: Sequence[Chain], budget_s: float, host_alone: bool = False
+    ) -> Tuple[ChainTimes, ...]:
+        """Returns the times of all layers, or with `host_alone` of the host's calls, by process, one after another.
 
         MeasurementRefused names the reasons where the device or the samples are not to be trusted; MeasurementError
         says what failed.
         """
 
-        def run_chains(look: Tick) -> ChainTimes:
-            return self.processes[0].measure_chains(chains, budget_s, self.progress.bar, look)
-
-        with self.device_alone():
-            times = self.watched(run_chains, CHAINS_LOOK_S)[0]
-            refuse(self.noise([times.passes_us]))
-        return times
-
-    def measure_host(self, chains: Sequence[Chain], budget_s: float) -> Tuple[ChainTimes, ...]:
-        """Returns what the host needs for all blocks, one process after another; raises as `measure_chains`.
-
-        A process keeps a speed of its own: one alone is no measure of the host.
-        """
-
         def run_chains(look: Tick) -> Tuple[ChainTimes, ...]:
             share_s, bar = budget_s / len(self.processes), self.progress.bar
-            return tuple(process.measure_chains(chains, share_s, bar, look, True) for process in self.processes)
+            return tuple(process.measure_chains(chains, share_s, bar, look, host_alone) for process in self.processes)
 
         with self.device_alone():
-            runs = self.watched(run_chains)[0]
+            runs = self.watched(run_chains, CHAINS_LOOK_S)[0]
             refuse(self.noise([run.passes_us for run in runs]))
         return runs
 

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 from ..errors import MeasurementError
 from ..subjects.chains import Chain
 from .chain_times import ChainTimes
-from .protocol import Protocol
+from .protocol import Protocol, Rounds
 
 _TICK_S = 1.0
 _SILENCE_S = 600.0
@@ -26,18 +26,13 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one fresh process measured of one model; `page_faults` are those of one round, on average.
+class Run(Rounds):
+    """What one fresh process measured of one model, and the seconds it took to build it.
 
     `parts_ms` is the typical round of each part, where the rounds were interleaved with other models'.
     """
 
-    samples_ms: Tuple[float, ...]
-    warmups: int
-    warmup_s: float
-    rounds_s: float
     build_s: float
-    page_faults: int
     finite: bool
     parts_ms: Tuple[float, ...] = ()
 
