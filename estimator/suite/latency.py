@@ -67,11 +67,6 @@ class Latency:
         tell(self._request.node, subject, configuration.where, against=self._answers(subject, configuration.target))
         self._session.check(self._request, asked)
 
-    def check_all(self) -> None:
-        """Calibrates the device."""
-        __tracebackhide__ = True
-        self._session.check_all(self._request)
-
     def check_table(self) -> None:
         """Fails unless the table of all models is the golden one."""
         __tracebackhide__ = True

@@ -68,10 +68,6 @@ class Session:
         """Fails where the subject's estimate or latency is not what it should be."""
         raise NotImplementedError
 
-    def check_all(self, request: pytest.FixtureRequest) -> None:
-        """Calibrates the device."""
-        raise NotImplementedError
-
     def check_table(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""
         raise NotImplementedError
