@@ -11,9 +11,9 @@ from .errors import GoldenLatencyError, UsageError
 
 COMMANDS: Mapping[str, str] = {
     "estimate": "estimator.estimate_command",
-    "explain": "estimator.explain.command",
-    "review": "estimator.review.command",
-    "calibrate": "estimator.calibration.command",
+    "explain": "estimator.explain.explain_command",
+    "review": "estimator.review.review_command",
+    "calibrate": "estimator.calibration.calibrate_command",
     "new-board": "estimator.hardware.new_board",
 }
 """Each command's module: its HELP, add_arguments(parser), and run(arguments) that returns the exit code."""

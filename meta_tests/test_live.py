@@ -7,7 +7,7 @@ import pytest
 
 from estimator.files import read_toml
 from estimator.hardware.reading import TEMPLATES
-from estimator.measure.device.cpu import CpuReader
+from estimator.measure.device.this_cpu import CpuReader
 
 MODEL = "mobilenet_v3_small"
 
@@ -199,7 +199,7 @@ from dataclasses import replace
 
 
 def pytest_configure():
-    from estimator.measure.device.cpu import CpuReader
+    from estimator.measure.device.this_cpu import CpuReader
 
     read = CpuReader.read
     CpuReader.read = lambda *arguments: replace(read(*arguments), throttled=("hot",))
@@ -220,9 +220,9 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure():
-    from estimator.measure.device import contention, cpu
+    from estimator.measure.device import contention, this_cpu
 
-    contention.MOST_CPUS, cpu.LOOK_S = -1.0, 0.0
+    contention.MOST_CPUS, this_cpu.LOOK_S = -1.0, 0.0
 """
 
 
@@ -235,7 +235,7 @@ def test_a_model_is_refused_where_others_use_the_cpu(live):
 
 BLIND = """
 def pytest_configure():
-    from estimator.measure.device.cpu import CpuReader
+    from estimator.measure.device.this_cpu import CpuReader
 
     CpuReader.unchecked = "it is blind"
 """

@@ -9,8 +9,8 @@ import pytest
 
 from estimator.measure.device import contention as looking
 from estimator.measure.device.contention import CpuTimes, contention, read_cpu_times
-from estimator.measure.device.cpu import CpuReader
 from estimator.measure.device.state import refusals_after
+from estimator.measure.device.this_cpu import CpuReader
 
 TICKS = os.sysconf("SC_CLK_TCK")
 OWN, SORT, IDLE, KWORKER = 10, 20, 30, 40

@@ -15,11 +15,11 @@ from estimator.errors import UsageError
 from estimator.hardware.boards import Board, find_board
 from estimator.measure.device import environment, jetson
 from estimator.measure.device.choice import Choice, choose_device, has_gpu, visible_gpu
-from estimator.measure.device.cpu import CpuReader
 from estimator.measure.device.environment import cpu_name, driver_version, installed_software, set_arithmetic
 from estimator.measure.device.jetson import JetsonReader, is_jetson, mode_in_answer
 from estimator.measure.device.nvidia import NvmlReader, TorchReader, nvidia_reader
 from estimator.measure.device.state import DeviceState, is_named, refusals_after, refusals_before, same_mode
+from estimator.measure.device.this_cpu import CpuReader
 
 DATA = Path(__file__).parent / "data" / "jetson"
 ORIN = "Jetson-Orin-AGX"

@@ -27,6 +27,6 @@ def test_a_session_without_what_it_needs_ends_in_one_line(suite):
 
 @pytest.mark.parametrize("options", [["--check"], ["local-cpu"]])
 def test_a_calibration_without_what_it_needs_is_one_line(monkeypatch, capsys, options):
-    monkeypatch.setattr("estimator.calibration.command.CALIBRATION", {"nowhere_to_be_found": "scipy"})
+    monkeypatch.setattr("estimator.calibration.calibrate_command.CALIBRATION", {"nowhere_to_be_found": "scipy"})
     assert main(["calibrate", *options]) == 4
     assert capsys.readouterr().err == "error: calibrate needs scipy: pip install scipy\n"

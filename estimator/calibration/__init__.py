@@ -1,1 +1,1 @@
-"""Refits a profile's constants from evidence, and says how well they carry over to what the fit has not seen."""
+"""Refits a profile's constants from evidence, and says how well they extrapolate to what the fit has not seen."""

@@ -1,1 +1,1 @@
-"""Measures a model's latency on the device at hand: protocol, fresh processes, the device's state, verdicts."""
+"""Measures a model's latency on a device: protocol, fresh processes, the device's state, verdicts."""

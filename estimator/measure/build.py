@@ -44,7 +44,7 @@ def build_seeded(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.M
 
 
 def make_input(model: Subject, batch_size: int, device: str, dtype: Any = None) -> Any:
-    """Returns example inputs with data on the device: seeded normal numbers in place of all that is no whole number.
+    """Returns example inputs with data on the device: seeded normal numbers in place of everything but whole numbers.
 
     Never constant ones: kernels may be quicker on those; and what `torch.empty` left may not be finite. Whole numbers
     and masks stay as they are; where they have no data they are 0, which is an index everywhere, and True.

@@ -25,10 +25,10 @@ from typing import (
 
 from ..digits import significant
 from ..errors import MeasurementError, MeasurementRefused
-from .device.cpu import CpuReader
 from .device.jetson import JetsonReader, is_jetson
 from .device.nvidia import nvidia_reader
 from .device.state import DeviceState, StateReader, refusals_after, refusals_before
+from .device.this_cpu import CpuReader
 from .process import MeasuringProcess, Run
 from .progress import Progress
 from .protocol import Plan, Protocol, median_noise_pct, percentile_ms
