@@ -655,14 +655,6 @@ def test_the_environment_on_a_gpu_has_its_size_and_its_software(monkeypatch):
     assert {key: found[key] for key in expected} == expected
 
 
-def test_a_torch_that_sees_no_gpu_says_which_it_is(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeError, match=r"torch .* \(CUDA .*\) sees no GPU"):
-        environment.describe_environment("cuda")
-
-
 def test_the_gpu_that_the_driver_names_is_the_first_that_has_a_model(tmp_path):
     gpus = "proc__driver__nvidia__gpus"
     files(
