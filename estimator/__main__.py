@@ -38,6 +38,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except GoldenLatencyError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 4
+    except KeyboardInterrupt:  # a calibration takes minutes
+        print("\ninterrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

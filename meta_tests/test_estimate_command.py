@@ -114,6 +114,15 @@ def test_a_mistake_is_one_line_and_exit_code_4(arguments, words, capsys):
     assert all(word in printed.err for word in words)
 
 
+def test_an_interrupted_command_leaves_no_traceback(capsys, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("estimator.calibration.calibrate_command.run", interrupted)
+    assert main(["calibrate"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
 def test_this_cpu_without_a_calibration_says_how_to_calibrate_it(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["estimate", "resnet18", "--hardware", "local-cpu"]) == 4

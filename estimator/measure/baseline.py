@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import re
 import statistics
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from ..checked import LATENCY_MS, Checked
 from ..errors import MeasurementRefused, RecordError
@@ -17,8 +18,9 @@ from ..records.record import PARTIAL, Record, load_record, write_record
 from .device.environment import driver_version
 
 if TYPE_CHECKING:
-    from .device_session import Measured, MeasuringSession
+    from .device_session import MeasuringSession
 
+_TIMED_BY = {"cuda": "CUDA events around each forward, synchronised", "cpu": "perf_counter around each forward"}
 _IDENTITY = ("board", "mode", "software")
 """Rows that differ in one of these do not belong in one file."""
 
@@ -68,27 +70,18 @@ def _merged_with_what_is_there(
     return merge(old, about, rows)
 
 
-def _known_names() -> List[str]:
-    from ..subjects.registry import subject_names
-
-    return list(subject_names())
-
-
 def merge(old: Record, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Record:
     """Returns the record with these rows replaced: of the same device and software, or of the new one alone."""
+    from ..subjects.registry import subject_names
+
     same = bool(old.runs_ms) and all(old.provenance[key] == new[key] for key in _IDENTITY)
     merged = {**(old.runs_ms if same else {}), **{name: tuple(runs) for name, runs in rows.items()}}
-    order = [name for name in _known_names() if name in merged]
-    ordered = {name: merged[name] for name in (*order, *(name for name in merged if name not in order))}
+    ordered = {name: merged[name] for name in dict.fromkeys((*subject_names(), *merged)) if name in merged}
     if not same or set(rows) >= set(old.runs_ms):
         return Record(old.path, dict(new), ordered)
     changed = "; ".join(f"{key}: {value}" for key, value in new.items() if old.provenance.get(key) != value)
-    note = {f"{PARTIAL}{_key(new['date'])}": f"{', '.join(rows)}: {changed}"}
+    note = {PARTIAL + re.sub(r"\W", "_", new["date"]): f"{', '.join(rows)}: {changed}"}
     return Record(old.path, {**old.provenance, **note}, ordered)
-
-
-def _key(text: str) -> str:
-    return "".join(character if character.isalnum() else "_" for character in text)
 
 
 def provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
@@ -99,9 +92,9 @@ def provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
         **_identity(session),
         "protocol": "eager module, seeded random weights, eval(), no_grad(), "
         f"batch {session.target.batch_size}, {session.target.precision.name}; "
-        f"{plan.protocol.text}, median; {_timed_by(plan.choice.device)}",
+        f"{plan.protocol.text}, median; {_TIMED_BY[plan.choice.device]}",
         "runs": f"{plan.runs}, each a fresh process for all models; the runs of a model follow each other",
-        "clocks": _clocks(seen),
+        "clocks": "; ".join(sorted({measured.clocks for measured in seen})),
         "temperature": f"{_temperature(seen[0].before)} at the start, {_temperature(seen[-1].after)} at the end",
         "page_faults": f"at most {max(run.page_faults for m in seen for run in m.runs)} a forward",
         **_circumstances(session, root),
@@ -136,14 +129,6 @@ def _identity(session: MeasuringSession) -> Dict[str, str]:
         "mode": state.power_mode or session.target.mode.name,
         "software": ", ".join([f"Python {environment['python']}", *versions, f"driver {driver}"]),
     }
-
-
-def _timed_by(device: str) -> str:
-    return "CUDA events around each forward, synchronised" if device == "cuda" else "perf_counter around each forward"
-
-
-def _clocks(seen: Sequence[Measured]) -> str:
-    return "; ".join(sorted({measured.clocks for measured in seen}))
 
 
 def _temperature(state: Any) -> str:
