@@ -31,7 +31,7 @@ OF_DEVICE = [name for name in GPU_CONSTANTS if name not in HOST_CONSTANTS]
 WHOSE = ["fitted here"] * len(HOST_CONSTANTS) + [f"transferred from {ORIN}"] * len(OF_DEVICE)
 FACTORS = (1.18, 0.7, 1.3, 1.5, 0.6)
 NEW = "Python 3.10.12, torch 2.5.0, torchvision 0.20.0, driver R36 (release), REVISION: 4.0, GCID: 1"
-MADE_UP_GPU = f"""
+SYNTHETIC_GPU = f"""
 import json
 
 from estimator.measure.device import choice, environment
@@ -68,10 +68,10 @@ worker.Worker._measure = measure
 """
 
 
-def made_up(hardware):
+def synthetic_gpu(hardware):
     """The source of a GPU of that name, whose host has other constants than the profile."""
     times = json.dumps(asdict(host_times_of(hardware, host_design())))
-    return f"NAME, TIMES = {hardware.replace('-', ' ')!r}, {times!r}\n{MADE_UP_GPU}"
+    return f"NAME, TIMES = {hardware.replace('-', ' ')!r}, {times!r}\n{SYNTHETIC_GPU}"
 
 
 def other_constants(profile):
@@ -99,7 +99,7 @@ def errors(constants, truth):
 
 
 def calibrated(live, hardware):
-    run = live.calibrate(hardware, "--device", "cuda", "--host", first=made_up(hardware))
+    run = live.calibrate(hardware, "--device", "cuda", "--host", first=synthetic_gpu(hardware))
     assert run.ret == 0
     path = live.suite.path / "estimator" / "hardware" / f"{hardware}.toml"
     return run, read_profile(path), path.read_text(encoding="utf-8")
@@ -167,7 +167,7 @@ def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
     profile = load_profile(H100)
     chains = host_design()
     times = taken_together([host_times_of(H100, chains)])
-    about = {"board": "made up", "software": NEW, "date": "today", "revision": "none"}
+    about = {"board": "synthetic", "software": NEW, "date": "today", "revision": "none"}
     path = tmp_path / f"{H100}.toml"
     path.write_text(calibrate_host(profile, chains, times, "default", about).text, encoding="utf-8")
     apart = read_profile(path)

@@ -53,7 +53,7 @@ def plan(without=(), **options):
 def gpu(monkeypatch):
     """The GPU of every board is here."""
     chosen = {"auto": "cuda", "recorded": "recorded", "cuda": "cuda", "cpu": "cpu"}
-    monkeypatch.setattr(live_options, "choose_device", lambda wanted, board: Choice(chosen[wanted], "made up"))
+    monkeypatch.setattr(live_options, "choose_device", lambda wanted, board: Choice(chosen[wanted], "synthetic"))
 
 
 def test_a_gpu_has_three_runs_of_a_hundred_rounds_and_a_cpu_one():
@@ -77,7 +77,7 @@ def test_where_a_device_would_be_measured_by_itself_other_wishes_make_it_a_repla
     assert plan(every_configuration=True).choice.device == "recorded"
     for several in ({"numprocesses": 2}, {"dist": "load"}, {"worker": True}):
         choice = plan(**several).choice
-        assert (choice.device, choice.why) == ("recorded", "made up, but -n cannot share it: leave -n out to measure")
+        assert (choice.device, choice.why) == ("recorded", "synthetic, but -n cannot share it: leave -n out to measure")
     assert plan(numprocesses=0).choice.device == "cuda"
     assert plan(device="recorded", numprocesses=2, every_configuration=True).choice.device == "recorded"
 
@@ -88,7 +88,7 @@ def test_where_a_device_would_be_measured_by_itself_other_wishes_make_it_a_repla
         ({"device": "cuda", "numprocesses": 2}, "--device cuda cannot be combined with -n"),
         ({"device": "cuda", "every_configuration": True}, "--every-configuration replays records"),
         ({"device": "cuda", "update_snapshots": True}, "--snapshot-update cannot be combined with a live device"),
-        ({"device": "recorded", "record": True}, r"--record needs a live device, and this run replays \(made up\)"),
+        ({"device": "recorded", "record": True}, r"--record needs a live device, and this run replays \(synthetic\)"),
         ({"calibrate": "all"}, "--calibrate is a command .* now: python -m estimator calibrate Jetson-Orin-AGX$"),
         ({"calibrate": "test_models"}, "--calibrate is a command .* now: .*Jetson-Orin-AGX$"),
         ({"hardware": "NVIDIA-H100", "calibrate": "host"}, "now: python -m estimator calibrate NVIDIA-H100 --host$"),
@@ -150,11 +150,11 @@ def test_counts_begin_at_1_and_warm_ups_at_0():
 
 
 def test_a_replay_has_the_protocol_of_a_cpu_and_says_why_it_is_one():
-    assert plan(device="recorded") == Plan(Choice("recorded", "made up"), make_protocol("cpu"), 1, False)
+    assert plan(device="recorded") == Plan(Choice("recorded", "synthetic"), make_protocol("cpu"), 1, False)
     why = "--every-configuration holds the records against their goldens"
     assert plan(every_configuration=True).choice == Choice("recorded", why)
-    assert plan(device="recorded", every_configuration=True).choice == Choice("recorded", "made up")
-    assert plan(device="recorded", numprocesses=2, dist="load").choice == Choice("recorded", "made up")
+    assert plan(device="recorded", every_configuration=True).choice == Choice("recorded", "synthetic")
+    assert plan(device="recorded", numprocesses=2, dist="load").choice == Choice("recorded", "synthetic")
 
 
 @pytest.mark.parametrize(

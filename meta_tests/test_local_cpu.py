@@ -1,4 +1,4 @@
-"""The loop of `python -m bench.local_cpu` on a machine that is made up: no second is measured, all are given."""
+"""The loop of `python -m bench.local_cpu` on a machine that is synthetic: no second is measured, all are given."""
 
 from __future__ import annotations
 

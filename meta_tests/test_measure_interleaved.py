@@ -49,7 +49,7 @@ class Machine(StateReader):
     def read(self, own_pids=()):
         others = self.contention.pop(0) if self.contention and self.looks and self.looks[-1] == "began" else ()
         self.looks.append("read")
-        return DeviceState("local cpu: made up", others=others)
+        return DeviceState("local cpu: synthetic", others=others)
 
     def begin(self, look_s=0.0):
         self.looks.append("began")

@@ -83,14 +83,14 @@ def test_variables_that_matter_are_kept_where_they_are_set(monkeypatch, tmp_path
     assert environment["variables"] == variables
     session = SimpleNamespace(
         environment=lambda: environment,
-        state=lambda: DeviceState("local cpu: made up"),
+        state=lambda: DeviceState("local cpu: synthetic"),
         measured={},
         target=SimpleNamespace(mode=SimpleNamespace(name="default")),
         plan=SimpleNamespace(choice=SimpleNamespace(device="cpu")),
     )
     about = calibration_provenance(session, tmp_path)
     assert about["variables"] == text
-    assert (about["board"], about["mode"]) == ("local cpu: made up", "default")
+    assert (about["board"], about["mode"]) == ("local cpu: synthetic", "default")
     assert about["software"].startswith("Python 3.")
     assert about["software"].endswith(", driver none")
     assert about["threads"] == str(environment["threads"])

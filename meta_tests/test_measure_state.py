@@ -246,7 +246,7 @@ def busy(*loads, clocks=None, name="gpu", cap_mhz=1000.0):
     """States under these loads, with these clocks."""
     mhz = clocks or [500.0] * len(loads)
     return [
-        DeviceState("made up", clocks_mhz={name: clock}, caps_mhz={name: cap_mhz}, load=load)
+        DeviceState("synthetic", clocks_mhz={name: clock}, caps_mhz={name: cap_mhz}, load=load)
         for load, clock in zip(loads, mhz)
     ]
 
@@ -266,21 +266,23 @@ def busy(*loads, clocks=None, name="gpu", cap_mhz=1000.0):
         (busy(None, None, clocks=[100.0, 949.0]), "the gpu clock was 949 MHz under load"),
         (busy(0.1, 0.1, name="cpu"), "the cpu clock was 500 MHz under load"),
         (busy(0.9, 0.9, name="cpu", clocks=[100.0, 950.0]), ""),
-        ([DeviceState("made up", clocks_mhz={"gpu": 1.0}, load=0.9)], ""),
-        ([DeviceState("made up", caps_mhz={"gpu": 1000.0}, load=0.9)], ""),
+        ([DeviceState("synthetic", clocks_mhz={"gpu": 1.0}, load=0.9)], ""),
+        ([DeviceState("synthetic", caps_mhz={"gpu": 1000.0}, load=0.9)], ""),
         ([], ""),
     ],
 )
 def test_a_device_must_run_at_95_percent_of_its_cap_while_it_is_busy(during, reason):
-    state = DeviceState("made up")
+    state = DeviceState("synthetic")
     assert "; ".join(refusals_after(state, during, state)).startswith(reason)
     assert bool(list(refusals_after(state, during, state))) == bool(reason)
 
 
 def test_what_happened_meanwhile_is_named_once_and_sorted():
-    first = DeviceState("made up", throttled=("early",), throttle_events={"oc1": 3, "oc2": 1}, others=("before (1)",))
-    during = DeviceState("made up", throttled=("hot", "cold"), others=("b (2)", "a (3)"))
-    last = DeviceState("made up", throttled=("hot",), throttle_events={"oc1": 3, "oc2": 2, "oc3": 1}, others=("b (2)",))
+    first = DeviceState("synthetic", throttled=("early",), throttle_events={"oc1": 3, "oc2": 1}, others=("before (1)",))
+    during = DeviceState("synthetic", throttled=("hot", "cold"), others=("b (2)", "a (3)"))
+    last = DeviceState(
+        "synthetic", throttled=("hot",), throttle_events={"oc1": 3, "oc2": 2, "oc3": 1}, others=("b (2)",)
+    )
     assert list(refusals_after(first, [during, during], last)) == [
         "it throttled meanwhile: cold, hot",
         "it was throttled by over-current meanwhile: oc2 1 times, oc3 1 times",

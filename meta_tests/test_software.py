@@ -22,7 +22,7 @@ from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
 from meta_tests.estimating import op_stream
-from meta_tests.test_calibrating_host import made_up
+from meta_tests.test_calibrating_host import synthetic_gpu
 
 JETPACK5 = (
     "Python 3.8.10, torch 2.1.0a0+41361538.nv23.06, cuda 11.4, cudnn 8600, driver R35 (release), REVISION: 2.1, x"
@@ -155,7 +155,7 @@ def intervals_pct(suite, *options):
 
 
 def test_a_live_session_on_another_software_says_so_and_its_intervals_allow_for_it(live):
-    live.suite.run_first(made_up("Jetson-Orin-AGX"))
+    live.suite.run_first(synthetic_gpu("Jetson-Orin-AGX"))
     replayed, before = intervals_pct(live.suite, "--device", "recorded")
     assert not any("another software" in line for line in replayed.outlines)
     run, now = intervals_pct(live.suite, "--device", "cuda")

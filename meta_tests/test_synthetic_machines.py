@@ -1,4 +1,4 @@
-"""CPUs that are made up, calibrated by their micro-benchmarks alone: the models come out right on each of them."""
+"""CPUs that are synthetic, calibrated by their micro-benchmarks alone: the models come out right on each of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHARE = 0.4
 
 
 def measured_on(machine):
-    """What `--calibrate` would have measured on this machine."""
+    """What a calibration would have measured on this machine."""
     source = random.Random(14)
     blocks = []
     for index, chain in enumerate(design("cpu", SHARE)):

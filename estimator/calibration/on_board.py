@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Iterable, Iterator
 
 from ..digits import significant
-from ..goldens.files import golden_root
+from ..goldens.repository import Repository
 from ..hardware.reading import write_profile_text
 from ..measure.baseline import calibration_provenance
 from ..measure.chain_times import QUEUE, WAYS
@@ -61,7 +61,7 @@ def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]
     blocks = timed_blocks(chains, WAYS[device], times.layers_us)
     found = Microbenchmarks(calibration_provenance(session, root), QUEUE, blocks, reference_ms)
     made = calibrate(target.profile, found, target.mode.name, session.progress.say)
-    path = target.board.folder(golden_root(root)) / target.label / FILE_NAME
+    path = target.board.folder(Repository.at(root).folder) / target.label / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     write_microbenchmarks(path, found)
     findings = finding_lines(made.spread_pct or 0.0, median_noise_pct(times.passes_us))
