@@ -33,48 +33,23 @@ _DETECTION_PX, _FLOW_PX = 320, 128
 _INPUT_PX: Mapping[str, int] = {"inception_v3": 299, "quantized_inception_v3": 299}
 _FRAMES: Mapping[str, Tuple[int, int]] = {"mvit": (16, 224), "swin3d": (16, 224), "s3d": (64, 224)}
 """Frames and pixels of the video models that take others than 16 frames of 112 x 112."""
-TIMM: Mapping[str, str] = {
-    "resnetv2_50": "CNN",
-    "seresnext50_32x4d": "CNN",
-    "res2net50_14w_8s": "CNN",
-    "resnest26d": "CNN",
-    "skresnet34": "CNN",
-    "densenet121": "CNN",
-    "dla60": "CNN",
-    "dpn68": "CNN",
-    "hrnet_w18": "CNN",
-    "nfnet_l0": "CNN",
-    "regnety_032": "CNN",
-    "inception_v4": "CNN",
-    "xception65": "CNN",
-    "nasnetalarge": "CNN",
-    "vovnet39a": "CNN",
-    "convnext_tiny": "CNN",
-    "convnextv2_tiny": "CNN",
-    "inception_next_tiny": "CNN",
-    "ghostnet_100": "mobile",
-    "mobilenetv4_conv_small": "mobile",
-    "tf_efficientnetv2_s": "mobile",
-    "mobileone_s1": "mobile",
-    "repvit_m1": "mobile",
-    "fastvit_t8": "mobile",
-    "vit_base_patch16_224": "transformer",
-    "deit3_base_patch16_224": "transformer",
-    "beit_base_patch16_224": "transformer",
-    "cait_s24_224": "transformer",
-    "swinv2_tiny_window8_256": "transformer",
-    "pvt_v2_b2": "transformer",
-    "mvitv2_tiny": "transformer",
-    "xcit_small_12_p8_224": "transformer",
-    "eva02_base_patch14_224": "transformer",
-    "vit_base_patch16_rope_224": "transformer",
-    "levit_256": "hybrid",
-    "coatnet_0_rw_224": "hybrid",
-    "mobilevit_s": "hybrid",
-    "edgenext_small": "hybrid",
-    "mixer_b16_224": "MLP",
-    "sequencer2d_s": "recurrent",
+_TIMM_KINDS: Mapping[str, str] = {
+    "CNN": (
+        "resnetv2_50 seresnext50_32x4d res2net50_14w_8s resnest26d skresnet34 densenet121 dla60 dpn68 "
+        "hrnet_w18 nfnet_l0 regnety_032 inception_v4 xception65 nasnetalarge vovnet39a convnext_tiny "
+        "convnextv2_tiny inception_next_tiny"
+    ),
+    "mobile": "ghostnet_100 mobilenetv4_conv_small tf_efficientnetv2_s mobileone_s1 repvit_m1 fastvit_t8",
+    "transformer": (
+        "vit_base_patch16_224 deit3_base_patch16_224 beit_base_patch16_224 cait_s24_224 "
+        "swinv2_tiny_window8_256 pvt_v2_b2 mvitv2_tiny xcit_small_12_p8_224 eva02_base_patch14_224 "
+        "vit_base_patch16_rope_224"
+    ),
+    "hybrid": "levit_256 coatnet_0_rw_224 mobilevit_s edgenext_small",
+    "MLP": "mixer_b16_224",
+    "recurrent": "sequencer2d_s",
 }
+TIMM: Mapping[str, str] = {name: kind for kind, names in _TIMM_KINDS.items() for name in names.split()}
 """Forty of timm's architectures, one of a kind, with their kind."""
 
 
@@ -91,11 +66,10 @@ class Coverage:
     defaulted: Mapping[str, float]
 
     @property
-    def row(self) -> str:
-        """Returns its row of the table."""
+    def cells(self) -> Tuple[str, str, str]:
+        """Returns its row of the table behind the name: input, result, ops without a rule."""
         shares = ", ".join(f"`{name}` {share:.1f} %" for name, share in self.defaulted.items())
-        result = f"refused: {self.refusal}" if self.refusal else "estimated"
-        return f"| {self.name} | {self.about} | {result} | {shares or '-'} |"
+        return self.about, f"refused: {self.refusal}" if self.refusal else "estimated", shares or "-"
 
 
 def torchvision_names() -> List[str]:
@@ -125,14 +99,14 @@ def _torchvision_input(name: str, package: str) -> Tuple[str, Any]:
         return torch.empty(shape, device="meta")
 
     if package == "detection":
-        return f"list of 3 x {_DETECTION_PX} x {_DETECTION_PX}", ([empty(3, _DETECTION_PX, _DETECTION_PX)],)
+        return f"list of 3x{_DETECTION_PX}x{_DETECTION_PX}", ([empty(3, _DETECTION_PX, _DETECTION_PX)],)
     if package == "optical_flow":
-        return f"two of 1 x 3 x {_FLOW_PX} x {_FLOW_PX}", (empty(1, 3, _FLOW_PX, _FLOW_PX),) * 2
+        return f"two of 1x3x{_FLOW_PX}x{_FLOW_PX}", (empty(1, 3, _FLOW_PX, _FLOW_PX),) * 2
     if package == "video":
         frames, px = next((found for start, found in _FRAMES.items() if name.startswith(start)), (16, 112))
-        return f"1 x 3 x {frames} x {px} x {px}", empty(1, 3, frames, px, px)
+        return f"1x3x{frames}x{px}x{px}", empty(1, 3, frames, px, px)
     px = _INPUT_PX.get(name, 224)
-    return f"1 x 3 x {px} x {px}", empty(1, 3, px, px)
+    return f"1x3x{px}x{px}", empty(1, 3, px, px)
 
 
 def timm_coverage(name: str) -> Coverage:
@@ -142,7 +116,7 @@ def timm_coverage(name: str) -> Coverage:
 
     module: Any = _built(lambda: timm.create_model(name, pretrained=False))
     shape = (1, *module.default_cfg["input_size"])
-    return _coverage(name, f"{TIMM[name]}, {' x '.join(map(str, shape))}", module, torch.empty(shape, device="meta"))
+    return _coverage(name, f"{TIMM[name]}, {'x'.join(map(str, shape))}", module, torch.empty(shape, device="meta"))
 
 
 def _coverage(name: str, about: str, module: torch.nn.Module, inputs: Any) -> Coverage:
@@ -181,18 +155,28 @@ def _on_meta(everything: bool) -> Iterator[None]:
 
 
 def coverage_table(covered: Iterable[Coverage]) -> List[str]:
-    """Returns the table of these architectures, and below it the sum."""
+    """Returns the table of these architectures, those with the same cells in one row, and below it the sum."""
     found = list(covered)
+    alike: Dict[Tuple[str, str, str], List[str]] = {}
+    for one in found:
+        alike.setdefault(one.cells, []).append(one.name)
     estimated = [one for one in found if not one.refusal]
     within = sum(sum(one.defaulted.values()) <= MOST_DEFAULTED_PCT for one in estimated)
     return [
-        "| Model | Input | Result | Ops without a rule, of device time |",
+        "| Models | Input | Result | Ops without a rule, of device time |",
         "| --- | --- | --- | --- |",
-        *(one.row for one in found),
+        *(f"| {', '.join(names)} | {' | '.join(cells)} |" for cells, names in alike.items()),
         "",
         f"{len(estimated)} of {len(found)} estimated, {len(found) - len(estimated)} refused in one line; ops without a "
         f"rule take at most {MOST_DEFAULTED_PCT:.0f} % of device time in {within} of {len(estimated)}.",
     ]
+
+
+def covered_in(text: str, block: str) -> Dict[str, Tuple[str, ...]]:
+    """Returns by name what a block of the document says of each architecture, as `Coverage.cells` has it."""
+    lines = text.partition(f"<!-- begin {block}: ")[2].partition("<!-- end")[0].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
+    return {name: tuple(cells) for names, *cells in rows for name in names.split(", ")}
 
 
 def torchvision_table() -> List[str]:
