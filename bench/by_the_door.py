@@ -21,7 +21,7 @@ _BENCHMARKS = "benchmarks.json"
 class Door(NamedTuple):
     """What one try gave: signed error and repeatability of each model in percent, and the seconds of both commands.
 
-    `refused` names the models without a measurement, `said` is the end of what the second command printed.
+    `refused` names the models without a measurement.
     """
 
     errors_pct: Mapping[str, float]
@@ -29,7 +29,6 @@ class Door(NamedTuple):
     calibrating_s: float
     measuring_s: float
     refused: Tuple[str, ...]
-    said: Tuple[str, ...] = ()
 
     @property
     def mean_pct(self) -> float:
@@ -61,10 +60,10 @@ def go_through(folder: Path) -> Door:
     measuring_s, said = _run(["pytest", "test_models", *command, "--benchmark-json", str(kept)], environment)
     if not kept.exists():
         raise RuntimeError("no model was measured:\n" + "\n".join(said))
-    return read_door(json.loads(kept.read_text(encoding="utf-8")), calibrating_s, measuring_s, said)
+    return read_door(json.loads(kept.read_text(encoding="utf-8")), calibrating_s, measuring_s)
 
 
-def read_door(data: Mapping[str, Any], calibrating_s: float, measuring_s: float, said: List[str]) -> Door:
+def read_door(data: Mapping[str, Any], calibrating_s: float, measuring_s: float) -> Door:
     """Returns the try whose benchmarks pytest-benchmark kept."""
     info = {bench["name"].split("[")[1].rstrip("]"): bench["extra_info"] for bench in data["benchmarks"]}
     repeats = [facts["repeatability_pct"] for facts in info.values() if facts["repeatability_pct"] is not None]
@@ -74,7 +73,6 @@ def read_door(data: Mapping[str, Any], calibrating_s: float, measuring_s: float,
         calibrating_s,
         measuring_s,
         tuple(model.name for model in MODELS if model.name not in info),
-        tuple(line.strip() for line in said if line.strip().startswith(("the machine is", "What limits", "They hold"))),
     )
 
 

@@ -1,6 +1,6 @@
 """`python -m bench.local_cpu`: this machine's CPU calibrated by micro-benchmarks alone, estimates beside latencies.
 
-Twice: by the door, as a user calibrates and then measures (bench.by_the_door), and with chains and models in turns
+Twice: end to end, as a user calibrates and then measures (bench.by_the_door), and with chains and models interleaved
 (bench.interleaved), ten models outside the suite among them. The tables are printed and, with --output, kept.
 """
 
@@ -51,9 +51,9 @@ OUTSIDE = (
 )
 MODE = "default"
 DOOR_SHARE, DOOR_S = 0.75, 240
-"""Of the tries by the door, how many must hold; and how long a newcomer waits for both commands, in seconds."""
+"""Of the tries end to end, how many must hold; and how long a newcomer waits for both commands, in seconds."""
 INSIDE_PCT, OUTSIDE_PCT = 5.0, 6.0
-"""Mean |error| in turns, at most: of the suite's models, and of models outside it."""
+"""Mean |error| of interleaved rounds, at most: of the suite's models, and of models outside it."""
 
 
 class Priced(NamedTuple):
@@ -73,7 +73,7 @@ class Priced(NamedTuple):
 def main(arguments: Optional[List[str]] = None) -> int:
     """Measures, prints the table and the bars, and returns 0."""
     parser = argparse.ArgumentParser(prog="python -m bench.local_cpu", description=__doc__)
-    parser.add_argument("--tries", default=4, type=int, metavar="N", help="by the door (default: %(default)s)")
+    parser.add_argument("--tries", default=4, type=int, metavar="N", help="end to end (default: %(default)s)")
     parser.add_argument("--turns", default=9, type=int, metavar="N", help="default: %(default)s")
     parser.add_argument("--share", default=1.0, type=float, help="of the micro-benchmarks (default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="keep the table here")
@@ -129,31 +129,29 @@ def price_model(name: str, profile: Profile, turns_ms: Mapping[str, Sequence[flo
 
 
 def holds(door: Door) -> bool:
-    """Whether a try by the door kept what micro-benchmarks alone promise of a CPU, for every model."""
+    """Whether a try end to end kept what micro-benchmarks alone promise of a CPU, for every model."""
     bars = MICROBENCHMARK_BARS["cpu"]
     return door.mean_pct <= bars.mean_pct and door.max_pct < bars.max_pct and not door.refused
 
 
 def bar_lines(doors: Sequence[Door], inside: Sequence[Priced], outside: Sequence[Priced]) -> Iterator[str]:
-    """Yields what is reached by the door and in turns, each beside its bar."""
+    """Yields what is reached end to end and interleaved, each beside its bar."""
     if doors:
         bars, kept = MICROBENCHMARK_BARS["cpu"], sum(map(holds, doors))
         wanted = math.ceil(DOOR_SHARE * len(doors))
-        words = (
-            f"by the door, mean <= {bars.mean_pct:g} % and max < {bars.max_pct:g} %: in {kept} of {len(doors)} tries"
-        )
+        words = f"end to end, mean <= {bars.mean_pct:g} % and max < {bars.max_pct:g} %: in {kept} of {len(doors)} tries"
         yield beside_bar(words, f">= {wanted}", kept >= wanted)
         slowest_s = max(door.calibrating_s + door.measuring_s for door in doors)
         yield beside_bar(f"both commands: {slowest_s:.0f} s", f"< {DOOR_S} s", slowest_s < DOOR_S)
     for name, rows, bar_pct in (("the models", inside, INSIDE_PCT), ("models outside", outside, OUTSIDE_PCT)):
         pct = statistics.fmean(abs(row.error_pct) for row in rows)
-        yield beside_bar(f"in turns, {name}, mean |error|: {pct:.1f} %", f"<= {bar_pct:g} %", pct <= bar_pct)
+        yield beside_bar(f"interleaved, {name}, mean |error|: {pct:.1f} %", f"<= {bar_pct:g} %", pct <= bar_pct)
 
 
 def table_lines(
     profile: Profile, doors: Sequence[Door], inside: Sequence[Priced], outside: Sequence[Priced], turns: int
 ) -> Iterator[str]:
-    """Yields the document: machine, software, tries by the door, models in turns, constants and corrections."""
+    """Yields the document: machine, software, tries end to end, and interleaved models."""
     import torch
     import torchvision
 
@@ -165,50 +163,44 @@ def table_lines(
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     yield f"- software: Python {platform.python_version()}, {versions}"
     yield f"- date: {datetime.date.today().isoformat()}"
-    yield "- repeatability: mean |turn - median| of a model, the machine's own, beside each error"
+    yield "- repeatability: mean |round - median| of a model, the machine's own"
     yield from door_lines(doors)
-    yield from ("", "## In turns", "", f"Chains and models in {turns} turns of one process, one calibration for all.")
+    yield from (
+        "",
+        "## Interleaved",
+        "",
+        f"Chains and models in {turns} rounds of one process, one calibration for all.",
+    )
     titles = f"The {len(inside)} models", f"{len(outside)} models outside the suite"
     for title, rows in zip(titles, (inside, outside)):
-        yield from ("", f"### {title}", "", "| model | estimated ms | measured ms | error | repeatability |")
-        yield "| --- | ---: | ---: | ---: | ---: |"
+        yield from ("", f"### {title}", "", "| model | measured (ms) | error (%) | repeatability (%) |")
+        yield "| --- | ---: | ---: | ---: |"
         for row in rows:
-            figures = f"{row.est_ms:.1f} | {row.median_ms:.1f} | {row.error_pct:+.1f} % | {row.spread_pct:.1f} %"
-            yield f"| {row.name} | {figures} |"
+            yield f"| {row.name} | {row.median_ms:.1f} | {row.error_pct:+.1f} | {row.spread_pct:.1f} |"
         errors = [abs(row.error_pct) for row in rows]
         spread_pct = statistics.fmean(row.spread_pct for row in rows)
-        figures = f"{statistics.fmean(errors):.1f} %, max {max(errors):.1f} % | {spread_pct:.1f} %"
-        yield f"| **mean \\|error\\|** | | | {figures} |"
-    yield from ("", "## Constants", "", "| constant | value | uncertainty | unit |", "| --- | ---: | ---: | --- |")
-    for name, constant in profile.constants.items():
-        yield f"| `{name}` | {constant.value:g} | {constant.uncertainty_pct:g} % | {constant.unit} |"
-    yield from ("", "## Corrections", "", "| kind of op | layers | off by | left |", "| --- | ---: | ---: | ---: |")
-    for kind, found in profile.corrections.items():
-        off_pct, left_pct = 100 * math.expm1(found.offset), 100 * found.noise
-        yield f"| {kind} | {found.pieces} | {off_pct:+.0f} % | {left_pct:.0f} % |"
+        figures = f"{statistics.fmean(errors):.1f}, max {max(errors):.1f} | {spread_pct:.1f}"
+        yield f"| **mean \\|error\\|** | | {figures} |"
 
 
 def door_lines(doors: Sequence[Door]) -> Iterator[str]:
-    """Yields a row for each try by the door."""
+    """Yields a row for each try end to end."""
     if not doors:
         return
     yield from (
         "",
-        "## By the door",
+        "## End to end",
         "",
         "`calibrate local-cpu`, then all models, as a user would; each try from nothing.",
         "",
     )
-    titles = "repeatability | calibrating | measuring | not measured"
-    yield f"| try | mean \\|error\\| | max \\|error\\| | model | {titles} |"
+    titles = "repeatability (%) | calibrating (s) | measuring (s) | not measured"
+    yield f"| try | mean \\|error\\| (%) | max (%) | model | {titles} |"
     yield "| ---: | ---: | ---: | --- | ---: | ---: | ---: | --- |"
     for number, door in enumerate(doors, 1):
-        figures = f"{door.mean_pct:.1f} % | {door.max_pct:.1f} % | {door.worst} | {door.repeatability_pct:.1f} %"
-        seconds = f"{door.calibrating_s:.0f} s | {door.measuring_s:.0f} s"
+        figures = f"{door.mean_pct:.1f} | {door.max_pct:.1f} | {door.worst} | {door.repeatability_pct:.1f}"
+        seconds = f"{door.calibrating_s:.0f} | {door.measuring_s:.0f}"
         yield f"| {number} | {figures} | {seconds} | {', '.join(door.refused) or '-'} |"
-    for number, door in enumerate(doors, 1):
-        if door.said:
-            yield from ("", f"Try {number} said: {' '.join(door.said)}")
 
 
 if __name__ == "__main__":
