@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
@@ -60,8 +61,8 @@ def record_of(root: Path, target: Target, kind: Kind) -> Record:
 
 def family_table(found: Measured) -> Iterator[str]:
     """Yields mean and largest |error| by family, as fitted and held out, with the spread between the runs."""
-    titles = ("Family", "Models", "Spread of runs", "In-sample", "Without the model", "Without the family", "Bias so")
-    yield "| " + " | ".join(titles) + " |"
+    titles = ("Spread of runs", "In-sample", "Without the model", "Without the family", "Bias")
+    yield f"| Family | Models | {' | '.join(f'{title} (%)' for title in titles)} |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for family in FAMILIES:
         rows = [row for row in found.rows if row.comparison.family == family]
@@ -73,14 +74,14 @@ def _family_row(name: str, rows: Sequence[Row]) -> str:
     errors = {column: _errors_pct(rows, column) for column in _COLUMNS}
     cells = [_mean_and_largest(found) for found in errors.values()]
     spread, biased = spread_pct(*(row.runs_ms for row in rows)), errors["without_family_pct"]
-    shown_spread = "-" if spread is None else f"{spread:.1f} %"
-    bias = f"{statistics.fmean(biased):+.1f} %" if biased else "-"
+    shown_spread = "-" if spread is None else f"{spread:.1f}"
+    bias = f"{statistics.fmean(biased):+.1f}" if biased else "-"
     return f"| {name} | {len(rows)} | {shown_spread} | " + " | ".join(cells) + f" | {bias} |"
 
 
 def _mean_and_largest(errors_pct: Sequence[float]) -> str:
     sizes = [abs(error) for error in errors_pct]
-    return f"{statistics.fmean(sizes):.1f} %, {max(sizes):.1f} %" if sizes else "-"
+    return f"{statistics.fmean(sizes):.1f}, {max(sizes):.1f}" if sizes else "-"
 
 
 def _errors_pct(rows: Sequence[Row], column: str) -> List[float]:
@@ -88,27 +89,18 @@ def _errors_pct(rows: Sequence[Row], column: str) -> List[float]:
     return [error for error in found if error is not None]
 
 
-def model_table(found: Measured) -> Iterator[str]:
-    """Yields each model's runs and errors."""
-    yield "| Model | Runs (ms) | Estimate (ms) | In-sample | Without the model | Without the family |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
-    for row in found.rows:
-        runs = ", ".join(f"{ms:g}" for ms in row.runs_ms)
-        errors = (row.comparison.error_pct, row.without_model_pct, row.without_family_pct)
-        cells = " | ".join("-" if error is None else f"{error:+.1f} %" for error in errors)
-        yield f"| {row.comparison.model} | {runs} | {row.comparison.est_ms:g} | {cells} |"
-
-
 def configuration_table(root: Path) -> Iterator[str]:
-    """Yields what was measured in each configuration with goldens, and what its intervals add where nothing was."""
-    yield "| Board | Configuration | Constants | Models measured | Patterns measured | Interval widened for (1 sd) |"
-    yield "| --- | --- | --- | ---: | ---: | --- |"
+    """Yields what was measured in each configuration and what widens its interval, equal ones in one row."""
+    yield "| Configurations | Constants | Models, patterns measured | Interval widened for (1 sd) |"
+    yield "| --- | --- | ---: | --- |"
+    alike: Dict[str, List[str]] = {}
     for target in Repository.at(root).targets():
         counts = [len(record_of(root, target, kind).runs_ms) for kind in (MODEL_KIND, PATTERN_KIND)]
         origin = f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
-        figures = " | ".join(str(count) if count else "none" for count in counts)
+        figures = ", ".join(map(str, counts)) if any(counts) else "none"
         wider = "; ".join(map(_penalty_text, carried(target))) or "-"
-        yield f"| {target.hardware} | {target.label} | {origin} | {figures} | {wider} |"
+        alike.setdefault(f"{origin} | {figures} | {wider}", []).append(f"{target.hardware} {target.label}")
+    yield from (f"| {', '.join(labels)} | {cells} |" for cells, labels in alike.items())
 
 
 def _penalty_text(what: str) -> str:
@@ -119,35 +111,27 @@ def _penalty_text(what: str) -> str:
     return f"{what}: {', '.join(parts) or 'within fit and spread'}"
 
 
-def evidence_table(root: Path) -> Iterator[str]:
-    """Yields what the constants were fitted to, counted by kind."""
+def evidence_line(root: Path) -> Iterator[str]:
+    """Yields what the constants were fitted to, counted by kind, as a sentence."""
     target = calibrated_target(load_profile(DEFAULT_HARDWARE))
     records = (record_of(root, target, kind) for kind in (MODEL_KIND, PATTERN_KIND))
-    counts: Dict[str, int] = {}
-    for item in load_evidence(target.hardware, *records):
-        what = f"{item.group}s in {item.precision}"
-        counts[what] = counts.get(what, 0) + 1
-    yield "| Evidence | Count |"
-    yield "| --- | ---: |"
-    yield from (f"| {what} | {count} |" for what, count in counts.items())
+    counts = Counter(f"{item.group}s in {item.precision}" for item in load_evidence(target.hardware, *records))
+    yield f"The constants were fitted to {', '.join(f'{count} {what}' for what, count in counts.items())}."
 
 
 def constants_table(constants: Iterable[Constant]) -> Iterator[str]:
-    """Yields each constant with unit, value, uncertainty, bounds and where its prior comes from."""
-    yield "| Constant | Value | Unit | Uncertainty | Bounds | Prior, and its source |"
-    yield "| --- | ---: | --- | ---: | --- | --- |"
-    for c in constants:
-        source = c.source.replace("prior: ", "", 1).replace("|", "\\|")
-        bounds, prior = f"{c.lower:g} to {c.upper:g}", f"{c.prior:g} x/÷ {math.exp(c.prior_sigma):.2f}"
-        yield f"| `{c.name}` | {c.value:g} | {c.unit} | ± {c.uncertainty_pct:g} % | {bounds} | {prior}: {source} |"
+    """Yields each constant with value, unit and uncertainty; bounds, prior and source stand beside the constant."""
+    yield "| Constant | Value | Unit | Uncertainty (%) |"
+    yield "| --- | ---: | --- | ---: |"
+    yield from (f"| `{c.name}` | {c.value:g} | {c.unit} | {c.uncertainty_pct:g} |" for c in constants)
 
 
 def facts_table(profile_name: str = DEFAULT_HARDWARE) -> Iterator[str]:
-    """Yields each fact with unit, value and source."""
-    yield "| Fact | Value | Unit | Source |"
-    yield "| --- | ---: | --- | --- |"
+    """Yields each fact with value and unit."""
+    yield "| Fact | Value | Unit |"
+    yield "| --- | ---: | --- |"
     for name, fact in load_profile(profile_name).facts.items():
-        yield f"| `{name}` | {fact.value:g} | {fact.unit} | {fact.source} |"
+        yield f"| `{name}` | {fact.value:g} | {fact.unit} |"
 
 
 def labels_of(rows: Sequence[Row]) -> Mapping[str, str]:
@@ -155,10 +139,10 @@ def labels_of(rows: Sequence[Row]) -> Mapping[str, str]:
     return {row.comparison.model: row.label for row in rows}
 
 
-def doubts_table() -> Iterator[str]:
-    """Yields how far the price of an op may be off that no calibration has seen, and how that is known."""
-    yield "| Op | Host, 1 sd | Device, 1 sd | Evidence |"
-    yield "| --- | ---: | ---: | --- |"
+def uncertainty_table() -> Iterator[str]:
+    """Yields how far the price of an op may be off that no calibration has seen."""
+    yield "| Op | Host, 1 sd | Device, 1 sd |"
+    yield "| --- | ---: | ---: |"
     for name, doubt in DOUBTS.items():
         factors = (f"x/÷ {math.exp(sd):.2f}" if sd else "-" for sd in (doubt.host, doubt.device))
-        yield f"| {name} | {' | '.join(factors)} | {doubt.evidence} |"
+        yield f"| {name} | {' | '.join(factors)} |"

@@ -20,12 +20,11 @@ from estimator.explain.dispatch_free import KERNEL, REPLAY
 from estimator.files import read_text, write_atomically
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.subjects.zoo import find_models
-from estimator.target import calibrated_target, resolve
+from estimator.target import resolve
 
 from . import accuracy, coverage, elsewhere
 from .cost import ROOT
 from .parity import PARITY, parity_svg
-from .worked_example import WorkedExample
 
 COMMAND = "python -m bench.documents"
 EXAMPLE_MODEL, EXAMPLE_BOARD = "resnet50", "Jetson-Orin-Nano-8GB"
@@ -34,11 +33,6 @@ H200 = Path(__file__).with_name("nvidia_h200.csv")
 """Latencies of the 22 models on a data-centre GPU, which no constant was fitted to."""
 _BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
 Writer = Callable[[Path], Iterable[str]]
-
-
-def _worked_example(_root: Path) -> Iterable[str]:
-    target = calibrated_target(load_profile(DEFAULT_HARDWARE))
-    return WorkedExample(target.profile, target.mode).lines()
 
 
 def _estimate(_root: Path) -> Iterable[str]:
@@ -52,14 +46,12 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
         "library": lambda _: accuracy.constants_table(recurrent.CONSTANTS),
         "facts": lambda _: accuracy.facts_table(),
-        "example": _worked_example,
     },
     "docs/accuracy.md": {
         "families": lambda root: accuracy.family_table(accuracy.measured(root)),
-        "models": lambda root: accuracy.model_table(accuracy.measured(root)),
         "configurations": accuracy.configuration_table,
-        "evidence": accuracy.evidence_table,
-        "doubts": lambda _: accuracy.doubts_table(),
+        "evidence": accuracy.evidence_line,
+        "uncertainty": lambda _: accuracy.uncertainty_table(),
         "data-centre": lambda _: elsewhere.batch_table(elsewhere.read_latencies(H200)),
     },
     "docs/options.md": {"estimate": _estimate},
