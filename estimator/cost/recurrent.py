@@ -1,7 +1,9 @@
 """What a recurrent layer costs a GPU and its host: cuDNN's own launches, and the kernels that keep their weights.
 
-The figures are fitted to layers drawn at random and timed on an NVIDIA H200, by `python -m bench.drawn`. Host costs are
-in dispatches of PyTorch's, which every calibration measures: a slower host launches more slowly, too.
+The figures are fitted to 60 layers (LSTM, GRU, RNN) that were drawn at random and timed on an NVIDIA H200, torch 2.11:
+the root mean square of their errors is 15 % of the host step by step, 11 % in one kernel, and there 29 % of the device.
+Of 59 others that no fit saw it is 15 %, 15 % and 41 %. Host costs are in dispatches of PyTorch's, which every
+calibration measures: a slower host launches more slowly, too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ..lower.recurrent import LIBRARY_PRODUCTS, PERSISTENT
 from .columns import HOST_KINDS, Column, KernelColumns, OpColumns
 from .rates import Rates
 
-_DRAWN = "60 layers drawn at random, H200, torch 2.11: bench/drawn_layers.csv"
+_DRAWN = "60 layers drawn at random, H200, torch 2.11"
 _REGISTER_BYTES = 2**18
 """Of an SM, since compute capability 3.5 (CUDA C++ Programming Guide, technical specifications)."""
 _WEIGHT_BYTES = 4  # also of FP16: PyTorch asks cuDNN to compute in FP32, and both take the same time

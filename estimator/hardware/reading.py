@@ -40,7 +40,6 @@ _ROUNDING = 0.005
 _EVENT_PAIR_KCYCLES = 32.3  # of the Jetson Orin AGX; what a pair of events costs a host is not known elsewhere
 SOURCES = ("records", "microbenchmarks", "records and microbenchmarks")
 """What constants can have been fitted to."""
-_FORMER_SOURCES = {"models": SOURCES[0], "patterns": SOURCES[1], "models and patterns": SOURCES[2]}
 _TABLES = ("board", "power_mode", "facts", "calibration", "constants", "corrections")
 _BOARD_KEYS = ("description", "software", "source", "processor", "compute_capability", "default_power_mode")
 _CALIBRATION_KEYS = (
@@ -209,10 +208,7 @@ def _correction(table: Checked) -> Correction:
 
 
 def _sources(calibration: Checked) -> str:
-    found = calibration.text("sources", SOURCES[0])
-    if found in _FORMER_SOURCES:
-        raise calibration.error(f"{shown(found)} is called {_FORMER_SOURCES[found]!r} now", "sources")
-    return str(calibration.check("sources", found, one_of, SOURCES))
+    return str(calibration.check("sources", calibration.text("sources", SOURCES[0]), one_of, SOURCES))
 
 
 def _origin(calibration: Checked) -> Profile:
