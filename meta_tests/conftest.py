@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from typing import List, Mapping, Sequence
 import pytest
 from hypothesis import HealthCheck, settings
 
+from estimator.hardware.reading import TEMPLATES
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.subjects._torchvision import declare_missing_operators
@@ -26,6 +28,37 @@ def pytest_configure():
     device_session.MOST_NOISE_PCT = {**device_session.MOST_NOISE_PCT, "cpu": 1e9}
     contention.MOST_CPUS = 1e9
 """
+WORKER = """
+import json, os, sys, time
+from pathlib import Path
+
+def say(**message):
+    print(json.dumps(message), flush=True)
+
+def answer(request):
+    model = request.get("model")
+    if model is None:
+        return {"kind": "done", "anchor_ms": 1.0, "reference_ms": 1.0}
+    with open(HERE / "measured.txt", "a") as log:
+        log.write(model + "\\n")
+    ms = json.loads((HERE / "times.json").read_text())[model]
+    if ms == "dies":
+        os.kill(os.getpid(), 9)
+    if isinstance(ms, str):
+        return {"kind": "error", "message": ms}
+    protocol = request["protocol"]
+    about = {"warmups": protocol["warmup"], "warmup_s": 0.1, "rounds_s": 0.2, "build_s": 0.3, "page_faults": 7}
+    return {"kind": "done", "samples_ms": [ms] * protocol["rounds"], "finite": True, **about}
+
+HERE = Path(__file__).parent
+if b"estimator.measure" in Path("/proc/self/cmdline").read_bytes().split(b"\\0"):
+    versions = {"python": "3.8.10", "torch": "2.1.0", "torchvision": "0.16.0", "threads": 2}
+    say(kind="hello", name="a CPU", memory_gib=8, switches={"mkldnn": "True"}, variables={}, **versions)
+    for line in sys.stdin:
+        say(**answer(json.loads(line)))
+    os._exit(0)
+"""
+"""Answers in place of the process that measures, with the times of times.json: ms, what goes wrong, or "dies"."""
 _COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
 
 settings.register_profile(
@@ -83,8 +116,13 @@ def two_configurations(suite: Suite) -> Suite:
 def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Live:
     """The copy of the suite, live, with a cache of its own; neither noise nor contention is a reason to refuse."""
     shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")
+    streams = Path(os.environ["XDG_CACHE_HOME"], "golden-latency", "op-streams")
+    streams.mkdir(parents=True, exist_ok=True)
+    (suite.path / "cache" / "golden-latency").mkdir(parents=True)
+    (suite.path / "cache" / "golden-latency" / "op-streams").symlink_to(streams)
     monkeypatch.setenv("XDG_CACHE_HOME", str(suite.path / "cache"))
     monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
+    monkeypatch.setenv("COLUMNS", "300")  # so that a summary's lines are whole
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads that wait for each other take the cores from other tests
     monkeypatch.delenv("CI", raising=False)
     suite.plug_in(ANY_NOISE)
@@ -98,11 +136,32 @@ class Live:
         self.suite = suite
         self.folder = suite.path / "cache" / "golden-latency" / "local-cpu" / "default-fp32-b1"
 
+    def is_calibrated(self, **keys: float) -> None:
+        """Leaves the constants from which a calibration starts as those of this machine, with these keys."""
+        text = (TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8")
+        lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        path = self.folder.parent / "local-cpu.toml"
+        path.write_text(text.replace("[calibration]\n", f"[calibration]\n{lines}"), encoding="utf-8")
+
+    def takes(self, ms: Mapping[str, object], *options: str) -> pytest.RunResult:
+        """Measures these models on a synthetic CPU, where each takes what is given, fails with it, or "dies"."""
+        (self.suite.path / "times.json").write_text(json.dumps(ms))
+        self.suite.run_first(WORKER)
+        return self(*options, models=",".join(ms) if "test_patterns" not in options else "")
+
+    def measured(self) -> List[str]:
+        """Returns the models whose rounds were measured since it was asked last, in order."""
+        log = self.suite.path / "measured.txt"
+        lines = log.read_text().split() if log.exists() else []
+        log.unlink()
+        return lines
+
     def has_recorded(self, runs_ms: Mapping[str, Sequence[float]], **provenance: str) -> Path:
         """Leaves these runs as the baseline, as if they had been recorded here."""
         about = {**dict.fromkeys(PROVENANCE_KEYS, "made up"), **provenance}
         path = self.folder / MODEL_KIND.record
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_record(Record(path, about, {name: tuple(runs) for name, runs in runs_ms.items()}))
         return path
 
