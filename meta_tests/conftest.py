@@ -209,6 +209,10 @@ class Suite:
         """Runs `python -m estimator` with these words."""
         return self._pytester.run(sys.executable, "-m", "estimator", *words)
 
+    def run_here(self, *options: str) -> pytest.RunResult:
+        """Runs pytest in this process: the estimator is not the copy's, and what a refusal loads is loaded already."""
+        return self._pytester.runpytest_inprocess("-p", "no:hypothesispytest", *options)
+
     def golden(self, model: str) -> Path:
         return self.folder / "test_models" / f"test_model[{model}].json"
 

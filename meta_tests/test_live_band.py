@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,19 +15,13 @@ from estimator.measure.process import Run
 from estimator.measure.regression import FASTER, NO_BASELINE, REGRESSION, SAME, UNJUDGED, Verdict
 from estimator.measure.together import Together
 from estimator.records.record import Record
-from estimator.subjects.patterns import PATTERNS
-from estimator.subjects.zoo import find_models
-from estimator.suite import live_report
-from estimator.suite.live import Live
 from estimator.suite.live_report import (
     COMMON,
     LiveResult,
     band_problem,
     common_problem,
-    cost_line,
     extra_info,
     live_lines,
-    process_start_s,
     software_notes,
     verdict_problem,
 )
@@ -75,27 +66,6 @@ def test_a_wrong_estimate_says_what_was_expected_and_what_was_measured():
     assert expected == "  expected |error| < 10 % (EXCELLENT) + 2.5 % of noise"
     measured = "10.25 ms (median of 2 runs: 10.0, 10.5; 6 rounds)"
     assert got == f"  got -13.25 %: estimated 11.0 ms, measured {measured}"
-
-
-def promised(board, subject, golden=None):
-    """What a live session on the board promises of the subject, given its golden."""
-    session = Live.__new__(Live)
-    session.options = SimpleNamespace(target=SimpleNamespace(board=board))
-    session.configuration = SimpleNamespace(golden=lambda _: golden)
-    return session._promised_rating(subject)
-
-
-def test_this_machines_cpu_promises_fair_estimates_of_models_and_nothing_of_patterns():
-    (model,) = find_models(["resnet18"])
-    assert promised(ThisCpu(), model) == "FAIR"
-    assert promised(ThisCpu(), PATTERNS[0]) is None
-
-
-def test_a_board_promises_what_its_golden_says():
-    (model,) = find_models(["resnet18"])
-    assert promised(Board("Jetson-Orin-AGX"), model, {"rating": "GOOD"}) == "GOOD"
-    assert promised(Board("Jetson-Orin-AGX"), PATTERNS[0], {"rating": "FAIR"}) == "FAIR"
-    assert promised(Board("Jetson-Orin-AGX"), model, {}) is None
 
 
 def test_a_latency_that_left_its_baseline_says_how_and_what_to_do_if_that_is_meant():
@@ -194,48 +164,3 @@ def test_the_software_of_the_constants_is_named_where_it_is_another():
         "another software: the device's constants were fitted with torch 2.1.0; here torch 2.6.0; the host's are of "
         f"this software; what the device's would be is not known; {FIT_ALL}"
     )
-
-
-def test_a_session_s_costs_begin_with_its_process():
-    boot_s = int(next(line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if "btime" in line))
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    assert process_start_s() == pytest.approx(boot_s + ticks / os.sysconf("SC_CLK_TCK"), abs=3)
-
-
-def test_the_table_of_what_was_measured_has_a_title_and_a_rule():
-    title, rule, _ = live_lines([RESULT])
-    assert title.split() == "Live median p90 noise runs (ms), against the baseline".split()
-    assert rule == "  " + 82 * "-"
-
-
-def test_what_was_not_spent_measuring_is_overhead(monkeypatch):
-    monkeypatch.setattr(live_report, "process_start_s", lambda: 1000.0)
-    monkeypatch.setattr(live_report.time, "time", lambda: 1200.0)
-    assert cost_line(150.0) == "  200 s, 150 s of them warm-ups and rounds: overhead 25.0 %"
-
-
-@pytest.fixture
-def proc(tmp_path, monkeypatch):
-    """What /proc says of a process that began 2000 ticks after a boot at 4000 s; its name has brackets."""
-    (tmp_path / "stat").write_text(f"7 (a (b) c) S {' '.join(map(str, range(4, 22)))} 2000 99 99\n")
-    (tmp_path / "uptime").write_text("1000.00 77.00\n")
-    monkeypatch.setattr(live_report, "Path", lambda name: tmp_path / name.rpartition("/")[2])
-    monkeypatch.setattr(live_report.time, "time", lambda: 5000.0)
-    return tmp_path
-
-
-def test_a_process_began_so_many_ticks_after_the_boot(proc, monkeypatch):
-    start_s = 4000.0 + 2000 / os.sysconf("SC_CLK_TCK")
-    for imported_s, began_s in ((9000.0, start_s), (3000.0, 3000.0)):
-        monkeypatch.setattr(live_report, "_IMPORTED_S", imported_s)
-        assert process_start_s() == began_s
-
-
-@pytest.mark.parametrize("text", [None, "", "7 (a) S 1 2 3", "no brackets", f"7 (a) {'x ' * 30}"])
-def test_where_proc_does_not_say_when_it_began_the_import_counts(proc, monkeypatch, text):
-    monkeypatch.setattr(live_report, "_IMPORTED_S", 4321.0)
-    if text is None:
-        (proc / "stat").unlink()
-    else:
-        (proc / "stat").write_text(text)
-    assert process_start_s() == 4321.0

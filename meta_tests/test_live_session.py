@@ -206,7 +206,7 @@ def test_what_cannot_be_checked_of_a_device_is_said_and_an_estimate_that_fails_i
     live.is_calibrated()
     live.suite.plug_in(CROWDED.replace("{}", ""))
     with open(live.suite.path / "conftest.py", "a") as conftest:
-        conftest.write("import estimator.pipeline\nfrom estimator.errors import CaptureError\n")
-        conftest.write("estimator.pipeline.lower = lambda ops: (_ for _ in ()).throw(CaptureError('no stream'))\n")
+        conftest.write("from estimator.errors import CaptureError\nfrom estimator.estimates import Estimates\n")
+        conftest.write("def fail(*_):\n    raise CaptureError('no stream')\n\nEstimates.estimate = fail\n")
     run = live.takes({SMALL: 5.0})
     assert failures(run) == {SMALL: "no estimate: no stream"}

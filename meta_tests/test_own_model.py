@@ -12,11 +12,12 @@ from estimator.budget import NOT_SURELY, OUTSIDE, SURELY, Budget
 from estimator.compare import Comparison
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, kinds_in, own_kind
 from estimator.suite.budgets import with_budget
-from meta_tests.conftest import ANY_NOISE
+from meta_tests.conftest import ANY_NOISE, WORKER
 
 ROOT = Path(__file__).parents[1]
 CONFTEST = "pytest_plugins = ['estimator.suite.plugin']\n"
 BOARD, OTHER = "Jetson-Orin-Nano-8GB", "Jetson-Orin-NX-16GB"
+WIDTHS = ("test_widths[16]", "test_widths[32]")
 SETTINGS = f"""
 [tool.pytest.ini_options]
 golden_latency_hardware = "{BOARD}"
@@ -62,7 +63,10 @@ class Repository:
         (self.path / f"{module}.py").write_text(text.replace("{{", "{").replace("}}", "}"))
 
     def run(self, *options):
-        return self._pytester.runpytest_subprocess("-p", "no:hypothesispytest", *options)
+        """In this process, where torch is loaded already; with workers as a user starts it."""
+        in_process = not {"-n2", "--device"}.intersection(options)
+        run = self._pytester.runpytest_inprocess if in_process else self._pytester.runpytest_subprocess
+        return run("-p", "no:hypothesispytest", *options)
 
     def command(self, *words):
         return self._pytester.run(sys.executable, "-m", "estimator", *words)
@@ -75,6 +79,7 @@ class Repository:
 @pytest.fixture
 def repository(pytester, monkeypatch, as_alone):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.syspath_prepend(str(ROOT))
     return Repository(pytester)
 
 
@@ -88,7 +93,7 @@ def test_a_module_has_its_golden_in_its_own_repository(repository):
     update = repository.run("--snapshot-update")
     update.assert_outcomes(passed=3)
     folder = f"{BOARD}/15W-fp32-b1/test_latency"
-    names = ("test_small", "test_widths[16]", "test_widths[32]")
+    names = ("test_small", *WIDTHS)
     assert repository.goldens() == [
         *(f"{folder}/{name}.json" for name in names),
         f"{BOARD}/estimates.md",
@@ -250,8 +255,10 @@ def test_on_a_device_the_module_of_a_test_is_measured_in_a_fresh_process(reposit
     run.assert_outcomes(passed=3)
     record = repository.path / "cache/golden-latency/local-cpu/default-fp32-b1/record-latency.toml"
     run.stdout.fnmatch_lines([f"*Recorded 3 figures to {record}*"])
+    (repository.path / "sitecustomize.py").write_text(WORKER)
+    (repository.path / "times.json").write_text(json.dumps({"test_small": 2.0, **dict.fromkeys(WIDTHS, 3.0)}))
     again = repository.run(*tiny)
-    again.stdout.fnmatch_lines(["test_small: * ms measured, * over the budget of 0.0001 ms, *"])
+    again.stdout.fnmatch_lines(["test_small: 2 ms measured, * over the budget of 0.0001 ms, *"])
     assert any("test_widths[16]" in line and "against the baseline" not in line for line in again.outlines)
 
 

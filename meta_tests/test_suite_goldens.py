@@ -23,7 +23,7 @@ def changed(before, after):
     return sorted(name.split("/", 2)[-1] for name in {*before, *after} if before.get(name) != after.get(name))
 
 
-@pytest.mark.parametrize("xdist", [("-p", "no:xdist"), ("-n0",), ("-n2",)], ids=["no xdist", "n0", "n2"])
+@pytest.mark.parametrize("xdist", [("-p", "no:xdist"), ("-n2",)], ids=["no xdist", "n2"])
 def test_one_percent_on_a_constant_is_red_and_says_in_short_what_moved(suite, xdist):
     before = suite.files()
     move_constant(suite, "dispatch_kcycles")
@@ -35,17 +35,25 @@ def test_one_percent_on_a_constant_is_red_and_says_in_short_what_moved(suite, xd
             "  most: host_terms_ms.pointwise * -> * (+* %), host_terms_ms.convolution * -> * (+* %)",
             "  -v shows every term, and where each figure is from",
             "FAILED test_models/test_models.py::test_model?resnet18? - resnet18: * -> * ms (+0.* %), EXCELLENT",
+            "    1 of 1 estimates moved by +0.*",
+            "    mean |error| *, 1 models",
         ]
     )
     assert sum("FAILED" in line for line in run.outlines) == 1
     assert suite.files() == before
 
 
-def test_with_v_a_failure_has_every_term_and_where_each_figure_is_from(suite):
-    move_constant(suite, "dispatch_kcycles")
+def test_with_v_a_failure_has_every_term_where_each_figure_is_from_and_the_band_that_was_left(suite):
+    assert json.loads(suite.golden("resnet18").read_text())["rating"] == "EXCELLENT"
+    move_constant(suite, "dispatch_kcycles", factor=1.3)
     run = suite.run("-v", models="resnet18")
     run.stdout.fnmatch_lines(
         [
+            "resnet18: * -> * ms (+* %), EXCELLENT -> GOOD",
+            "  the error left the band of its golden rating:",
+            "  expected |error| < 10 % (EXCELLENT)",
+            "  got +* % (GOOD)",
+            "  estimated * ms, measured 6.76 ms",
             "  term  *golden  *now  *change",
             "  est_ms  *+*%",
             "  error_pct  *+*pts",
@@ -67,6 +75,9 @@ def test_an_update_of_one_configuration_rewrites_it_and_says_that_others_are_sta
     red.stdout.fnmatch_lines(
         ["golden/*/validation.md: * lines of the table differ", "-| resnet18 | *", "+| resnet18 | *"]
     )
+    part = suite.run("-k", "test_inputs", "--snapshot-update", models="")
+    assert part.ret == pytest.ExitCode.TESTS_FAILED
+    assert suite.files() == before  # inputs would be newer than the goldens made from them
     stale = suite.run("--snapshot-update", models="")
     stale.stdout.fnmatch_lines(
         [
@@ -81,59 +92,22 @@ def test_an_update_of_one_configuration_rewrites_it_and_says_that_others_are_sta
     assert all(name == "validation.md" or name.startswith("test_models/") for name in names)
 
 
-def test_an_update_of_some_models_leaves_the_others_alone(suite):
-    before = suite.files()
-    move_constant(suite, "dispatch_kcycles")
-    run = suite.run("--snapshot-update", "-k", "not mobilenet_v2", models="resnet18,mobilenet_v2")
-    run.assert_outcomes(passed=1)
-    assert changed(before, suite.files()) == ["test_models/test_model[resnet18].json"]
-
-
-def test_an_update_with_workers_is_refused(suite):
-    before = suite.files()
-    move_constant(suite, "dispatch_kcycles")
-    run = suite.run("--snapshot-update", "-n2")
-    assert run.ret == pytest.ExitCode.USAGE_ERROR
-    run.stderr.fnmatch_lines(["ERROR: --snapshot-update cannot be combined with -n: *"])
-    assert suite.files() == before
-
-
-def test_a_model_without_a_golden_fails_and_an_update_writes_it(suite):
+def test_a_missing_or_reformatted_golden_is_said_and_an_update_of_some_models_leaves_the_others_alone(suite):
     before = suite.files()
     suite.golden("resnet18").unlink()
-    suite.run(models="resnet18").stdout.fnmatch_lines(["resnet18: there is no golden to compare with, * ms now"])
-    suite.run("--snapshot-update", models="resnet18").assert_outcomes(passed=1)
-    assert suite.files() == before
-
-
-def test_a_golden_that_was_only_reformatted_says_so(suite):
-    golden = suite.golden("resnet18")
-    golden.write_text(json.dumps(json.loads(golden.read_text())))
-    run = suite.run(models="resnet18")
-    run.assert_outcomes(failed=1)
-    run.stdout.fnmatch_lines(["resnet18: only the text of its golden differs"])
-
-
-def test_an_error_outside_the_band_of_the_golden_rating_says_so(suite):
-    assert json.loads(suite.golden("resnet18").read_text())["rating"] == "EXCELLENT"
-    move_constant(suite, "dispatch_kcycles", factor=1.3)
-    suite.run(models="resnet18").stdout.fnmatch_lines(
-        [
-            "resnet18: * -> * ms (+* %), EXCELLENT -> GOOD",
-            "  the error left the band of its golden rating:",
-            "  expected |error| < 10 % (EXCELLENT)",
-            "  got +* % (GOOD)",
-            "  estimated * ms, measured 6.76 ms",
-        ]
+    vgg = suite.golden("vgg11")
+    vgg.write_text(json.dumps(json.loads(vgg.read_text())))
+    run = suite.run(models="resnet18,vgg11")
+    run.assert_outcomes(failed=2)
+    run.stdout.fnmatch_lines(
+        ["resnet18: there is no golden to compare with, * ms now", "vgg11: only the text of its golden differs"]
     )
-
-
-def test_an_update_keeps_the_golden_of_a_model_that_cannot_be_estimated(suite):
-    before = suite.files()
-    with open(suite.path / "conftest.py", "a") as conftest:
-        conftest.write("from estimator.estimates import Estimates\nEstimates.estimate = None\n")
-    suite.run("--snapshot-update", models="resnet18").assert_outcomes(failed=1)
+    suite.run("--snapshot-update", models="resnet18,vgg11").assert_outcomes(passed=2)
     assert suite.files() == before
+    move_constant(suite, "dispatch_kcycles")
+    update = suite.run("--snapshot-update", "-k", "not mobilenet_v2", models="resnet18,mobilenet_v2")
+    update.assert_outcomes(passed=1)
+    assert changed(before, suite.files()) == ["test_models/test_model[resnet18].json"]
 
 
 FULL_DISK = """
@@ -147,14 +121,44 @@ def pytest_sessionstart():
 """
 
 
-def test_a_golden_that_cannot_be_written_fails_its_test_and_stays(suite):
+def test_a_file_that_cannot_be_written_is_said_and_what_was_there_stays(suite):
     before = suite.files()
     move_constant(suite, "dispatch_kcycles")
     suite.plug_in(FULL_DISK)
-    run = suite.run("--snapshot-update", models="resnet18,vgg11")
+    run = suite.run("--snapshot-update", "--output", "table.csv", models="resnet18,vgg11")
     run.assert_outcomes(failed=2)
     run.stdout.fnmatch_lines(
-        [f"{name}: its golden could not be written: *No space left*" for name in ("resnet18", "vgg11")]
+        [
+            "resnet18: its golden could not be written: *No space left*",
+            "vgg11: its golden could not be written: *No space left*",
+            "  Table NOT WRITTEN to *table.csv: No space left on device",
+        ]
     )
     assert not any("INTERNAL" in line or "Traceback" in line for line in (*run.outlines, *run.errlines))
     assert suite.files() == before
+
+
+def test_another_rootdir_changes_neither_the_goldens_nor_what_is_collected(suite, tmp_path_factory):
+    before, folder = suite.files(), tmp_path_factory.mktemp("rootdir")
+    for name in ("meta_tests", "examples"):
+        (suite.path / name).mkdir()
+        (suite.path / name / "test_own.py").write_text("raise ImportError")
+    suite.golden("vgg11").unlink()
+    run = suite.run(str(suite.path), "--rootdir", str(folder), "--snapshot-update", models="vgg11")
+    run.assert_outcomes(passed=1)
+    assert suite.files() == before
+    assert not (folder / "golden").exists()
+
+
+def test_every_configuration_is_held_against_its_goldens_and_updated_in_one_run(two_configurations):
+    suite = two_configurations
+    move_constant(suite, "dispatch_kcycles")
+    red = suite.run("--every-configuration", "-v", models="")
+    assert red.parseoutcomes()["failed"] == 3
+    red.stdout.fnmatch_lines(["*test_configuration?Jetson-Orin-AGX/50W-fp32-b1? FAILED*"])
+    red.stdout.fnmatch_lines(["FAILED *NVIDIA-H100* - NVIDIA-H100 default-fp32-b1: goldens differ *"])
+    red.stdout.fnmatch_lines(["hardswish: * -> * ms (*"])
+    update = suite.run("--every-configuration", "--snapshot-update", models="")
+    update.assert_outcomes(passed=3, deselected=update.parseoutcomes()["deselected"])
+    green = suite.run("--every-configuration", models="")
+    green.assert_outcomes(passed=3, deselected=green.parseoutcomes()["deselected"])
