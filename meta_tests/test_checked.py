@@ -110,13 +110,6 @@ def test_a_long_value_is_cut_in_a_message():
     assert shown(Endless()) == "Endless that is too long to print"
 
 
-def test_bounds_are_said_with_their_unit():
-    assert WIDE.text == "from 1 to 1000 MHz"
-    assert Bounds(0.25, 1e9).text == "from 0.25 to 1e+09"
-    assert Bounds(0, 10**6).text == "from 0 to 1000000"
-    assert Bounds(-99999999, 1e8).text == "from -99999999 to 1e+08"
-
-
 def test_an_option_is_named_where_its_value_is_refused():
     assert checked.checked_option("--runs", lambda: 3) == 3
     with pytest.raises(UsageError, match=r"^--runs: must be a whole number from 1 to 1000 MHz, got '0'"):
@@ -188,29 +181,3 @@ def test_lists_have_as_many_numbers_as_they_should():
         with pytest.raises(RecordError) as refused:
             ask()
         assert str(refused.value) == f"some.toml: {line}"
-
-
-def test_a_key_that_cannot_be_printed_is_shown_among_the_others():
-    content = {"plain": 1, "two\nlines": 2, "k" * 61: 3, "k" * 60: 4}
-    with pytest.raises(RecordError) as refused:
-        Checked(FILE, content).get("other")
-    names = ", ".join(["plain", repr("two\nlines"), shown("k" * 61), "k" * 60])
-    assert str(refused.value) == f"some.toml: other: is missing; keys here: {names}"
-
-
-@pytest.mark.parametrize(
-    ("bounds", "lower", "upper"),
-    [
-        (checked.LATENCY_MS, 1e-5, 1e8),
-        (checked.LATENCY_US, 0.01, 1e11),
-        (checked.TERM_MS, 0, 1e8),
-        (checked.ERROR_PCT, -100, 1e15),
-        (checked.SHARE, 1e-4, 2),
-        (checked.PERCENT, 0, 1e4),
-        (checked.SIZE, 1, 65536),
-        (checked.BATCH, 1, 1048576),
-        (checked.COUNT, 0, 1000000),
-    ],
-)
-def test_what_is_measured_and_counted_lies_where_it_can(bounds, lower, upper):
-    assert (bounds.lower, bounds.upper) == (lower, pytest.approx(upper, rel=1e-15))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from estimator.checked import LATENCY_MS
 from estimator.errors import RecordError
-from estimator.files import read_toml, write_atomically
+from estimator.files import write_atomically
 from estimator.records.kinds import KINDS, MODEL_KIND, PATTERN_KIND, kinds_in, own_kind
 from estimator.records.record import (
     PROVENANCE_KEYS,
@@ -44,6 +44,7 @@ def test_what_was_written_is_read_again(path):
 
 def test_the_median_is_taken_over_the_runs(path):
     assert record(path).median_ms("tiny") == 6.76
+    assert record(path, {"tiny": (4.0, 1.0), "huge": ()}).median_ms("tiny") == 2.5
     assert record(path).median_ms("nothing") is None
 
 
@@ -122,17 +123,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_toml_that_is_no_toml_names_its_file(path):
-    path.write_text("a = ")
-    with pytest.raises(RecordError, match=MODEL_KIND.record):
-        read_toml(path)
-
-
-@pytest.mark.parametrize(("runs_ms", "median_ms"), [((4.0, 1.0, 2.0), 2.0), ((4.0, 1.0), 2.5), ((), None)])
-def test_half_the_runs_are_below_the_median(path, runs_ms, median_ms):
-    assert Record(path, PROVENANCE, {"tiny": runs_ms}).median_ms("tiny") == median_ms
-
-
 def test_a_record_with_no_known_models_may_be_of_any(path):
     write_record(record(path, {"any": (1.0,), "other": (2.0, 3.0)}))
     assert load_record(path, ()).runs_ms == {"any": (1.0,), "other": (2.0, 3.0)}
@@ -153,33 +143,18 @@ def test_the_notes_of_partial_records_name_their_models(path):
     assert record(path).partial == ()
 
 
-OWN = own_kind("test_own")
-
-
 def test_what_the_tests_of_a_module_check_is_a_model_in_a_folder_of_its_own():
-    assert (OWN.parameter, OWN.folder, OWN.test) == ("model", "test_own", "{}")
-    assert [kind.record for kind in (MODEL_KIND, PATTERN_KIND, OWN, own_kind("checks"))] == [
-        "record-models.toml",
-        "record-patterns.toml",
-        "record-own.toml",
-        "record-checks.toml",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("kind", "place"),
-    [
-        (MODEL_KIND, "test_models/test_model[tiny].json"),
-        (PATTERN_KIND, "test_patterns/test_pattern[tiny].json"),
-        (OWN, "test_own/tiny.json"),
-    ],
-)
-def test_a_golden_is_found_by_its_name_and_named_by_its_file(kind, place):
-    assert kind.golden_path(Path("folder"), "tiny") == Path("folder", place)
-    assert kind.name_of(Path("folder", place)) == "tiny"
-
-
-def test_a_file_that_is_no_golden_of_a_kind_names_nothing():
+    own = own_kind("test_own")
+    places = {
+        MODEL_KIND: ("test_models/test_model[tiny].json", "record-models.toml"),
+        PATTERN_KIND: ("test_patterns/test_pattern[tiny].json", "record-patterns.toml"),
+        own: ("test_own/tiny.json", "record-own.toml"),
+        own_kind("checks"): ("checks/tiny.json", "record-checks.toml"),
+    }
+    for kind, (place, file) in places.items():
+        assert kind.golden_path(Path("folder"), "tiny") == Path("folder", place)
+        assert kind.name_of(Path("folder", place)) == "tiny"
+        assert kind.record == file
     for name in ("tiny.json", "test_model[].json", "test_modelx.json", "test_pattern[tiny].json"):
         assert MODEL_KIND.name_of(Path(name)) == ""
 
@@ -187,18 +162,12 @@ def test_a_file_that_is_no_golden_of_a_kind_names_nothing():
 @pytest.mark.parametrize(
     ("folders", "files", "kinds"),
     [
-        ((), (), []),
-        ((), ("test_models",), []),
+        ((), ("test_models", "notes.toml"), []),
         (("test_patterns", "test_models"), (), [MODEL_KIND, PATTERN_KIND]),
-        (("test_models",), (), [MODEL_KIND]),
-        ((), ("record-patterns.toml", "record-models.toml", "notes.toml"), [MODEL_KIND, PATTERN_KIND]),
-        (("test_patterns",), ("record-patterns.toml",), [PATTERN_KIND]),
-        (("test_own", "test_ago"), (), [own_kind("test_ago"), OWN]),
-        (("test_ago", "test_patterns"), (), [PATTERN_KIND, own_kind("test_ago")]),
-        (("test_own",), ("record-own.toml",), [OWN]),
-        (("checks",), ("record-checks.toml",), [own_kind("checks")]),
-        ((), ("record-own.toml",), [OWN]),
-        (("test_own",), ("record-models.toml",), [MODEL_KIND, OWN]),
+        ((), ("record-patterns.toml", "record-models.toml"), [MODEL_KIND, PATTERN_KIND]),
+        (("test_own", "test_ago", "test_patterns"), (), [PATTERN_KIND, own_kind("test_ago"), own_kind("test_own")]),
+        (("checks", "test_own"), ("record-checks.toml",), [own_kind("checks"), own_kind("test_own")]),
+        ((), ("record-own.toml",), [own_kind("test_own")]),
     ],
 )
 def test_a_configuration_has_the_kinds_of_its_folders_and_records(tmp_path, folders, files, kinds):
@@ -207,7 +176,4 @@ def test_a_configuration_has_the_kinds_of_its_folders_and_records(tmp_path, fold
     for name in files:
         (tmp_path / name).touch()
     assert kinds_in(tmp_path) == kinds
-    others = {kind.folder for kind in kinds}
-    of_another = kinds_in(tmp_path, of_zoo=False)
-    assert {kind.folder for kind in of_another} == others
-    assert all(kind == own_kind(kind.folder) for kind in of_another)
+    assert {kind.folder for kind in kinds_in(tmp_path, of_zoo=False)} == {kind.folder for kind in kinds}
