@@ -7,7 +7,7 @@ import json
 import pytest
 
 from estimator.files import read_toml
-from estimator.measure.device.cpu import CpuReader
+from estimator.measure.device.this_cpu import CpuReader
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.subjects.patterns import PATTERNS
@@ -59,7 +59,7 @@ def test_an_estimate_outside_its_band_fails_and_a_model_that_fails_or_dies_fails
             "  got *: estimated * ms, measured * ms (median of 1 runs: *; 3 rounds)",
             "  * s of them warm-ups and rounds: overhead * %",
             "  2 threads; at most 7 page faults a forward",
-            "  calibrated with 1 threads, 2 are used now: *--calibrate*",
+            "  calibrated with 1 threads, 2 are used now: *calibrate local-cpu*",
             "  Found: the estimates of 3 models are off by *",
         ]
     )
@@ -71,7 +71,7 @@ def test_an_estimate_outside_its_band_fails_and_a_model_that_fails_or_dies_fails
 
 
 def test_a_machine_that_drifted_asserts_no_estimate(live):
-    live.is_calibrated(anchor_ms=0.5)
+    live.is_calibrated(reference_ms=0.5)
     run = live.takes({SMALL: 0.5})
     run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
     run.stdout.fnmatch_lines(["*the machine is 100.0 % slower than at its calibration*no estimate is asserted*"])
@@ -182,7 +182,7 @@ import pytest
 @pytest.hookimpl(trylast=True)
 def pytest_configure():
     from dataclasses import replace
-    from estimator.measure.device.cpu import CpuReader
+    from estimator.measure.device.this_cpu import CpuReader
 
     read = CpuReader.read
     CpuReader.unchecked = "it is blind"

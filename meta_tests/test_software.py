@@ -21,6 +21,7 @@ from estimator.pipeline import estimate_stream
 from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
+from meta_tests.conftest import WORKER
 from meta_tests.estimating import op_stream
 from meta_tests.test_calibrating_host import synthetic_gpu
 
@@ -155,7 +156,8 @@ def intervals_pct(suite, *options):
 
 
 def test_a_live_session_on_another_software_says_so_and_its_intervals_allow_for_it(live):
-    live.suite.run_first(synthetic_gpu("Jetson-Orin-AGX"))
+    live.suite.run_first(synthetic_gpu("Jetson-Orin-AGX") + WORKER.replace("a CPU", "Jetson Orin AGX"))
+    (live.suite.path / "times.json").write_text(json.dumps({"resnet18": 6.76, "vgg11": 8.1}))
     replayed, before = intervals_pct(live.suite, "--device", "recorded")
     assert not any("another software" in line for line in replayed.outlines)
     run, now = intervals_pct(live.suite, "--device", "cuda")
