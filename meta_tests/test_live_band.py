@@ -15,16 +15,9 @@ from estimator.measure.process import Run
 from estimator.measure.regression import FASTER, NO_BASELINE, REGRESSION, SAME, UNJUDGED, Verdict
 from estimator.measure.together import Together
 from estimator.records.record import Record
-from estimator.suite.live_report import (
-    COMMON,
-    LiveResult,
-    band_problem,
-    common_problem,
-    extra_info,
-    live_lines,
-    software_notes,
-    verdict_problem,
-)
+from estimator.suite.benchmark import extra_info
+from estimator.suite.live_report import live_lines, software_notes
+from estimator.suite.outcomes import COMMON, LiveResult, band_problem, common_problem, verdict_problem
 from estimator.target import resolve, target_on
 
 STATE = DeviceState("made up", temperature_c=50.0, power_mode="50W")

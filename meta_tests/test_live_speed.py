@@ -14,11 +14,12 @@ from estimator.measure.device.state import DeviceState
 from estimator.measure.device_session import Measured
 from estimator.measure.process import Run
 from estimator.measure.regression import NO_BASELINE, Verdict
+from estimator.measure.speed import Speed, speed_of
 from estimator.pipeline import estimate_stream
 from estimator.report import MICROBENCHMARK_BARS
 from estimator.subjects.zoo import find_models
-from estimator.suite.live_report import LiveResult
-from estimator.suite.live_speed import Speed, finding_lines, speed_of
+from estimator.suite.live_report import finding_lines
+from estimator.suite.outcomes import LiveResult
 from estimator.target import target_on
 from meta_tests.estimating import op_stream
 

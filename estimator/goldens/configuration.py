@@ -14,6 +14,7 @@ from ..target import Target
 from .repository import Repository, is_measured
 
 if TYPE_CHECKING:
+    from ..estimates import Estimates, Result
     from ..subjects.registry import Subject
 
 
@@ -61,6 +62,15 @@ class Configuration:
     def record_of(self, kind: Kind) -> Record:
         """Returns the record of a kind, an empty one where it has none."""
         return self.records.get(kind) or Record(self.folder / kind.record, {}, {})
+
+    @property
+    def has_estimates(self) -> bool:
+        """Whether there are constants to estimate with at this precision."""
+        return self.target.board.estimates(self.target.precision.name)
+
+    def estimated(self, subject: Subject, estimates: Estimates) -> Result:
+        """Returns the subject's estimate beside the median of its recorded runs; raises as `Estimates`."""
+        return estimates.compared(subject, self.target, self.record_of(kind_of(subject)).median_ms(subject.name))
 
     def golden(self, subject: Subject) -> Dict[str, Any]:
         """Returns what the golden of a subject says; empty without one."""

@@ -2,73 +2,60 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import pytest
 
-from ..compare import Comparison, compare
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
 from ..goldens.configuration import Configuration, kind_of
-from ..measure.baseline import provenance, record, refuse_mixing, repeat_lines
-from ..measure.interleaved import Outcome, measure_models
-from ..measure.regression import judge
-from ..measure.timers import PRECISION_S
-from ..measure.together import LEAST_SHARING, Together, judge_together
+from ..measure.baseline import provenance, record, repeat_lines
+from ..measure.device_session import session_on
+from ..measure.progress import Progress
+from ..measure.protocol import Plan
+from ..measure.together import LEAST_SHARING
 from ..opstream import digest
 from ..page.content import Measurement
-from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
+from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.live_verdict import live_verdict_lines
 from ..subjects.custom import OwnModel
 from ..subjects.from_pytest import Place
+from . import benchmark
 from .budgets import budget_problem, with_budget
 from .goldens import Goldens
-from .live_report import (
-    LiveResult,
-    band_problem,
-    common_problem,
-    cost_line,
-    extra_info,
-    live_lines,
-    software_notes,
-    verdict_problem,
-    verdict_text,
-)
-from .live_speed import Speed, finding_lines, speed_of
-from .measuring import Measuring
-from .options import command_of
-from .replay import estimated
+from .live_report import cost_line, finding_lines, live_lines, software_notes, verdict_text
+from .options import Options, command_of
+from .outcomes import LiveResult, Outcomes, band_problem, verdict_problem
 from .reports import Problem, fail_in_one_line, fail_with, tell_row
 from .selection import BASELINE, Test
-from .session import Asked
+from .session import Asked, Session
 
 if TYPE_CHECKING:
     from ..estimates import Result
     from ..goldens.difference import Difference
-    from ..measure.device_session import Measured
-    from ..records.record import Record
     from ..subjects.registry import Subject
     from ..target import Target
 
-UNCALIBRATED = "-"
 _HOT_PATTERNS_NOTE = (
     "a pattern alone runs hot in a CPU's caches; its estimate is for a model around it, and is not asserted"
 )
 
 
-class Live(Measuring):
+class Live(Session):
     """Measures models, or patterns where no model is asked for."""
 
     _only_patterns = False
     _recorded_line: Optional[str] = None
 
-    def __init__(self, *about: Any) -> None:
-        super().__init__(*about)
-        self._kinds: Dict[str, Kind] = {}
-        self._outcomes: Dict[str, Union[LiveResult, GoldenLatencyError]] = {}
-        self._subjects: List[str] = []
-        self._measured_as: Dict[str, Outcome] = {}
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, plan: Plan) -> None:
+        super().__init__(config, options, configuration)
+        target = options.target
+        self.plan = plan
+        self.measuring = session_on(target, plan, Progress(_progress_writer(config)))
+        self.outcomes = Outcomes(self.measuring, configuration, self.estimates)
+        benchmark.keep_devices_apart(config, f"{target.hardware}/{target.label}")
 
     def header(self) -> Iterator[str]:
         """Yields how each subject is measured."""
@@ -76,18 +63,13 @@ class Live(Measuring):
         each = "in 1 fresh process" if plan.runs == 1 else f"each model in {plan.runs} fresh processes"
         recording = ", RECORDING the baseline" if plan.record else ""
         yield f"protocol: {plan.protocol.text}; {each}{recording}"
-        if not self._has_estimates:
+        if not self.configuration.has_estimates:
             yield self._uncalibrated_note
         yield from self._software_notes()
 
     def _software_notes(self) -> Iterator[str]:
-        if self._has_estimates:
+        if self.configuration.has_estimates:
             yield from software_notes(self.options.target, self.options.software)
-
-    @property
-    def _has_estimates(self) -> bool:
-        target = self.options.target
-        return target.board.estimates(target.precision.name)
 
     @property
     def _uncalibrated_note(self) -> str:
@@ -119,77 +101,29 @@ class Live(Measuring):
 
     def start(self, tests: Sequence[Test]) -> None:
         """Starts the processes that will measure the subjects of these tests."""
-        self._subjects = [test.subject.name for test in tests if test.subject is not None]
+        self.outcomes.interleaved = [test.subject.name for test in tests if test.subject is not None]
         about = [test for test in tests if test.subject is not None or test.is_own]
         if about:
             self._only_patterns = all(test.kind is PATTERN_KIND for test in about)
-            self.start_measuring(len(about))
+            self._start_measuring(len(about))
 
-    def _record_of(self, name: str) -> Record:
-        """The record of the tests that a subject belongs to."""
-        return self.configuration.record_of(self._kinds[name])
-
-    @property
-    def _record(self) -> Record:
-        """The record that all subjects are judged with, together."""
-        kinds = list(dict.fromkeys(self._kinds.values()))
-        return self.configuration.record_of(kinds[0]) if kinds else self.configuration.record
+    def _start_measuring(self, subjects: int) -> None:
+        """Ends the session where the device refuses."""
+        self.measuring.progress.models = subjects * self.plan.protocol.interleaved * self.plan.runs
+        try:
+            self.measuring.start()
+        except MeasurementRefused as refused:
+            pytest.exit(f"not measured, refused: {refused}", returncode=int(pytest.ExitCode.TESTS_FAILED))
 
     def prepare(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """Measures the subject; a refused measurement is an error of the test, a subject that fails is a failure."""
         __tracebackhide__ = True
-        self._kinds[subject.name] = kind_of(subject)
-        outcome = self._outcomes[subject.name] = self._measured(request, subject)
+        outcome = self.outcomes.measure(subject, is_part=not self.options.whole_zoo)
         if isinstance(outcome, MeasurementRefused):
             fail_in_one_line(f"{subject.name}: not measured, refused: {outcome}")
         if isinstance(outcome, LiveResult):
-            self._hand_to_benchmark(request, outcome)
+            benchmark.hand_over(request, outcome, self.plan.choice.device)
             tell_row(request.node, subject, outcome.comparison)
-
-    def _measured(self, request: pytest.FixtureRequest, subject: Subject) -> Union[LiveResult, GoldenLatencyError]:
-        try:
-            if self.plan.record and not self.options.whole_zoo:
-                refuse_mixing(self.measuring, self._record_of(subject.name))
-            return self._result(subject)
-        except GoldenLatencyError as error:
-            self.measuring.refused[subject.name] = str(error)
-            return error
-
-    def _result(self, subject: Subject) -> LiveResult:
-        """The estimate first, while the device is idle."""
-        recorded = estimated(subject, self.configuration, self.estimates) if self._has_estimates else None
-        measured = self._measure(subject)
-        baseline_ms = self._record_of(subject.name).runs_ms.get(subject.name, ())
-        noise_pct = measured.noise_pct(baseline_ms)
-        row = _row(subject, recorded, measured.median_ms, self.speed, self.configuration.where)
-        return LiveResult(row, recorded, measured, judge(baseline_ms, measured.runs_ms), noise_pct)
-
-    def _measure(self, subject: Subject) -> Measured:
-        """Interleaved, all subjects are measured before the first of them has a result; raises what went wrong."""
-        if subject.name not in self._measured_as:
-            is_interleaved = self.plan.protocol.interleaved > 1 and subject.name in self._subjects
-            names = self._subjects if is_interleaved else [subject.name]
-            self._measured_as.update(measure_models(self.measuring, names))
-        outcome = self._measured_as[subject.name]
-        if isinstance(outcome, GoldenLatencyError):
-            raise outcome
-        return outcome
-
-    @property
-    def speed(self) -> Speed:
-        """Returns how fast the machine is now, beside the day of its calibration."""
-        return speed_of(self.options.target.profile, self.measuring.references_ms if self._has_estimates else ())
-
-    def _hand_to_benchmark(self, request: pytest.FixtureRequest, result: LiveResult) -> None:
-        """Gives pytest-benchmark the rounds that were measured: a timer that tells the measured time of each."""
-        if not self.config.pluginmanager.hasplugin("benchmark") or "benchmark" in request.node.funcargs:
-            return  # a benchmark has one function; a test may check several subjects
-        clock = _MeasuredClock(result.measured.samples_ms)
-        request.node.add_marker(pytest.mark.benchmark(timer=clock.now_s, disable_gc=False))
-        benchmark = request.getfixturevalue("benchmark")
-        getattr(benchmark, "_precisions", {})[clock.now_s] = PRECISION_S[self.plan.choice.device]
-        benchmark.extra_info.update(extra_info(result))
-        benchmark.pedantic(clock.next_round, rounds=len(result.measured.samples_ms), iterations=1)
 
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
         """Fails with what is wrong with the estimate, its band, the latency since the baseline, or the budget.
@@ -200,9 +134,9 @@ class Live(Measuring):
         subject = asked.subject
         if asked.configuration.where != self.configuration.where:
             pytest.skip(f"{subject.name}: for {asked.configuration.name}; {self.configuration.name} is measured")
-        if subject.name not in self._outcomes:
+        if self.outcomes.get(subject.name) is None:
             self._prepare_own(request, subject)
-        outcome = self._outcomes[subject.name]
+        outcome = self.outcomes.get(subject.name)
         if not isinstance(outcome, LiveResult):
             what = "not measured" if isinstance(outcome, MeasurementError) else "no estimate"
             fail_in_one_line(f"{subject.name}: {what}: {outcome}")
@@ -213,8 +147,8 @@ class Live(Measuring):
         problems = [
             budget_problem(budget, asked, request.node.nodeid, self.estimates),
             self._golden_problem(request, subject, outcome.recorded),
-            None if self.speed.drifted else band_problem(outcome, self._promised_rating(subject)),
-            verdict_problem(outcome, self._record_of(subject.name), self.options.target),
+            None if self.outcomes.speed.drifted else band_problem(outcome, self._promised_rating(subject)),
+            verdict_problem(outcome, self.outcomes.record_of(subject.name), self.options.target),
         ]
         fail_with(request, [] if self.plan.record else [problem for problem in problems if problem is not None])
 
@@ -239,7 +173,7 @@ class Live(Measuring):
         if recorded is None or not self.options.target.board.has_goldens:
             return None
         goldens = Goldens(self.configuration, request.getfixturevalue("snapshot"), updating=False)
-        return goldens.problem(subject, estimated(subject, self._as_reviewed, self.estimates))
+        return goldens.problem(subject, self._as_reviewed.estimated(subject, self.estimates))
 
     @property
     def _as_reviewed(self) -> Configuration:
@@ -250,24 +184,7 @@ class Live(Measuring):
     def check_baselines(self, request: pytest.FixtureRequest) -> None:
         """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
         __tracebackhide__ = True
-        together = self._together()
-        found = [] if together is None else [common_problem(together.common)]
-        for result in self._results:
-            if together is not None and result.measured.model in together.models:
-                beside = replace(result, verdict=together.models[result.measured.model])
-                found.append(verdict_problem(beside, self._record_of(result.measured.model), self.options.target))
-        fail_with(request, [problem for problem in found if problem is not None])
-
-    @property
-    def _results(self) -> List[LiveResult]:
-        return [outcome for outcome in self._outcomes.values() if isinstance(outcome, LiveResult)]
-
-    def _together(self) -> Optional[Together]:
-        board = self.options.target.board
-        recorded = self._record
-        sharing = {r.measured.model for r in self._results if board.shares_speed(r.comparison.bound)}
-        baseline_ms = {name: runs for name, runs in recorded.runs_ms.items() if name not in recorded.partial}
-        return judge_together(baseline_ms, {r.measured.model: r.measured.runs_ms for r in self._results}, sharing)
+        fail_with(request, self.outcomes.regressions())
 
     def finish(self, ended: bool) -> bool:
         """Ends the processes; writes the record if that was asked for. Returns False where it could not be written."""
@@ -284,25 +201,25 @@ class Live(Measuring):
     def _recorded(self) -> Optional[str]:
         """Writes the record of each kind of subject; returns what it says of each."""
         root, lines = self.configuration.root, []
-        for kind in dict.fromkeys(self._kinds.values()):
-            names = [name for name, of in self._kinds.items() if of == kind]
+        for kind in dict.fromkeys(self.outcomes.kinds.values()):
+            names = [name for name, of in self.outcomes.kinds.items() if of == kind]
             lines.append(record(self.measuring, self.configuration.record_of(kind), root, names))
         return "; ".join(line for line in lines if line is not None) or None
 
     def measurements(self) -> Mapping[str, Measurement]:
         """Returns each subject's rounds and verdict: what is said of it alone, and beside what models share."""
-        together = None if self.plan.record else self._together()
+        together = None if self.plan.record else self.outcomes.together()
         return {
             r.measured.model: Measurement(r.measured.samples_ms, r.measured.runs_ms, verdict_text(r, together))
-            for r in self._results
+            for r in self.outcomes.results
         }
 
     def summary(self) -> Iterator[str]:
         """Yields each subject's runs and verdict, what the session cost, and how it repeats."""
-        if not self._results:
+        if not self.outcomes.results:
             return
-        together = None if self.plan.record else self._together()
-        yield from ("", *live_lines(self._results, together), "", cost_line(self.measuring.measuring_s))
+        together = None if self.plan.record else self.outcomes.together()
+        yield from ("", *live_lines(self.outcomes.results, together), "", cost_line(self.measuring.measuring_s))
         yield from repeat_lines(self.measuring)
         faults = max(run.page_faults for m in self.measuring.measured.values() for run in m.runs)
         threads = int(self.measuring.environment()["threads"])
@@ -310,8 +227,8 @@ class Live(Measuring):
         if self.measuring.unchecked:
             yield f"  {self.measuring.unchecked}"
         yield from self._calibration_notes(threads)
-        if self._has_estimates and not self.options.target.board.has_goldens and not self._only_patterns:
-            yield from finding_lines(self._results, self.speed, self.options.target)
+        if self.configuration.has_estimates and not self.options.target.board.has_goldens and not self._only_patterns:
+            yield from finding_lines(self.outcomes.results, self.outcomes.speed, self.options.target)
         if self._recorded_line:
             yield f"  {self._recorded_line}"
 
@@ -323,9 +240,9 @@ class Live(Measuring):
             models = model_names([configuration])
             repository, command = configuration.repository, self._command
             yield from golden_verdict_lines(repository, goldens, models, differences, command, self.estimates)
-        now = provenance(self.measuring, configuration.root) if self._results else {}
-        for kind in dict.fromkeys(self._kinds.values()):
-            names = [r.measured.model for r in self._results if self._kinds[r.measured.model] == kind]
+        now = provenance(self.measuring, configuration.root) if self.outcomes.results else {}
+        for kind in dict.fromkeys(self.outcomes.kinds.values()):
+            names = [r.measured.model for r in self.outcomes.results if self.outcomes.kinds[r.measured.model] == kind]
             recorded = configuration.record_of(kind)
             target = self.options.target
             if names:
@@ -339,16 +256,20 @@ class Live(Measuring):
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
         target = self.options.target
-        if not self._has_estimates:
+        if not self.configuration.has_estimates:
             yield f"  {self._uncalibrated_note}"
         yield from (f"  {note}" for note in self._software_notes())
-        if self._has_estimates and not target.board.has_goldens:
+        if self.configuration.has_estimates and not target.board.has_goldens:
             if self._only_patterns:
                 yield f"  {_HOT_PATTERNS_NOTE}"
             calibrated = target.mode.threads
             if calibrated != threads:
                 used = f"calibrated with {calibrated} threads, {threads} are used now"
                 yield f"  {used}: {target.board.calibrate_command}"
+
+    def device_info(self) -> Dict[str, Any]:
+        """Returns the device, its mode and its software, for pytest-benchmark's JSON."""
+        return benchmark.machine_info(self.measuring)
 
 
 def place_of(request: pytest.FixtureRequest, target: Target) -> Place:
@@ -361,25 +282,15 @@ def place_of(request: pytest.FixtureRequest, target: Target) -> Place:
     return Place(f"{item.path}{colons}{test}", (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream))
 
 
-def _row(
-    subject: Subject, recorded: Optional[Result], median_ms: float, speed: Speed, where: Tuple[str, str]
-) -> Comparison:
-    if recorded is not None:
-        return compare(subject.name, subject.family, speed.applied_to(recorded.estimate), median_ms, where)
-    nothing = (None, None, None, None)
-    return Comparison(subject.name, subject.family, None, median_ms, None, UNCALIBRATED, *nothing, *where)
+def _progress_writer(config: pytest.Config) -> Optional[Callable[[str], None]]:
+    """Nothing is shown under -q, in CI, and where the output is no terminal."""
+    if config.option.verbose < 0 or os.environ.get("CI"):
+        return None
 
+    def write(line: str) -> None:
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and terminal.isatty:
+            terminal.rewrite(line, erase=True)
+            terminal.flush()
 
-class _MeasuredClock:
-    """A clock that stands still but for the measured rounds."""
-
-    def __init__(self, samples_ms: Any) -> None:
-        self._left: List[float] = list(reversed(samples_ms))
-        self._now_s = 0.0
-
-    def now_s(self) -> float:
-        return self._now_s
-
-    def next_round(self) -> None:
-        if self._left:  # pytest-benchmark calls once more after the last round
-            self._now_s += self._left.pop() / 1e3
+    return write

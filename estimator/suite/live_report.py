@@ -1,88 +1,26 @@
-"""What a live session says: why a model fails, its line below the table, what pytest-benchmark's JSON carries."""
+"""The lines below the tables of a live session: latencies and verdicts, software, cost, how far the estimates hold."""
 
 from __future__ import annotations
 
 import os
+import statistics
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
-from ..compare import BANDS_PCT, Comparison
 from ..digits import ms_text
-from ..estimates import Result
 from ..hardware.software import differing, software_text
-from ..measure.device_session import Measured
-from ..measure.regression import Verdict
+from ..measure.speed import Speed
 from ..measure.together import Together
-from ..records.record import Record
+from ..report import MICROBENCHMARK_BARS
 from ..target import Target
-from .reports import Problem
+from .outcomes import COMMON, LiveResult
 
 _NAME_WIDTH = 22
 _FITTED = {
     True: "intervals allow for it; to fit the host's",
     False: "no evidence says what that changes; to fit them",
 }
-COMMON = "common to models"
-"""The row of what moved all models alike."""
-
-
-@dataclass(frozen=True)
-class LiveResult:
-    """A model measured now: its row, what the golden is held against, and the verdict on its latency."""
-
-    comparison: Comparison
-    recorded: Optional[Result]
-    measured: Measured
-    verdict: Verdict
-    noise_pct: float
-
-
-def band_problem(result: LiveResult, rating: Optional[str]) -> Optional[Problem]:
-    """Returns how far the estimate is outside the promised rating's band, widened by the noise; None if it is not."""
-    row = result.comparison
-    if rating is None or rating not in BANDS_PCT or row.error_pct is None:
-        return None
-    allowed_pct = BANDS_PCT[rating] + result.noise_pct
-    if abs(row.error_pct) < allowed_pct:
-        return None
-    return Problem(
-        f"{row.model}: the estimate is {row.error_pct:+.1f} % off on the live device, outside the band of {rating}",
-        (
-            f"  expected |error| < {BANDS_PCT[rating]:.0f} % ({rating}) + {result.noise_pct:.1f} % of noise",
-            f"  got {row.error_pct:+.2f} %: estimated {row.est_ms} ms, measured {_measured_text(result)}",
-        ),
-    )
-
-
-def verdict_problem(result: LiveResult, baseline: Record, target: Target) -> Optional[Problem]:
-    """Returns how the latency left the baseline, and what to do if that is meant; None if it did not."""
-    if not result.verdict.alarms:
-        return None
-    return Problem(
-        f"{result.comparison.model}: {result.verdict.text}",
-        (
-            f"  measured {_measured_text(result)}",
-            f"  baseline {', '.join(map(str, baseline.runs_ms[result.comparison.model]))} ms, {baseline.path}",
-            f"  recorded {baseline.provenance['date']} with {baseline.provenance['software']}",
-            f"  If the change is meant: {target.command} --device {target.board.device} --record --runs 3",
-        ),
-    )
-
-
-def common_problem(verdict: Verdict) -> Optional[Problem]:
-    """Returns how the speed that models share left the baseline; None if it did not."""
-    if not verdict.alarms:
-        return None
-    about = "  every model that the host's speed moves changed alike; what is said of each model is beside that"
-    return Problem(f"{COMMON}: {verdict.text}", (about,))
-
-
-def _measured_text(result: LiveResult) -> str:
-    measured = result.measured
-    runs = ", ".join(map(str, measured.runs_ms))
-    return f"{measured.median_ms} ms (median of {len(measured.runs)} runs: {runs}; {len(measured.samples_ms)} rounds)"
 
 
 def live_lines(results: Sequence[LiveResult], together: Optional[Together] = None) -> Iterator[str]:
@@ -136,26 +74,6 @@ def cost_line(measuring_s: float) -> str:
     )
 
 
-def extra_info(result: LiveResult) -> Dict[str, Any]:
-    """Returns what pytest-benchmark's JSON carries beside the rounds; ms, percent, degrees Celsius."""
-    row, measured = result.comparison, result.measured
-    return {
-        "est_ms": row.est_ms,
-        "error_pct": row.error_pct,
-        "rating": row.rating,
-        "median_ms": measured.median_ms,
-        "p90_ms": measured.p90_ms,
-        "runs_ms": list(measured.runs_ms),
-        "noise_pct": round(result.noise_pct, 2),
-        "repeatability_pct": measured.repeatability_pct,
-        "verdict": result.verdict.text,
-        "clocks": measured.clocks,
-        "temperature_c": [measured.before.temperature_c, measured.after.temperature_c],
-        "power_mode": measured.before.power_mode,
-        "page_faults": max(run.page_faults for run in measured.runs),
-    }
-
-
 def process_start_s() -> float:
     """Returns when this process began, in seconds since the epoch: interpreter and imports are part of a run's cost."""
     try:
@@ -167,3 +85,52 @@ def process_start_s() -> float:
 
 
 _IMPORTED_S = time.time()
+
+
+def finding_lines(results: Sequence[LiveResult], speed: Speed, target: Target) -> Iterator[str]:
+    """Yields in words how well the estimates hold on this machine, and what limits them."""
+    errors = {r.comparison.model: r.comparison.error_pct for r in results if r.comparison.error_pct is not None}
+    repeats = [r.measured.repeatability_pct for r in results]
+    known = [pct for pct in repeats if pct is not None]
+    yield from _speed_lines(speed, target)
+    if not errors:
+        return
+    mean_pct = statistics.fmean(map(abs, errors.values()))
+    worst = max(errors, key=lambda name: abs(errors[name]))
+    yield ""
+    yield (
+        f"  Found: the estimates of {len(errors)} models are off by {mean_pct:.1f} % on average, "
+        f"by {errors[worst]:+.1f} % at most ({worst})."
+    )
+    if known:
+        yield f"  Measured again within this session, a model differs from itself by {statistics.fmean(known):.1f} %."
+        yield f"  {_limit(mean_pct, statistics.fmean(known), speed, target)}"
+
+
+def _speed_lines(speed: Speed, target: Target) -> Iterator[str]:
+    if speed.slowdown is None:
+        return
+    pct = 100 * abs(speed.slowdown - 1)
+    word = "slower" if speed.slowdown > 1 else "faster"
+    now = f"the machine is {pct:.1f} % {word} than at its calibration, by a reference workload beside each model"
+    if speed.drifted:
+        yield (
+            f"  {now}: more than the interval of {speed.interval_pct:.1f} %, so no estimate is asserted; "
+            f"to calibrate again: {target.board.calibrate_command}"
+        )
+    else:
+        yield f"  {now} (which varies by {speed.spread_pct:.1f} %); the estimates are for the speed of now"
+
+
+def _limit(mean_pct: float, repeats_pct: float, speed: Speed, target: Target) -> str:
+    bar_pct = MICROBENCHMARK_BARS[target.profile.processor].mean_pct
+    if speed.drifted:
+        return "What limits them: the machine is not what it was when it was calibrated; calibrate again."
+    if repeats_pct >= 0.7 * mean_pct:
+        return "What limits them: the machine itself; no estimate can be shown to be better than it repeats."
+    if mean_pct <= bar_pct:
+        return f"They hold what is promised of a calibrated CPU ({bar_pct:.0f} % on average)."
+    return (
+        f"What limits them: the formulas, which do not know all of this processor ({bar_pct:.0f} % was promised); "
+        "a second calibration in a quieter hour tells whether it was the day."
+    )

@@ -62,7 +62,7 @@ class Replay(Session):
         __tracebackhide__ = True
         subject, configuration = asked.subject, asked.configuration
         try:
-            result = estimated(subject, configuration, self.estimates)
+            result = configuration.estimated(subject, self.estimates)
         except GoldenLatencyError as error:
             fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
@@ -161,7 +161,7 @@ class EveryConfiguration(Replay):
             subjects = _subjects_of(configuration)
             for subject in _in_order_of_worker(subjects, request.config):
                 self.estimates.ops(subject, configuration.target)
-            found = [goldens.problem(each, estimated(each, configuration, self.estimates)) for each in subjects]
+            found = [goldens.problem(each, configuration.estimated(each, self.estimates)) for each in subjects]
             if configuration.is_measured:
                 text = validation_text(configuration, _models_estimated(configuration, self.estimates))
                 found.append(goldens.validation_problem(text))
@@ -210,16 +210,10 @@ def _in_order_of_worker(subjects: List[Subject], config: pytest.Config) -> List[
     return subjects[::-1] if int(worker[2:]) % 2 else subjects
 
 
-def estimated(subject: Subject, configuration: Configuration, estimates: Estimates) -> Result:
-    """Returns the subject's estimate, held against the median of its recorded runs; raises as `Estimates`."""
-    record = configuration.record_of(kind_of(subject))
-    return estimates.compared(subject, configuration.target, record.median_ms(subject.name))
-
-
 def _models_estimated(configuration: Configuration, estimates: Estimates) -> List[Result]:
     from ..subjects.zoo import MODELS
 
-    return [estimated(model, configuration, estimates) for model in MODELS]
+    return [configuration.estimated(model, estimates) for model in MODELS]
 
 
 def _goldens(request: pytest.FixtureRequest, configuration: Configuration, updating: bool) -> Goldens:

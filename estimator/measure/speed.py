@@ -1,0 +1,51 @@
+"""How fast this machine's CPU is beside the day of its calibration."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Optional, Sequence
+
+from ..interval import QUANTILE
+
+if TYPE_CHECKING:
+    from ..hardware.profile import Profile
+    from ..pipeline import Estimate
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What the reference workload takes now over what it took at calibration, and an estimate's interval in percent.
+
+    `slowdown` is None where it was not measured now or then; `spread_pct` is its mean |time - median| now.
+    """
+
+    slowdown: Optional[float]
+    spread_pct: float
+    interval_pct: float
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the machine's speed since calibration moved by more than an estimate may be off anyway."""
+        return self.slowdown is not None and abs(math.log(self.slowdown)) > math.log1p(self.interval_pct / 100)
+
+    def applied_to(self, estimate: Estimate) -> Estimate:
+        """Returns the estimate for the speed of now: a CPU has one clock, and the reference workload shows it."""
+        factor = self.slowdown or 1.0
+        return replace(
+            estimate,
+            latency_ms=factor * estimate.latency_ms,
+            host_ms=factor * estimate.host_ms,
+            device_ms=factor * estimate.device_ms,
+        )
+
+
+def speed_of(profile: Profile, references_ms: Sequence[float]) -> Speed:
+    """Returns the speed that these times of the reference workload show, in a session on the profile's CPU."""
+    interval_pct = QUANTILE * profile.held_out_spread_pct
+    if not references_ms or profile.reference_ms is None:
+        return Speed(None, 0.0, interval_pct)
+    median_ms = statistics.median(references_ms)
+    spread_pct = statistics.fmean(100 * abs(ms / median_ms - 1) for ms in references_ms)
+    return Speed(median_ms / profile.reference_ms, spread_pct, interval_pct)
