@@ -14,7 +14,8 @@ from estimator.estimates import Estimates
 from estimator.goldens.repository import Repository, golden_root
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.hardware.profile import Constant
-from estimator.interval import DOUBTS, PENALTIES, carried
+from estimator.hardware.quantities import FACTS
+from estimator.interval import EXTRAPOLATION, MODEL_UNCERTAINTY, extrapolated
 from estimator.measure.regression import spread_pct
 from estimator.page.content import Row
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
@@ -98,16 +99,18 @@ def configuration_table(root: Path) -> Iterator[str]:
         counts = [len(record_of(root, target, kind).runs_ms) for kind in (MODEL_KIND, PATTERN_KIND)]
         origin = f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
         figures = ", ".join(map(str, counts)) if any(counts) else "none"
-        wider = "; ".join(map(_penalty_text, carried(target))) or "-"
+        wider = "; ".join(map(_penalty_text, extrapolated(target))) or "-"
         alike.setdefault(f"{origin} | {figures} | {wider}", []).append(f"{target.hardware} {target.label}")
     yield from (f"| {', '.join(labels)} | {cells} |" for cells, labels in alike.items())
 
 
 def _penalty_text(what: str) -> str:
-    if what not in PENALTIES:
+    if what not in EXTRAPOLATION:
         return f"{what}: no evidence"
-    host_pct, device_pct = PENALTIES[what].host_pct, PENALTIES[what].device_pct
-    parts = [f"{pct:g} % of the {side}" for side, pct in (("host", host_pct), ("device", device_pct)) if pct]
+    known = EXTRAPOLATION[what]
+    parts = [
+        f"{pct:g} % of the {side}" for side, pct in (("host", 100 * known.host), ("device", 100 * known.device)) if pct
+    ]
     return f"{what}: {', '.join(parts) or 'within fit and spread'}"
 
 
@@ -134,6 +137,15 @@ def facts_table(profile_name: str = DEFAULT_HARDWARE) -> Iterator[str]:
         yield f"| `{name}` | {fact.value:g} | {fact.unit} |"
 
 
+def known_facts_table() -> Iterator[str]:
+    """Yields every fact that a profile may give, and what holds where it does not."""
+    yield "| Fact | Unit | What it is | Where none is given |"
+    yield "| --- | --- | --- | --- |"
+    for name, fact in FACTS.items():
+        default = "refused" if fact.default is None else f"{fact.default:g}"
+        yield f"| `{name}` | {fact.bounds.unit} | {fact.meaning} | {default} |"
+
+
 def labels_of(rows: Sequence[Row]) -> Mapping[str, str]:
     """Returns by model what its mark in the parity plot says."""
     return {row.comparison.model: row.label for row in rows}
@@ -143,6 +155,6 @@ def uncertainty_table() -> Iterator[str]:
     """Yields how far the price of an op may be off that no calibration has seen."""
     yield "| Op | Host, 1 sd | Device, 1 sd |"
     yield "| --- | ---: | ---: |"
-    for name, doubt in DOUBTS.items():
-        factors = (f"x/÷ {math.exp(sd):.2f}" if sd else "-" for sd in (doubt.host, doubt.device))
+    for name, known in MODEL_UNCERTAINTY.items():
+        factors = (f"x/÷ {math.exp(sd):.2f}" if sd else "-" for sd in (known.host, known.device))
         yield f"| {name} | {' | '.join(factors)} |"

@@ -54,6 +54,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "uncertainty": lambda _: accuracy.uncertainty_table(),
         "data-centre": lambda _: elsewhere.batch_table(elsewhere.read_latencies(H200)),
     },
+    "docs/new-device.md": {"facts": lambda _: accuracy.known_facts_table()},
     "docs/options.md": {"estimate": _estimate},
 }
 """By document: what writes each of its blocks, given the root of the repository."""

@@ -20,7 +20,7 @@ from estimator.compare import NO_EVIDENCE
 from estimator.errors import GoldenLatencyError, RecordError
 from estimator.estimates import Estimates
 from estimator.files import read_csv
-from estimator.interval import carried
+from estimator.interval import extrapolated
 from estimator.subjects.zoo import find_models
 from estimator.target import Target, resolve
 
@@ -175,7 +175,7 @@ def _held_lines(title: str, rows: Sequence[Latency], bar: Tuple[float, float]) -
 
 
 def _other_sms(row: Latency) -> bool:
-    return "other SMs" in carried(row.target)
+    return "other SMs" in extrapolated(row.target)
 
 
 def _batches(row: Latency) -> str:

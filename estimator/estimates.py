@@ -10,6 +10,7 @@ from .compare import Comparison, compare
 from .lower import lower
 from .opstream import Op
 from .pipeline import Estimate, ForwardPass, estimate_pass, forward_pass
+from .subjects.custom import rules_of
 from .subjects.streams import Streamed, Streams
 
 if TYPE_CHECKING:
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """The estimate with all its terms, the op stream it was made from, and its comparison with the measurement."""
+    """The estimate with all its terms, the op stream it was made from, and its comparison with the measurement.
+
+    `rules` names the ops that rules of the subject's own price.
+    """
 
     comparison: Comparison
     estimate: Estimate
     ops: Tuple[Op, ...] = ()
+    rules: Tuple[str, ...] = ()
 
 
 class Estimates:
@@ -45,7 +50,7 @@ class Estimates:
         known, key = self._passes.setdefault(subject, {}), (target.batch_size, target.precision.tensors)
         if key in known:
             return known[key].with_constants(target, target.profile.values())
-        known[key] = forward_pass(lower(self.ops(subject, target)), target)
+        known[key] = forward_pass(lower(self.ops(subject, target), rules_of(subject)), target)
         return known[key]
 
     def estimate(self, subject: Streamed, target: Target) -> Estimate:
@@ -59,4 +64,4 @@ class Estimates:
         """Returns the estimate beside the measured latency in ms, if there is one."""
         estimate = self.estimate(subject, target)
         comparison = compare(subject.name, subject.family, estimate, meas_ms, (target.hardware, target.label))
-        return Result(comparison, estimate, self.ops(subject, target))
+        return Result(comparison, estimate, self.ops(subject, target), tuple(rules_of(subject)))

@@ -77,14 +77,16 @@ def distinct(ops: Iterable[Op]) -> List[Op]:
     return list({id(op): op for op in ops}.values())
 
 
-def digest(ops: Sequence[Op]) -> str:
+def digest(ops: Sequence[Op], rules: Iterable[str] = ()) -> str:
     """Returns twelve hexadecimal digits that change with any name, shape, dtype or whole number of the stream.
+
+    `rules` names the ops that rules of a test's own price: no stream without these may be taken for it.
 
     Other numbers (momentum, eps, a probability) do not count: none decides a latency, and releases of torchvision
     differ in them.
     """
     lines = {id(op): f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in distinct(ops)}
-    text = "\n".join([lines[id(op)] for op in ops])
+    text = "\n".join([*(lines[id(op)] for op in ops), *sorted(rules)])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns, kernel_columns, op_columns
 from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
-from .interval import DOUBTS, interval_pct, without_evidence
-from .lower import Lowered, lower
+from .interval import MODEL_UNCERTAINTY, interval_pct, without_evidence
+from .lower import NO_RULES, Lowered, Rules, lower
+from .lower.registry import checked_rules
 from .schedule import Timeline, schedule
 from .target import PRECISIONS, Target, resolve, tensor_dtype
 
@@ -73,23 +74,27 @@ def estimate(
     hardware: str = DEFAULT_HARDWARE,
     thermal_profile: Optional[str] = None,
     precision: str = "fp32",
+    rules: Rules = NO_RULES,
 ) -> Estimate:
     """Returns the estimated latency of one eager forward pass of any module, which is left as it was.
 
-    `example_inputs` as in `capture`; weights and inputs may be real or on the meta device. Raises UsageError for an
-    unknown hardware, thermal profile or precision, CaptureError for a model whose ops depend on data, LoweringError
+    `example_inputs` as in `capture`; weights and inputs may be real or on the meta device. `rules` has a function for
+    each op that is to be priced otherwise than here, by name, "library.op": as those below `estimator.lower` it takes
+    the op and the op's arguments, and returns a `Lowered`. Raises UsageError for an unknown hardware, thermal profile,
+    precision or op, CaptureError for a model whose ops depend on data, LoweringError
     for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and
     inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
     """
     from .capture import capture
 
     target = resolve(hardware, thermal_profile, precision)
-    return estimate_stream(capture(model, example_inputs, dtype=tensor_dtype(precision)), target)
+    own = checked_rules(rules)
+    return estimate_stream(capture(model, example_inputs, dtype=tensor_dtype(precision)), target, own)
 
 
-def estimate_stream(ops: Sequence[Op], target: Target) -> Estimate:
+def estimate_stream(ops: Sequence[Op], target: Target, rules: Rules = NO_RULES) -> Estimate:
     """Returns the estimate of an op stream that was captured at the target's precision and batch."""
-    return estimate_lowered(lower(ops), target)
+    return estimate_lowered(lower(ops, rules), target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +150,9 @@ def _scheduled(lowered: Tuple[Lowered, ...], ops: OpColumns, kernels: KernelColu
 def interval_of(found: ForwardPass, target: Target) -> Optional[float]:
     """Returns the half-width of the prediction interval of a forward pass in percent, as `interval_pct` does."""
     own = _computed_as(found, target)
-    return interval_pct(lambda constants: found.with_constants(target, constants).latency_ms, own, _doubt(found))
+    return interval_pct(
+        lambda constants: found.with_constants(target, constants).latency_ms, own, _model_variance(found)
+    )
 
 
 def _computed_as(found: ForwardPass, target: Target) -> Target:
@@ -156,14 +163,15 @@ def _computed_as(found: ForwardPass, target: Target) -> Target:
     return replace(target, precision=PRECISIONS["bf16" if "bfloat16" in halves else "fp16"])
 
 
-def _doubt(found: ForwardPass) -> float:
+def _model_variance(found: ForwardPass) -> float:
     """The relative variance from ops whose like no calibration has seen: those of a name are off alike."""
-    groups = sorted({(op.doubt, op.op.name) for op in found.lowered if op.doubt})
+    groups = sorted({(op.unseen, op.op.name) for op in found.lowered if op.unseen})
     return sum(
         math.log(found.with_factors(names, host, device) / found.latency_ms) ** 2
-        for doubt, name in groups
+        for unseen, name in groups
         for names in (np.array([op.op.name == name for op in found.lowered]),)
-        for host, device in ((math.exp(DOUBTS[doubt].host), 1.0), (1.0, math.exp(DOUBTS[doubt].device)))
+        for known in (MODEL_UNCERTAINTY[unseen],)
+        for host, device in ((math.exp(known.host), 1.0), (1.0, math.exp(known.device)))
     )
 
 

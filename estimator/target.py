@@ -82,16 +82,6 @@ class Target:
         """Returns what decides the op streams, "fp32-b1"."""
         return f"{self.precision.name}-b{self.batch_size}"
 
-    @property
-    def command(self) -> str:
-        """Returns the command line that runs this configuration."""
-        options = {"--hardware": self.hardware, "--thermal-profile": self.mode.name}
-        if self.precision.name != "fp32":
-            options["--precision"] = self.precision.name
-        if self.batch_size != 1:
-            options["--batch-size"] = str(self.batch_size)
-        return " ".join(["pytest", *(f"{name} {value}" for name, value in options.items())])
-
 
 def resolve(
     hardware: str = DEFAULT_HARDWARE,

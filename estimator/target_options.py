@@ -81,3 +81,13 @@ def _checked(target: Target) -> Target:
 def read_batch_size(text: str) -> int:
     """Returns the number; UsageError where it is no whole number that a batch can be."""
     return checked_option("--batch-size", lambda: parsed_whole(text, BATCH))
+
+
+def target_command(target: Target) -> str:
+    """Returns the command line that runs the suite for this target."""
+    options = {"--hardware": target.hardware, "--thermal-profile": target.mode.name}
+    if target.precision.name != "fp32":
+        options["--precision"] = target.precision.name
+    if target.batch_size != 1:
+        options["--batch-size"] = str(target.batch_size)
+    return " ".join(["pytest", *(f"{name} {value}" for name, value in options.items())])

@@ -11,12 +11,11 @@ from estimator.cost import recurrent
 from estimator.cost.columns import HOST_KINDS, Costs, kernel_columns, op_columns
 from estimator.cost.gpu import costs, device_us, host_us
 from estimator.cost.price import PROCESSORS
-from estimator.cost.rates import Rates, rates_of
+from estimator.cost.rates import rates_of
 from estimator.goldens.repository import Repository
 from estimator.hardware.boards import Board, load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS
-from estimator.lower import Kernel, Lowered, Product, Window, lower
-from estimator.opstream import Op, TensorSpec
+from estimator.lower import Lowered, Product, lower
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.zoo import MODELS, find_models
@@ -83,28 +82,6 @@ def test_no_kernel_beats_the_peak_of_arithmetic_or_of_memory(profile, model):
         assert kernel.kind == "stream" or time_us > kernel.flops / peak
 
 
-def test_a_matrix_vector_product_is_bound_by_the_weights_traffic(profile):
-    layer = torch.nn.Linear(25088, 4096, bias=False, device="meta")
-    time_us = kernel_us(profile, layer, 1, 25088)[-1]
-    assert time_us == pytest.approx(
-        4 * 25088 * 4096 / (170.8e3 * profile.values()["weight_stream_efficiency"]), rel=0.02
-    )
-
-
-def test_a_product_pays_for_whole_waves_of_tiles(profile):
-    def time_us(rows):
-        return kernel_us(profile, torch.nn.Linear(4096, 4096, bias=False, device="meta"), rows, 4096)[-1]
-
-    assert time_us(129) > time_us(128)
-    assert time_us(1024) / time_us(512) == pytest.approx(2, rel=0.1)
-
-
-def test_tensor_cores_make_large_products_faster(profile):
-    layer, rows = torch.nn.Linear(4096, 4096, bias=False, device="meta"), 4096
-    fp32, tf32 = (kernel_us(profile, layer, rows, 4096, precision=p)[-1] for p in ("fp32", "tf32"))
-    assert 2 < fp32 / tf32 < 5
-
-
 def test_a_batch_norm_waits_for_memory_where_sms_are_many_and_for_the_sms_where_they_are_few(profile):
     shape = torch.nn.BatchNorm2d(64, device="meta").eval(), 32, 64, 56, 56
     for mode, what_decides in (("MAXN", "bandwidth_gb_s"), ("30W", "gpu_mhz")):
@@ -155,13 +132,6 @@ def convolution_us(profile, channels, mode, batch=64, px=28, **changes):
     return kernel_us(profile, layer, batch, channels, px, px, mode=mode)[-1]
 
 
-@pytest.mark.parametrize("channels", [64, 128, 256, 512])
-def test_without_tf32_a_3x3_window_that_moves_by_one_runs_as_winograd(without_tf32, channels):
-    plain = convolution_us(without_tf32, channels, "30W", padding=1)
-    assert 1.3 < convolution_us(without_tf32, channels, "30W", padding=2, dilation=2) / plain < 2.25
-    assert 1.3 < 4 * convolution_us(without_tf32, channels, "30W", padding=1, stride=2) / plain < 2.6
-
-
 def test_without_tf32_a_batch_of_one_pays_for_the_transform_of_its_weights(without_tf32):
     alone, of_64 = (convolution_us(without_tf32, 512, "30W", batch, 7, padding=1) for batch in (1, 64))
     assert alone > 2 * of_64 / 64
@@ -191,46 +161,9 @@ def test_a_convolution_of_many_channels_takes_the_widest_tile_even_if_few_sms_ge
     assert kernel_us(profile, layer, 1, 512, 7, 7)[-1] == pytest.approx(published_us, rel=0.25)
 
 
-def test_a_conversion_of_layouts_waits_for_the_sms_where_they_are_few(profile):
-    layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device="meta")
-
-    def conversion_us(mode, **changes):
-        columns, case = kernel_columns(lowered(layer, 32, 64, 56, 56)), rates(profile, mode, **changes)
-        without = replace(case, constants={**case.constants, "layout_passes": 0.0})
-        return (device_us(columns, case) - device_us(columns, without))[-1]
-
-    assert conversion_us("MAXN", bandwidth_gb_s=100.0) > 1.2 * conversion_us("MAXN", bandwidth_gb_s=189.5)
-    assert conversion_us("15W", bandwidth_gb_s=100.0) == pytest.approx(conversion_us("15W"))
-
-
 def test_nothing_costs_nothing(profile):
     assert host_us(op_columns(()), rates(profile)).size == 0
     assert device_us(kernel_columns(()), rates(profile)).size == 0
-
-
-def moves(profile, constant, layer, *shape):
-    case = rates(profile)
-    more = replace(case, constants={**case.constants, constant: 2 * case.constants[constant]})
-    columns = kernel_columns(lowered(layer, *shape))
-    return not np.array_equal(device_us(columns, case), device_us(columns, more))
-
-
-@pytest.mark.parametrize(
-    ("layer", "tensor_cores", "changes_layout"),
-    [
-        (torch.nn.Conv2d(512, 512, 3, bias=False, device="meta"), True, True),
-        (torch.nn.Conv2d(512, 512, 1, bias=False, device="meta"), True, False),
-        (torch.nn.Conv2d(512, 512, 1, 2, bias=False, device="meta"), True, True),
-        (torch.nn.Conv2d(512, 512, 3, dilation=2, bias=False, device="meta"), False, False),
-        (torch.nn.Conv2d(510, 512, 3, bias=False, device="meta"), False, False),
-        (torch.nn.Conv2d(512, 512, 3, groups=512, bias=False, device="meta"), False, False),
-    ],
-    ids=["3x3", "1x1", "1x1 with stride", "dilated", "unaligned channels", "depthwise"],
-)
-def test_the_shape_of_a_convolution_decides_what_runs_it(profile, layer, tensor_cores, changes_layout):
-    shape = layer, 8, layer.in_channels, 56, 56
-    assert moves(profile, "tensor_core_convolution_efficiency", *shape) == tensor_cores
-    assert moves(profile, "layout_passes", *shape) == changes_layout
 
 
 def test_a_third_kind_of_processor_needs_no_more_than_the_columns_have(profile, monkeypatch):
@@ -531,96 +464,6 @@ def test_a_host_dispatches_each_kind_of_op_and_the_calls_inside_it(kind):
     after = (2, 1, 0) if kind == "recurrent" else (0, 0, 0)
     assert list(found.early_us) == pytest.approx([recurrent.LAUNCH.value * 10 / 2 * count for count in after])
     assert (found.overhead_us, found.one_clock) == (6 / 2, False)
-
-
-def test_the_rates_of_a_board_by_hand():
-    expected = Rates(
-        made_up.CONSTANTS, 2.0, 0.5, 4, 1000.0, 2.0**20, 1000.0, 1000.0, 2500.0, False, True, event_pair_us=3.0
-    )
-    half = replace(
-        expected,
-        product_flops_per_us_per_sm=5000.0,
-        convolution_flops_per_us_per_sm=5000.0,
-        products_on_tensor_cores=True,
-    )
-    for precision, rates_there in (("fp32", expected), ("fp16", half), ("bf16", half)):
-        assert rates_of(made_up.gpu(precision), made_up.CONSTANTS) == rates_there
-    assert not rates_of(made_up.gpu(tf32=False), made_up.CONSTANTS).convolutions_on_tensor_cores
-
-
-COLUMN_TYPES = {"kind": int, "function": int, "op": int, "kernels": int, "contiguous": bool, "channels_last": bool}
-COLUMN_TYPES["in_place"] = bool
-
-
-@pytest.mark.parametrize("of_none", [False, True], ids=["ops", "no op"])
-def test_columns_are_of_one_type_whether_there_is_a_row_or_not(of_none):
-    lowered = [] if of_none else [Lowered(made_up.OP, "other", 0, (made_up.stream(),))]
-    for columns in (op_columns(lowered), kernel_columns(lowered)):
-        for name, column in vars(columns).items():
-            if name != "functions":
-                assert column.dtype == np.dtype(COLUMN_TYPES.get(name, float)), name
-
-
-def test_ops_as_columns_by_hand():
-    small, large = TensorSpec((2, 3), "float32", 4), TensorSpec((4, 5), "float32", 4)
-    kernels = (made_up.stream(), made_up.stream())
-    ops = [
-        Op("aten.cat", (small, large), (), (small,), is_view=False, in_place=False),
-        Op("aten.add_", (small, small), (), (large, small), is_view=False, in_place=True),
-        Op("aten.zeros", (3,), (), (small,), is_view=False, in_place=False),
-        Op("aten.sum", (large,), (), (), is_view=False, in_place=False),
-        Op("aten.max", (small,), (), (small, large), is_view=False, in_place=False),
-        Op("aten.new", (), (), (), is_view=False, in_place=False),
-    ]
-    kinds = ("view", "recurrent", "norm", "other", "reduction", "copy")
-    found = op_columns([Lowered(op, kind, at, kernels[: at % 3]) for at, (op, kind) in enumerate(zip(ops, kinds))])
-    assert found.kind.tolist() == [0, 8, 3, 7, 4, 5]
-    assert found.calls.tolist() == [0, 1, 2, 3, 4, 5]
-    assert found.kernels.tolist() == [0, 1, 2, 0, 1, 2]
-    assert found.elements.tolist() == [6, 20, 6, 20, 6, 0]
-    assert found.in_place.tolist() == [False, True, False, False, False, False]
-
-
-def test_kernels_as_columns_by_hand():
-    window = Window((3, 5), (2, 1), (1, 4), 6, 7, 8, 9, 0.5)
-    first = Kernel("depthwise", "convolution", "bfloat16", 11, 12, 13, 14, 15, False, Product(2, 3, 4, 5), window, True)
-    second = made_up.stream("relu", elements=16, read_bytes=17)
-    ops = [Lowered(made_up.OP, "other", 0, kernels) for kernels in ((), (first,), (second, first))]
-    found = kernel_columns(ops)
-    assert found.functions == ("convolution", "relu")
-    rows = {name: column.tolist() for name, column in vars(found).items() if name != "functions"}
-    assert rows.pop("op") == [1, 2, 2]
-    assert {name: row[0] for name, row in rows.items()} == {name: row[2] for name, row in rows.items()}
-    assert {name: tuple(row[:2]) for name, row in rows.items()} == {
-        **{"kind": (1, 3), "function": (0, 1), "elements": (11, 16), "contiguous": (False, True), "flops": (12, 0)},
-        **{"warm_bytes": (27, 17), "cold_bytes": (15, 0), "item_bytes": (2, 4)},
-        **{"batch": (2, 0), "m": (3, 0), "n": (4, 0), "k": (5, 0)},
-        **{"window_side": (5, 0), "taps": (15, 0), "stride": (2, 0), "dilation": (4, 0), "channels": (6, 0)},
-        **{"groups": (7, 0), "images": (8, 0), "input_elements": (9, 0), "rows_inside": (0.5, 1.0)},
-        **{"channels_last": (True, False)},
-    }
-
-
-def test_columns_find_kernels_by_place_by_kind_and_by_function():
-    kernels = [
-        made_up.stream(),
-        made_up.product(2, 2, 2),
-        made_up.stream("gelu"),
-        made_up.product(3, 3, 3, dtype="float16"),
-    ]
-    found = made_up.columns(*kernels)
-    assert found.take(np.array([3, 1])).m.tolist() == [3, 2]
-    assert found.select(np.array([False, True, True, False])).m.tolist() == [2, 0]
-    assert [(kind, places.tolist(), of.m.tolist()) for kind, places, of in found.by_kind] == [
-        ("product", [1, 3], [2, 3]),
-        ("stream", [0, 2], [0, 0]),
-    ]
-    assert found.by_function({"gelu": 2.0, "mm": 3.0, "relu_": 4.0}).tolist() == [0, 3, 2, 3]
-    assert [found.computes(name).tolist() for name in ("relu", "mm", "tanh")] == [
-        [True, False, False, False],
-        [False, True, False, True],
-        [False] * 4,
-    ]
 
 
 def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_or_its_traffic_and_no_tiles():

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.cost import cpu, gpu, price
 from estimator.cost.columns import HOST_KINDS, LIMITS, kernel_columns, op_columns
-from estimator.cost.cpu import costs, device_us, host_us, limits
+from estimator.cost.cpu import costs, device_us, host_us
 from estimator.errors import ProfileError
 from estimator.hardware.profile import Correction
 from estimator.hardware.quantities import CPU_CONSTANTS
@@ -63,17 +62,6 @@ def is_reordered(layer, *shape):
     return total_us(layer, *shape, reorder_us=1e6) > 1e6
 
 
-def test_a_small_convolution_is_pytorchs_own_and_needs_no_reordering():
-    assert not is_reordered(convolution(16, 16), 1, 16, 28, 28)
-    assert is_reordered(convolution(32, 32), 1, 32, 28, 28)
-
-
-def test_windows_beyond_three_pixels_groups_and_batches_need_reordering_however_small():
-    assert is_reordered(convolution(16, 16, kernel=5), 1, 16, 7, 7)
-    assert is_reordered(convolution(16, 16, groups=16), 1, 16, 7, 7)
-    assert is_reordered(convolution(16, 16), 2, 16, 7, 7)
-
-
 def test_of_all_activations_a_library_computes_gelu():
     for layer, calls in ((torch.nn.GELU(), 1), (torch.nn.SiLU(), 0), (torch.nn.ReLU(), 0)):
         slow, fast = (total_us(layer, 1, 64, library_call_us=us) for us in (1000.0, 0.0))
@@ -92,36 +80,6 @@ def test_a_copy_against_the_order_of_memory_gathers_element_by_element():
     slow = {"scalar_melements_s": 1.0}
     assert total_us(Copied(0, 1), 300, 200, **slow) == total_us(Copied(0, 1), 300, 200)
     assert total_us(Copied(1, 0), 300, 200, **slow) > 10 * total_us(Copied(1, 0), 300, 200)
-
-
-def test_each_tap_of_a_pooling_window_is_worked_on():
-    def per_element_us(layer):
-        slow, usual = (priced(layer, 1, 8, 56, 56, scalar_melements_s=us)[1].sum() for us in (1.0, 1e12))
-        return (slow - usual) / (8 * 56 * 56)
-
-    for layer, tap in ((torch.nn.MaxPool2d, 1.0), (torch.nn.AvgPool2d, 0.6)):
-        assert per_element_us(layer(3, 1, 1)) == pytest.approx(tap * (9 + 4), rel=1e-3)
-
-
-def test_depthwise_convolutions_have_a_rate_of_their_own():
-    for groups, constant in ((64, "depthwise_gflop_s"), (4, "convolution_gflop_s"), (1, "convolution_gflop_s")):
-        usual, slow = (
-            total_us(convolution(64, 64, groups=groups), 1, 64, 56, 56, **{constant: rate}) for rate in (50, 1)
-        )
-        assert slow > 5 * usual
-
-
-def test_one_row_streams_its_weights_and_more_rows_pack_them():
-    linear = torch.nn.Linear(4096, 4096, device="meta")
-    assert total_us(linear, 1, 4096, packing_gb_s=0.001) == total_us(linear, 1, 4096)
-    assert total_us(linear, 8, 4096, packing_gb_s=0.001) > 10 * total_us(linear, 8, 4096)
-
-
-def test_the_same_work_takes_longer_the_wider_its_output():
-    wide, narrow = torch.nn.Linear(512, 8192, device="meta"), torch.nn.Linear(8192, 512, device="meta")
-    assert total_us(wide, 200, 512) > 1.1 * total_us(narrow, 200, 8192)
-    same = {"product_double_columns": 1e9}
-    assert total_us(wide, 200, 512, **same) < 1.05 * total_us(narrow, 200, 8192, **same)
 
 
 def test_vectors_compute_functions_and_no_vector_compares_the_taps_of_a_window():
@@ -284,66 +242,6 @@ def test_a_damaged_correction_is_one_line(tmp_path, good, bad, message):
         read_profile(path)
 
 
-def by_hand(layer, *shape):
-    """The kernel of a layer without a bias, its microseconds, and of them packing and traffic by themselves."""
-    lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
-    (us,) = device_us(kernel_columns(lowered), CONSTANTS)
-    (kernel,) = (kernel for op in lowered for kernel in op.kernels)
-    packing_us = kernel.cold_bytes / (CONSTANTS["packing_gb_s"] * 1e3)
-    warm_us = (kernel.read_bytes + kernel.write_bytes) / (CONSTANTS["warm_gb_s"] * 1e3)
-    return kernel, us, packing_us, warm_us
-
-
-def waste(length, half):
-    return 1 + CONSTANTS[half] / length
-
-
-def test_a_depthwise_convolution_by_hand():
-    layer = torch.nn.Conv2d(64, 64, 3, groups=64, bias=False, device="meta")
-    kernel, us, packing_us, warm_us = by_hand(layer, 1, 64, 28, 28)
-    called_us = CONSTANTS["library_call_us"] + CONSTANTS["reorder_us"]
-    work_us = kernel.flops / (CONSTANTS["depthwise_gflop_s"] * 1e3)
-    assert us == pytest.approx(work_us + called_us + packing_us + (1 + CONSTANTS["layout_passes"]) * warm_us)
-
-
-@pytest.mark.parametrize(("side", "share"), [(1, CONSTANTS["pointwise_reorder_share"]), (3, 1.0)])
-def test_a_convolution_by_hand(side, share):
-    layer = torch.nn.Conv2d(64, 96, side, bias=False, device="meta")
-    kernel, us, packing_us, warm_us = by_hand(layer, 1, 64, 28, 28)
-    work_us = kernel.flops / (CONSTANTS["convolution_gflop_s"] * 1e3)
-    work_us *= waste(96, "block_half_channels") * waste((28 - side + 1) ** 2, "block_half_rows")
-    called_us = CONSTANTS["library_call_us"] + share * CONSTANTS["reorder_us"]
-    assert us == pytest.approx(work_us + called_us + packing_us + (1 + share * CONSTANTS["layout_passes"]) * warm_us)
-
-
-def test_products_by_hand():
-    layer = torch.nn.Linear(300, 500, bias=False, device="meta")
-    kernel, us, packing_us, warm_us = by_hand(layer, 20, 300)
-    work_us = kernel.flops / (CONSTANTS["product_gflop_s"] * 1e3) * (1 + 500 / CONSTANTS["product_double_columns"])
-    work_us *= math.prod(waste(side, "product_half_elements") for side in (20, 300, 500))
-    assert us == pytest.approx(warm_us + work_us + packing_us)
-    kernel, us, _, warm_us = by_hand(layer, 1, 300)
-    assert us == pytest.approx(warm_us + kernel.cold_bytes / (CONSTANTS["cold_gb_s"] * 1e3))
-
-
-def test_a_host_by_hand():
-    big = (1, 64, 56, 56)
-
-    def host(layer, *shape):
-        return priced(layer, *shape)[0][-1]
-
-    dispatch_us, refill_us = CONSTANTS["dispatch_us"], CONSTANTS["refill_us"]
-    assert host(torch.nn.ReLU(), 2048) == dispatch_us
-    assert host(torch.nn.ReLU(), 2049) == dispatch_us + refill_us
-    assert host(torch.nn.BatchNorm2d(64).eval(), *big) == dispatch_us + refill_us + CONSTANTS["norm_extra_us"]
-    assert host(convolution(64, 64, bias=True), *big) == dispatch_us + refill_us  # it adds its bias itself
-    assert host(torch.nn.Flatten(), *big) == CONSTANTS["view_us"]
-    attention = torch.nn.TransformerEncoderLayer(64, 4, batch_first=True).eval()
-    lowered = lower(capture(attention, torch.empty(1, 20, 64)))
-    nested_us = lowered[-1].calls * CONSTANTS["nested_dispatch_us"]
-    assert host_us(op_columns(lowered), CONSTANTS)[-1] == dispatch_us + nested_us
-
-
 ROUND = {
     **{"dispatch_us": 10.0, "refill_us": 3.0, "view_us": 1.0, "nested_dispatch_us": 4.0, "norm_extra_us": 7.0},
     **{"library_call_us": 20.0, "reorder_us": 6.0, "convolution_gflop_s": 2.0, "depthwise_gflop_s": 1.0},
@@ -470,18 +368,5 @@ def activations(us):
     ],
 )
 def test_what_bounds_a_kernel_on_a_made_up_cpu_by_hand(kernel, limit, least_us):
-    found = limits(made_up.columns(kernel), calibrated_target(PROFILE), ROUND)
+    found = costs(op_columns([]), made_up.columns(kernel), calibrated_target(PROFILE), ROUND).limits()
     assert (LIMITS[found.limit[0]], found.least_us[0]) == (limit, pytest.approx(least_us))
-
-
-@pytest.mark.parametrize("target", [made_up.gpu(), calibrated_target(PROFILE)], ids=["gpu", "cpu"])
-def test_a_price_and_its_limits_are_those_of_the_kind_of_processor(target):
-    kinds, values = {"gpu": gpu, "cpu": cpu}, target.profile.values()
-    of_kind = kinds[target.profile.processor]
-    kernels, ops = made_up.columns(made_up.stream(**MOVED), made_up.stream("gelu")), op_columns([])
-    found, expected = price.price(ops, kernels, target, values), of_kind.costs(ops, kernels, target, values)
-    assert found.device_us.tolist() == expected.device_us.tolist()
-    assert found.one_clock == (of_kind is cpu)
-    limit, expected_limit = price.limits(kernels, target), of_kind.limits(kernels, target, values)
-    assert limit.limit.tolist() == expected_limit.limit.tolist()
-    assert limit.least_us.tolist() == expected_limit.least_us.tolist()

@@ -12,7 +12,7 @@ import torch
 from estimator import CaptureError, UsageError, estimate
 from estimator.errors import RecordError
 from estimator.hardware.boards import Board, load_profile
-from estimator.interval import carried, without_evidence
+from estimator.interval import extrapolated, without_evidence
 from estimator.subjects.zoo import FAMILIES, MODELS, find_models
 from estimator.target import Target, calibrated_target, parse_label, resolve
 from meta_tests.estimating import op_stream
@@ -174,7 +174,7 @@ def interval_of(target):
     return estimate_stream(op_stream(subject, target.batch_size, target.precision.name), target).interval_pct
 
 
-def test_what_was_carried_further_is_less_certain():
+def test_what_is_extrapolated_further_is_less_certain():
     home = resolve("Jetson-Orin-AGX", "50W")
     targets = [
         home,
@@ -197,10 +197,10 @@ def test_other_software_widens_what_follows_the_host_and_not_what_follows_the_de
 
 def test_an_estimate_is_for_the_calibrated_software_where_it_was_calibrated_and_else_for_any():
     home, away = resolve("Jetson-Orin-AGX", "50W"), resolve("Jetson-Orin-AGX", "30W")
-    assert carried(home) == ()
-    assert carried(replace(home, same_software=False)) == ("software",)
-    assert carried(away) == ("power mode", "software")
-    assert carried(replace(away, same_software=True)) == ("power mode",)
+    assert extrapolated(home) == ()
+    assert extrapolated(replace(home, same_software=False)) == ("software",)
+    assert extrapolated(away) == ("power mode", "software")
+    assert extrapolated(replace(away, same_software=True)) == ("power mode",)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import torch
 from estimator.__main__ import main
 from estimator.capture import capture, capture_in_modules
 from estimator.cost.columns import LIMITS
-from estimator.cost.price import limits
 from estimator.explain.breakdown import MEASURING, break_down
 from estimator.explain.critical_path import critical_path
 from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
@@ -63,7 +62,7 @@ def test_each_way_to_divide_the_path_adds_up_to_all_of_it(name, mode):
     model = find_subject(name)
     captured = capture_in_modules(model.build(), model.example_input())
     found = forward_pass(lower(captured.ops), target)
-    breakdown = break_down(found, captured.modules, target)
+    breakdown = break_down(found, captured.modules)
     for parts in (breakdown.stages, breakdown.kinds, breakdown.sides):
         assert sum(part.share_pct for part in parts) == pytest.approx(100)
         assert sum(part.host_us + part.device_us for part in parts) == pytest.approx(1e3 * found.latency_ms)
@@ -118,7 +117,7 @@ def limit_of(function, shape, target, dtype=None):
     with torch.device("meta"):
         module, source = function(), torch.empty(shape)
     found = forward_pass(lower(capture(module, source, dtype)), target)
-    bounds = limits(found.kernels, target)
+    bounds = found.costs.limits()
     longest = int(np.argmax(found.costs.device_us))
     return LIMITS[int(bounds.limit[longest])], float(found.costs.device_us[longest] / bounds.least_us[longest])
 
@@ -146,9 +145,7 @@ def test_what_bounds_a_kernel_and_how_far_it_is_from_that(make, shape, limit):
 def test_no_kernel_is_faster_than_what_bounds_it(name, precision):
     for target in (resolve(precision=precision), on_cpu()):
         found = pass_of(name, target)
-        assert (found.costs.device_us >= 0.999 * limits(found.kernels, target).least_us).sum() == len(
-            found.costs.device_us
-        )
+        assert all(found.costs.device_us >= 0.999 * found.costs.limits().least_us)
 
 
 @functools.lru_cache(maxsize=None)

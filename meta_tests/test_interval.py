@@ -9,7 +9,15 @@ import pytest
 from torch import nn
 
 from estimator import estimate
-from estimator.interval import DOUBTS, PENALTIES, QUANTILE, carried, interval_pct, transfer_variance, without_evidence
+from estimator.interval import (
+    EXTRAPOLATION,
+    MODEL_UNCERTAINTY,
+    QUANTILE,
+    extrapolated,
+    extrapolation_variance,
+    interval_pct,
+    without_evidence,
+)
 from estimator.target import resolve
 
 HOME = resolve("Jetson-Orin-AGX", "50W")
@@ -62,8 +70,8 @@ def test_constants_that_err_against_each_other_cancel():
     assert interval_pct(of_both, home(((0.01, 0.015), (0.015, 0.04)))) == width(UNEXPLAINED, together)
 
 
-def test_what_ops_in_doubt_add_is_added():
-    assert interval_pct(of_both, home(), doubt_variance=0.01) == width(UNEXPLAINED, 0.01)
+def test_what_the_model_is_unsure_of_is_added():
+    assert interval_pct(of_both, home(), model_variance=0.01) == width(UNEXPLAINED, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -79,18 +87,18 @@ def test_what_ops_in_doubt_add_is_added():
     ],
     ids="home mode batch half software batch-elsewhere mode-elsewhere".split(),
 )
-def test_what_an_estimate_was_carried_over_widens_what_follows_host_or_device(changes, what, host, device):
+def test_what_an_estimate_was_extrapolated_over_widens_what_follows_host_or_device(changes, what, host, device):
     target = home(**changes)
-    assert carried(target) == what
+    assert extrapolated(target) == what
     assert interval_pct(of_host, target) == width(UNEXPLAINED, host**2)
     assert interval_pct(of_device, target) == width(UNEXPLAINED, device**2)
 
 
 def test_a_latency_that_follows_the_host_half_way_is_half_as_uncertain_of_it():
-    assert transfer_variance(["software"], lambda factor: (1 + factor) / 2) == pytest.approx(0.15**2)
-    assert transfer_variance(["fp16"], lambda factor: (1 + factor) / 2) == pytest.approx(0.04**2)
-    assert transfer_variance(["fp16", "software"], lambda factor: factor) == pytest.approx(0.3**2)
-    assert transfer_variance([], lambda factor: factor) == 0
+    assert extrapolation_variance(["software"], lambda factor: (1 + factor) / 2) == pytest.approx(0.15**2)
+    assert extrapolation_variance(["fp16"], lambda factor: (1 + factor) / 2) == pytest.approx(0.04**2)
+    assert extrapolation_variance(["fp16", "software"], lambda factor: factor) == pytest.approx(0.3**2)
+    assert extrapolation_variance([], lambda factor: factor) == 0
 
 
 @pytest.mark.parametrize(
@@ -104,18 +112,18 @@ def test_a_latency_that_follows_the_host_half_way_is_half_as_uncertain_of_it():
 )
 def test_of_a_gpu_that_has_seen_no_model_little_is_known(sources, processor, what):
     profile = replace(HOME.profile, sources=sources, processor=processor)
-    assert carried(replace(HOME, profile=profile)) == what
+    assert extrapolated(replace(HOME, profile=profile)) == what
 
 
-def test_each_penalty_says_its_evidence_and_is_a_few_percent_but_for_software_and_micro_benchmarks():
-    assert {name: (p.host_pct, p.device_pct) for name, p in PENALTIES.items()} == {
-        "power mode": (2.0, 0.0),
+def test_each_extrapolation_says_its_evidence_and_is_a_few_percent_but_for_software_and_micro_benchmarks():
+    assert {name: (u.host, u.device) for name, u in EXTRAPOLATION.items()} == {
+        "power mode": (0.02, 0.0),
         "batch": (0.0, 0.0),
-        "fp16": (0.0, 8.0),
-        "software": (30.0, 0.0),
-        "micro-benchmarks": (58.0, 58.0),
+        "fp16": (0.0, 0.08),
+        "software": (0.3, 0.0),
+        "micro-benchmarks": (0.58, 0.58),
     }
-    assert all(len(penalty.evidence) > 20 for penalty in PENALTIES.values())
+    assert all(len(u.evidence) > 20 for u in EXTRAPOLATION.values())
 
 
 def test_where_nothing_was_measured_there_is_no_interval():
@@ -146,14 +154,14 @@ def test_a_constant_is_moved_by_one_percent():
     slope = math.log(2.01 / 2) / math.log(1.01)
     assert interval_pct(bent, home(((0.01, 0.0), (0.0, 0.0)))) == width(UNEXPLAINED, slope**2 * 0.01)
     share_of_device = 1 - (1.01**2 - 1) / 0.01
-    assert transfer_variance(["fp16"], lambda factor: factor**2) == pytest.approx((share_of_device * 0.08) ** 2)
+    assert extrapolation_variance(["fp16"], lambda factor: factor**2) == pytest.approx((share_of_device * 0.08) ** 2)
 
 
 def test_one_standard_deviation_of_each_penalty_is_tried():
-    found = transfer_variance(["power mode", "software"], lambda factor: factor**2)
+    found = extrapolation_variance(["power mode", "software"], lambda factor: factor**2)
     assert found == pytest.approx((1.02**2 - 1) ** 2 + (1.3**2 - 1) ** 2)
-    assert transfer_variance(["micro-benchmarks"], lambda factor: factor) == pytest.approx(0.58**2)
-    assert transfer_variance(["micro-benchmarks"], lambda factor: 1.0) == pytest.approx(0.58**2)
+    assert extrapolation_variance(["micro-benchmarks"], lambda factor: factor) == pytest.approx(0.58**2)
+    assert extrapolation_variance(["micro-benchmarks"], lambda factor: 1.0) == pytest.approx(0.58**2)
 
 
 def test_only_constants_in_cycles_of_the_host_are_the_host_s():
@@ -166,13 +174,13 @@ def test_only_constants_in_cycles_of_the_host_are_the_host_s():
     assert interval_pct(of_both, away) == width(UNEXPLAINED, (1.3**2 - 1) ** 2)
 
 
-def test_each_doubt_says_its_evidence_and_how_much_it_is():
-    assert {name: (doubt.host, doubt.device) for name, doubt in DOUBTS.items()} == {
+def test_each_uncertainty_of_the_model_says_its_evidence_and_how_much_it_is():
+    assert {name: (known.host, known.device) for name, known in MODEL_UNCERTAINTY.items()} == {
         "no rule": (0.39, 0.67),
         "recurrent": (0.4, 0.5),
         "fused attention": (0.2, 0.6),
     }
-    assert all(len(doubt.evidence) > 20 for doubt in DOUBTS.values())
+    assert all(len(known.evidence) > 20 for known in MODEL_UNCERTAINTY.values())
 
 
 AWAY = {"mode": HOME.profile.modes["30W"]}
@@ -195,10 +203,10 @@ AWAY = {"mode": HOME.profile.modes["30W"]}
         ("cpu", "", {"same_software": True}, ()),
     ],
 )
-def test_what_counts_as_carried_hangs_on_the_kind_of_processor(processor, transferred_from, changes, what):
+def test_what_counts_as_extrapolated_hangs_on_the_kind_of_processor(processor, transferred_from, changes, what):
     about = {"processor": processor, "transferred_from": transferred_from, "transferred_facts": HOME.profile.facts}
     target = replace(HOME, profile=replace(HOME.profile, **about), **changes)
-    assert carried(target) == what
+    assert extrapolated(target) == what
     assert without_evidence(target) == (() if processor == "gpu" else what)
 
 
@@ -209,6 +217,6 @@ def test_sms_that_compute_another_number_of_flop_a_clock_are_other_sms(arithmeti
     without = {key: fact for key, fact in facts.items() if key != name}
     for there, differ in ((others, True), (without, True), (facts, False)):
         moved = replace(HOME.profile, transferred_from="another", transferred_facts=there)
-        assert carried(replace(HOME, profile=moved, same_software=True)) == (("other SMs",) if differ else ())
+        assert extrapolated(replace(HOME, profile=moved, same_software=True)) == (("other SMs",) if differ else ())
     neither = replace(HOME.profile, facts=without, transferred_from="another", transferred_facts=without)
-    assert carried(replace(HOME, profile=neither, same_software=True)) == ()
+    assert extrapolated(replace(HOME, profile=neither, same_software=True)) == ()

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.cost import cpu, gpu
-from estimator.cost.columns import LIMITS, kernel_columns
+from estimator.cost.columns import LIMITS, kernel_columns, op_columns
+from estimator.cost.price import price
 from estimator.cost.rates import rates_of
 from estimator.hardware.boards import Board, ThisCpu, load_profile
 from estimator.lower import lower
@@ -21,12 +21,16 @@ def convolution(inputs, outputs, side=3, **changes):
     return torch.nn.Conv2d(inputs, outputs, side, **{"padding": side // 2, "bias": False, "device": "meta", **changes})
 
 
+def limits(kernels, target):
+    return price(op_columns(()), kernels, target, target.profile.values()).limits()
+
+
 def limit_of(layer, *shape, profile=ORIN, precision="fp32", mode=None, dtype=None):
     """What bounds the layer's last kernel, and its least microseconds; then the kernel, and the rates."""
     lowered = lower(capture(layer, torch.empty(*shape, device="meta"), dtype=dtype))
     target = target_on(Board(profile.name), profile, mode or profile.default_mode, precision)
     columns = kernel_columns(lowered)
-    found = gpu.limits(columns, target, profile.values())
+    found = limits(columns, target)
     kernel = [kernel for op in lowered for kernel in op.kernels][-1]
     return LIMITS[found.limit[-1]], found.least_us[-1], kernel, rates_of(target, profile.values())
 
@@ -84,10 +88,9 @@ def test_a_least_is_never_more_than_the_kernel_takes():
         (torch.nn.ReLU(), (1, 64, 56, 56)),
     ):
         lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
-        for target, formulas in ((calibrated_target(ORIN), gpu), (cpu_target(), cpu)):
-            constants, columns = target.profile.values(), kernel_columns(lowered)
-            rates = rates_of(target, constants) if formulas is gpu else constants
-            assert all(formulas.limits(columns, target, constants).least_us <= formulas.device_us(columns, rates))
+        for target in (calibrated_target(ORIN), cpu_target()):
+            found = price(op_columns(lowered), kernel_columns(lowered), target, target.profile.values())
+            assert all(found.limits().least_us <= found.device_us)
 
 
 def cpu_target():
@@ -97,7 +100,7 @@ def cpu_target():
 def of_cpu(layer, *shape):
     target = cpu_target()
     lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
-    found = cpu.limits(kernel_columns(lowered), target, target.profile.values())
+    found = limits(kernel_columns(lowered), target)
     return LIMITS[found.limit[0]], found.least_us[0], next(kernel for op in lowered for kernel in op.kernels)
 
 
@@ -129,7 +132,7 @@ def test_a_cpu_moves_what_it_reads_and_writes_and_compares_taps_one_by_one():
 
 def made_up_limit(kernel, *options, **changes):
     target = made_up.gpu(*options, **changes)
-    found = gpu.limits(made_up.columns(made_up.stream(), kernel), target, target.profile.values())
+    found = limits(made_up.columns(made_up.stream(), kernel), target)
     assert (LIMITS[found.limit[0]], found.least_us[0]) == ("latency", made_up.LATENCY_US)
     return LIMITS[found.limit[1]], pytest.approx(found.least_us[1], rel=1e-9)
 
@@ -142,58 +145,34 @@ WIDE = {"channels": 200, "m": 128, "n": 128}
 """Deep enough for most of tensor cores' rate: 4 blocks, one on each SM."""
 
 
+TILE = 2 * 4 * 64 * 64
+"""FLOP of four tiles of 64 x 64 for each element of the reduction."""
+HALF = {"kind": "depthwise", "elements": 100_000, "dtype": "float16"}
+
+
 @pytest.mark.parametrize(
     ("kernel", "options", "limit", "least_us"),
     [
         (made_up.stream(read_bytes=6400), (), "latency", 8),
-        (made_up.stream(read_bytes=6408), (), "memory", 6.408),
         (made_up.stream(read_bytes=3000, write_bytes=4000, cold_bytes=2000), (), "memory", 9),
-        (made_up.product(32, 32, 1, 4), (), "latency", 8),
-        (made_up.product(128, 128, 10, 4), (), "arithmetic", 2 * 4 * 128 * 128 * 10 / 4000),
-        (made_up.product(128, 128, 10, 4, read_bytes=460_000), (), "arithmetic", 2 * 4 * 128 * 128 * 10 / 4000),
+        (made_up.product(128, 128, 10, 4), (), "arithmetic", 4 * TILE * 10 / 4000),
         (made_up.product(128, 128, 10, 4, read_bytes=461_000), (), "memory", 461),
-        (made_up.product(32, 32, 10, 4), (), "waves of tiles", 2 * 4 * 32 * 32 * 10 / 4000),
-        (made_up.product(64, 32, 10, 4), (), "arithmetic", 2 * 4 * 64 * 32 * 10 / 4000),
-        (made_up.product(128, 128, 1000, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 1000 / 10_000),
-        (made_up.product(128, 128, 10, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 10 / 4000),
-        (made_up.product(128, 128, 20, 4), ("tf32",), "arithmetic", 2 * 4 * 128 * 128 * 20 / 4000),
+        (made_up.product(32, 32, 10, 4), (), "waves of tiles", TILE / 4 * 10 / 4000),
+        (made_up.product(128, 128, 1000, 4), ("tf32",), "arithmetic", 4 * TILE * 1000 / 10_000),
+        (made_up.product(128, 128, 20, 4), ("tf32",), "arithmetic", 4 * TILE * 20 / 4000),
         (made_up.product(17, 1024, 1000), ("tf32",), "waves of tiles", 2 * 17 * 1024 * 1000 / 10_000),
         (made_up.product(16, 1024, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
-        (made_up.product(1024, 16, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
-        (made_up.product(128, 128, 1000, 4, dtype="float16"), (), "arithmetic", 2 * 4 * 128 * 128 * 1000 / 20_000),
-        (of_tensor_cores(**WIDE), (), "arithmetic", 2 * 4 * 128 * 128 * 1800 / 10_000),
-        (of_tensor_cores(64, 64, 4), (), "waves of tiles", 2 * 4 * 64 * 64 * 36 / 10_000),
-        (of_tensor_cores(64, 64, 4, read_bytes=320_000), (), "waves of tiles", 2 * 4 * 64 * 64 * 36 / 10_000),
+        (made_up.product(128, 128, 1000, 4, dtype="float16"), (), "arithmetic", 4 * TILE * 1000 / 20_000),
+        (of_tensor_cores(**WIDE), (), "arithmetic", 4 * TILE * 1800 / 10_000),
+        (of_tensor_cores(64, 64, 4, read_bytes=320_000), (), "waves of tiles", TILE * 36 / 10_000),
         (of_tensor_cores(64, 64, 4, read_bytes=400_000), (), "memory", 400),
-        (
-            of_tensor_cores(64, 64, 4, read_bytes=400_000, channels_last=True),
-            (),
-            "waves of tiles",
-            2 * 4 * 64 * 64 * 36 / 10_000,
-        ),
-        (of_tensor_cores(64, 64, 6), (), "arithmetic", 2 * 4 * 64 * 64 * 54 / 4000),
-        (of_tensor_cores(64, 64, 4, dilation=2), (), "waves of tiles", 2 * 4 * 64 * 64 * 36 / 4000),
-        (of_tensor_cores(64, 64, 6, read_bytes=1_400_000), (), "memory", 1400),
-        (of_tensor_cores(64, 64, 6, read_bytes=1_300_000), (), "arithmetic", 2 * 4 * 64 * 64 * 54 / 4000),
-        (of_tensor_cores(64, 64, 40, stride=2), ("fp32", False), "arithmetic", 2 * 4 * 64 * 64 * 360 / 4000),
-        (of_tensor_cores(64, 64, 20, stride=2), ("fp32", False), "waves of tiles", 2 * 4 * 64 * 64 * 180 / 4000),
-        (of_tensor_cores(64, 64, 20, read_bytes=3_300_000), ("fp32", False), "memory", 3300),
+        (of_tensor_cores(64, 64, 6), (), "arithmetic", TILE * 54 / 4000),
+        (of_tensor_cores(64, 64, 4, dilation=2), (), "waves of tiles", TILE * 36 / 4000),
+        (of_tensor_cores(64, 64, 40, stride=2), ("fp32", False), "arithmetic", TILE * 360 / 4000),
         (made_up.convolution(125, 32, 400), ("fp32", False), "waves of tiles", 2 * 125 * 32 * 3600 / 4000 / 2.25),
-        (made_up.convolution(125, 32, 400, stride=2), ("fp32", False), "waves of tiles", 2 * 125 * 32 * 3600 / 4000),
         (made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_800_000), (), "arithmetic", 450),
-        (made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_000_000), (), "waves of tiles", 250),
-        (
-            made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_800_000, dtype="float16"),
-            ("fp16",),
-            "arithmetic",
-            90,
-        ),
-        (
-            made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_000_000, dtype="float16"),
-            ("fp16",),
-            "waves of tiles",
-            50,
-        ),
+        (made_up.product(1, 1, 1, flops=1_800_000, **HALF), ("fp16",), "arithmetic", 90),
+        (made_up.product(1, 1, 1, flops=1_000_000, **HALF), ("fp16",), "waves of tiles", 50),
     ],
 )
 def test_what_bounds_a_kernel_by_hand(kernel, options, limit, least_us):

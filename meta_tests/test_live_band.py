@@ -19,6 +19,7 @@ from estimator.suite.benchmark import extra_info
 from estimator.suite.live_report import live_lines, software_notes
 from estimator.suite.outcomes import COMMON, LiveResult, band_problem, common_problem, verdict_problem
 from estimator.target import resolve, target_on
+from estimator.target_options import target_command
 
 STATE = DeviceState("made up", temperature_c=50.0, power_mode="50W")
 RUNS = (Run((9.0, 10.0, 11.0), 1, 0.1, 0.1, 7, 10.0, True), Run((10.0, 10.5, 11.0), 1, 0.1, 0.1, 9, 10.5, True))
@@ -71,7 +72,7 @@ def test_a_latency_that_left_its_baseline_says_how_and_what_to_do_if_that_is_mea
         "  measured 10.25 ms (median of 2 runs: 10.0, 10.5; 6 rounds)",
         f"  baseline 8.0, 8.1 ms, {baseline.path}",
         "  recorded 2026-01-01 with torch 2.1",
-        f"  If the change is meant: {resolve().command} --device cuda --record --runs 3",
+        f"  If the change is meant: {target_command(resolve())} --device cuda --record --runs 3",
     )
 
 

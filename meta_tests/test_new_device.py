@@ -101,6 +101,8 @@ bandwidth_gb_s = {bandwidth_gb_s}
 [facts]
 dram_peak_gb_s = {dram_peak_gb_s}
 l2_mib = {l2_mib}
+# event_pair_kcycles = 32.3  # kcycle of the CPU: what a pair of events adds to a pass; \
+the default is the Jetson Orin AGX's
 
 [calibration]
 transferred_from = "Jetson-Orin-AGX"

@@ -14,10 +14,11 @@ from estimator import estimate
 from estimator.capture import capture
 from estimator.cost import recurrent
 from estimator.cost.columns import LIMITS, kernel_columns, op_columns
-from estimator.cost.gpu import host_us, limits
+from estimator.cost.gpu import host_us
 from estimator.cost.rates import rates_of
 from estimator.errors import CaptureError
 from estimator.lower import Lowered, lower
+from estimator.pipeline import forward_pass
 from estimator.target import resolve
 from meta_tests import made_up
 from meta_tests.modules import module
@@ -186,9 +187,9 @@ def test_a_persistent_kernel_takes_as_long_in_half_precision():
 
 def test_a_persistent_kernel_waits_rather_than_computes():
     target = resolve()
-    columns = kernel_columns(lower(capture(nn.LSTM(64, 128), torch.rand(100, 1, 64))))
-    (place,) = recurrent.is_persistent(columns).nonzero()[0]
-    assert LIMITS[limits(columns, target, target.profile.values()).limit[place]] == "latency"
+    found = forward_pass(lower(capture(nn.LSTM(64, 128), torch.rand(100, 1, 64))), target)
+    (place,) = recurrent.is_persistent(found.kernels).nonzero()[0]
+    assert LIMITS[found.costs.limits().limit[place]] == "latency"
 
 
 def test_products_in_cudnn_take_tf32_where_its_convolutions_do():

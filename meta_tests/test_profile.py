@@ -238,12 +238,14 @@ def test_a_figure_of_a_board_lies_where_boards_are(tmp_path, name, least, most):
 
 
 @pytest.mark.parametrize("name", LEAST_AND_MOST)
-def test_a_board_without_a_figure_is_refused_and_only_watts_may_be_missing(tmp_path, name):
+def test_a_board_without_a_figure_is_refused_unless_it_is_optional(tmp_path, name):
     path = tmp_path / "Made-Up.toml"
     lines = BOARD.format(**USUAL).splitlines()
     path.write_text("\n".join(line for line in lines if not line.startswith(f"{name} = ")), encoding="utf-8")
     if name == "watts":
         assert read_profile(path).mode().watts is None
+    elif name == "event_pair_kcycles":
+        assert (read_profile(path).fact(name), name in read_profile(path).facts) == (32.3, False)
     else:
         with pytest.raises(ProfileError, match=f"{name}: is missing"):
             read_profile(path)

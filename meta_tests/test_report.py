@@ -131,7 +131,7 @@ def test_a_board_promises_what_its_calibration_was_made_from(tmp_path, hardware)
         assert load_configuration(Repository.at(tmp_path), target_on(board, profile)).bars == promised
     profile = replace(board.base_profile(), sources="microbenchmarks")
     promised = load_configuration(Repository.at(tmp_path), target_on(board, profile)).bars
-    assert promised == MICROBENCHMARK_BARS["gpu" if board.host_is_apart else "cpu"]
+    assert promised == MICROBENCHMARK_BARS[profile.processor]
 
 
 def test_a_missed_bar_says_so():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from dataclasses import replace
 
-import jsonschema
 import pytest
 
 from estimator.__main__ import main
+from estimator.checked import Bounds
+from estimator.cost.price import PROCESSORS
 from estimator.errors import UsageError
 from estimator.estimates import Estimates
 from estimator.goldens.content import (
@@ -24,7 +27,8 @@ from estimator.goldens.inputs import inputs_table, with_inputs
 from estimator.goldens.repository import OP_STREAMS, Repository, golden_root
 from estimator.goldens.tables import INPUTS, Document, Table, parse_document
 from estimator.hardware.boards import load_profile
-from estimator.hardware.quantities import GPU_CONSTANTS
+from estimator.hardware.quantities import FACTS, GPU_CONSTANTS, Fact
+from estimator.hardware.reading import read_profile
 from estimator.lower import registry
 from estimator.lower.stream import stream_kernel
 from estimator.records.kinds import MODEL_KIND
@@ -32,6 +36,7 @@ from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.review.compare import review
 from estimator.review.formats import FORMATS, markdown_text, terminal_text
 from estimator.review.sides import read_side
+from estimator.review.verdict import verdict_lines
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
 from meta_tests.estimating import ESTIMATES
@@ -120,6 +125,106 @@ def test_an_input_that_moved_is_named_and_nothing_else(base, tmp_path, name):
     assert found.inputs[0].change_pct == pytest.approx(-100 / 16 if name.endswith("sms") else 1)
 
 
+def of_a_board_with(tmp_path, **facts):
+    """The profile of the board whose file has these facts, too."""
+    path = tmp_path / f"{MEMORY}.toml"
+    lines = "".join(f"[facts.{name}]\n{table}\n" for name, table in facts.items())
+    path.write_text(load_profile().path.read_text(encoding="utf-8") + lines, encoding="utf-8")
+    return read_profile(path)
+
+
+@pytest.fixture
+def synthetic_fact(monkeypatch, tmp_path):
+    """Declares an optional fact, which a formula asks for; returns a profile that gives it."""
+    declared = Fact(Bounds(0.1, 10, "times"), "how much slower all kernels are", default=1.0)
+    monkeypatch.setitem(FACTS, "slower_kernels", declared)
+    priced = PROCESSORS["gpu"]
+
+    def slower(ops, kernels, target, constants):
+        found = priced(ops, kernels, target, constants)
+        return replace(found, device_us=found.device_us * target.profile.fact("slower_kernels"))
+
+    monkeypatch.setitem(PROCESSORS, "gpu", slower)
+    return of_a_board_with(tmp_path, slower_kernels="value = 2.0\nunit = 'times'\nsource = 'x'\nlower = 1\nupper = 3")
+
+
+def test_an_optional_fact_that_comes_or_goes_is_a_cause_like_any_other(base, tmp_path, synthetic_fact):
+    given = Tree(tmp_path / "given", synthetic_fact).root
+    for before, now, values, sign in ((base, given, "none -> 2", 1), (given, base, "2 -> none", -1)):
+        found = reviewed(before, now)
+        assert named(found) == {"input fact.slower_kernels"}
+        (cause,) = found.causes
+        moved = {difference.place: difference.change_pct for difference in found.differences}
+        assert cause.shares_pct == pytest.approx(moved, abs=0.1)
+        assert all(sign * share > 0 for share in moved.values())
+        (line,) = [line for line in verdict_lines(found, "", "") if "slower_kernels" in line]
+        assert line.startswith(f"    slower_kernels {values} times, {MEMORY}: moves {len(moved)} estimates by ")
+        assert re.search(rf"slower_kernels +{values.replace(' -> ', ' +')} ", terminal_text(found))
+
+
+def test_a_fact_that_is_absent_is_in_no_golden_and_its_default_moves_nothing(base, tmp_path, synthetic_fact):
+    assert reviewed(base, Tree(tmp_path / "now").root).is_empty
+    assert "fact.slower_kernels" not in inputs_table(load_profile(), {}).rows
+
+
+def with_rows(root, change):
+    """The tree with other rows of inputs."""
+    repository = Repository.at(root)
+    path = repository.estimates_path(MEMORY)
+    sections = dict(repository.document(path).sections)
+    rows = change(dict(sections[INPUTS].rows))
+    write_document(repository, path, {**sections, INPUTS: Table(sections[INPUTS].titles, rows)})
+    return root
+
+
+def without(*beginnings):
+    return lambda rows: {name: row for name, row in rows.items() if not name.startswith(beginnings)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "came", "went"),
+    [
+        (
+            without("constant.view_kcycles"),
+            f"view_kcycles none -> * kcycle of the CPU per op, {MEMORY}: ",
+            f"view_kcycles * -> none kcycle of the CPU per op, {MEMORY}: ",
+        ),
+        (without("mode.15W."), "power mode 15W: new, *: 0 estimates came", "power mode 15W: gone, *: 0 estimates went"),
+    ],
+    ids=["constant", "mode"],
+)
+def test_a_constant_or_a_mode_that_comes_or_goes_is_named(base, tmp_path, changed, came, went):
+    other = with_rows(Tree(tmp_path / "other").root, changed)
+    for before, now, text in ((other, base, came), (base, other, went)):
+        found = reviewed(before, now)
+        assert len(found.inputs) == 1
+        pytest.LineMatcher(list(verdict_lines(found, "", ""))).fnmatch_lines([f"    {text}*"])
+
+
+def test_a_board_that_comes_or_goes_is_named_with_its_estimates(base, tmp_path):
+    both = shutil.copytree(base, tmp_path / "both")
+    shutil.copytree(golden_root(both) / MEMORY, golden_root(both) / "NVIDIA-B200")
+    for before, now, what in ((base, both, "new"), (both, base, "gone")):
+        found = reviewed(before, now)
+        assert [change.name for change in found.inputs] == ["board.NVIDIA-B200"]
+        assert any(
+            line.startswith(f"    board NVIDIA-B200: {what}, NVIDIA-B200: 12 estimates ")
+            for line in verdict_lines(found, "", "")
+        )
+        assert "board NVIDIA-B200" in terminal_text(found)
+
+
+def test_what_a_constant_that_came_with_code_did_is_the_code_s(base, tmp_path, monkeypatch):
+    def twice(op, *_, **__):
+        return registry.Lowered(op, "pointwise", 0, (stream_kernel(op), stream_kernel(op)))
+
+    before = with_rows(Tree(tmp_path / "before").root, without("constant.view_kcycles"))
+    monkeypatch.setattr(registry, "_RULES", {**registry._RULES, "aten.relu_": twice})
+    lines = list(verdict_lines(reviewed(before, Tree(tmp_path / "now").root), "", ""))
+    assert lines[1].endswith("came or went together with code that asks for it: its share is the code's")
+    assert lines[2].startswith("    the code (with view_kcycles) did, in ")
+
+
 def test_of_two_inputs_each_has_its_share(base, tmp_path):
     values = {"constant.dispatch_kcycles": "130.0", "constant.stream_efficiency": "0.8"}
     found = reviewed(base, Tree(tmp_path / "now", with_inputs(load_profile(), values)).root)
@@ -166,9 +271,9 @@ def test_a_record_that_changed_is_named_with_its_runs(base, tmp_path):
 def test_what_came_and_what_went_is_counted(base, tmp_path):
     now = Tree(tmp_path / "now", measured_ms={"resnet18": MEASURED_MS["resnet18"]}).root
     page = json.loads(FORMATS["json"](reviewed(base, now)))
-    assert [(row["name"], row["now"]) for row in page["estimates"]] == [("vgg11", None)]
+    assert [(row["name"], row["now"]) for row in page["differences"]] == [("vgg11", {})]
     back = json.loads(FORMATS["json"](reviewed(now, base)))
-    assert [(row["name"], row["before"]) for row in back["estimates"]] == [("vgg11", None)]
+    assert [(row["name"], row["before"]) for row in back["differences"]] == [("vgg11", {})]
 
 
 def cross_validated(root, in_sample_pct, family_pct):
@@ -238,11 +343,13 @@ def test_a_records_text_opens_no_tag_and_ends_no_cell(base, tmp_path):
     assert "&lt;script>\\|torch" in markdown_text(reviewed(base, now))
 
 
-def test_every_key_of_the_json_is_in_its_schema(overfitted, request):
-    schema = json.loads((request.config.rootpath / "docs" / "review.schema.json").read_text(encoding="utf-8"))
+def test_the_json_has_what_moved_and_why_by_place(overfitted):
     data = json.loads(FORMATS["json"](reviewed(*overfitted)))
-    jsonschema.validate(data, schema)
-    assert set(data) == set(schema["properties"])
+    (change,), (cause,) = data["inputs"], data["causes"]
+    assert (change["name"], change["before"], change["now"]) == ("constant.dispatch_kcycles", "118.6", "117.3")
+    assert cause["shares_pct"][f"{MEMORY} 50W-fp32-b1 resnet18"] < 0
+    assert {row["name"] for row in data["differences"]} == set(NAMES)
+    assert data["cross_validations"][0][f"{MEMORY} 50W-fp32-b1"]["mean_pct"]["in_sample"] == 1.9
 
 
 BAD = {

@@ -529,19 +529,6 @@ BY_HAND = (
     ("_fft_c2c", (COMPLEX, (0,), 0, True), (COMPLEX,), [streamed("_fft_c2c", (12, 120), (96, 96), "complex64")]),
     (
         "max_pool2d_with_indices",
-        (PIXELS, 2),
-        (POOLED,),
-        [
-            streamed(
-                "max_pool2d_with_indices",
-                (48, 720),
-                (2880, 192),
-                window=Window((2, 2), (2, 2), (1, 1), **{**EACH, "groups": 4, "images": 6}),
-            )
-        ],
-    ),
-    (
-        "max_pool2d_with_indices",
         (PIXELS, (2, 3), (1, 2), (0, 0), (3, 4)),
         (POOLED,),
         [
@@ -550,19 +537,6 @@ BY_HAND = (
                 (48, 720),
                 (2880, 192),
                 window=Window((2, 3), (1, 2), (3, 4), **LINE),
-            )
-        ],
-    ),
-    (
-        "max_pool3d_with_indices",
-        (PIXELS, (2,)),
-        (POOLED,),
-        [
-            streamed(
-                "max_pool3d_with_indices",
-                (48, 720),
-                (2880, 192),
-                window=Window((2, 2, 2), (2, 2, 2), (1, 1, 1), **EACH),
             )
         ],
     ),
@@ -591,12 +565,6 @@ BY_HAND = (
                 window=Window((3, 3), (2, 2), (1, 1), 1, 3, 1, 60, 1.0),
             )
         ],
-    ),
-    (
-        "avg_pool3d",
-        (PIXELS, 2),
-        (POOLED,),
-        [streamed("avg_pool3d", (48, 720), (2880, 192), window=Window((2, 2, 2), (2, 2, 2), (1, 1, 1), **EACH))],
     ),
     ("mm", (X, f32(3, 4)), (f32(2, 4),), [multiplied("mm", Product(1, 2, 4, 3), (24, 32, 48), True)]),
     ("addmm", (f32(4), X, f32(3, 4)), (f32(2, 4),), [multiplied("addmm", Product(1, 2, 4, 3), (24, 32, 64), True)]),
@@ -629,18 +597,6 @@ BY_HAND = (
     ),
     (
         "_scaled_dot_product_flash_attention",
-        (f32(2, 5, 4, 4), f32(2, 5, 2, 4), f32(2, 5, 2, 6), 0.0, True),
-        (f32(2, 5, 4, 6),),
-        [attending(10, Product(10, 4, 6, 2 * 7 // 4), 1 + 2 + 2 + 2, 4 * (160 + 80 + 120), 4 * 240)],
-    ),
-    (
-        "_scaled_dot_product_flash_attention",
-        (f32(2, 5, 1, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6)),
-        (f32(2, 5, 1, 6),),
-        [attending(10, Product(10, 1, 6, 2 * 7), 7, 4 * (40 + 280 + 420), 4 * 60)],
-    ),
-    (
-        "_scaled_dot_product_flash_attention",
         (f32(2, 5, 0, 4), f32(2, 5, 0, 4), f32(2, 5, 0, 6)),
         (f32(2, 5, 0, 6),),
         [attending(10, Product(10, 0, 6, 1), 0, 0, 0)],
@@ -650,12 +606,6 @@ BY_HAND = (
         (f32(2, 5, 3, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6), f32(3, 7), False),
         (f32(2, 5, 3, 6),),
         [attending(10, Product(10, 3, 6, 2 * 7), 21, 4 * (120 + 280 + 420 + 21), 4 * 180)],
-    ),
-    (
-        "_scaled_dot_product_efficient_attention",
-        (f32(2, 5, 3, 4), f32(2, 5, 7, 4), f32(2, 5, 7, 6), None, False, 0.0, True),
-        (f32(2, 5, 3, 6),),
-        [attending(10, Product(10, 3, 6, 2 * 6 // 3), 6, 4 * (120 + 280 + 420), 4 * 180)],
     ),
     (
         "_native_multi_head_attention",

@@ -15,7 +15,7 @@ from estimator.files import read_toml
 from estimator.hardware.boards import load_profile
 from estimator.hardware.reading import known_profiles, read_profile
 from estimator.hardware.software import differing, is_same, software_in, software_text
-from estimator.interval import PENALTIES, QUANTILE
+from estimator.interval import EXTRAPOLATION, QUANTILE
 from estimator.measure.device.environment import driver_version, installed_software
 from estimator.pipeline import estimate_stream
 from estimator.records.kinds import MODEL_KIND
@@ -137,7 +137,7 @@ def test_another_software_widens_the_interval_by_the_hosts_share():
         model.name: [estimate_stream(op_stream(model), target).interval_pct for target in (here, elsewhere)]
         for model in (host_bound, device_bound)
     }
-    assert widths["resnet18"][1] > max(QUANTILE * PENALTIES["software"].host_pct * 0.8, widths["resnet18"][0])
+    assert widths["resnet18"][1] > max(100 * QUANTILE * EXTRAPOLATION["software"].host * 0.8, widths["resnet18"][0])
     assert widths["vgg11"] == pytest.approx([widths["vgg11"][0]] * 2, rel=0.1)
 
 
@@ -162,7 +162,7 @@ def test_a_live_session_on_another_software_says_so_and_its_intervals_allow_for_
     assert not any("another software" in line for line in replayed.outlines)
     run, now = intervals_pct(live.suite, "--device", "cuda")
     run.stdout.fnmatch_lines(["device: cuda (as asked)", NOTE, "*GOLDEN REFERENCE*", f"  {NOTE}"])
-    assert now["resnet18"] > max(QUANTILE * PENALTIES["software"].host_pct * 0.8, before["resnet18"])
+    assert now["resnet18"] > max(100 * QUANTILE * EXTRAPOLATION["software"].host * 0.8, before["resnet18"])
     assert not any("differ from the golden" in line for line in run.outlines)
     run.assert_outcomes(passed=2, deselected=run.parseoutcomes()["deselected"])
 

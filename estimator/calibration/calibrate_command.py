@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..checked import COUNT, Bounds, checked_option, parsed, parsed_whole
+from ..commands import calibrate_command
 from ..errors import CalibrationError, MeasurementError, MeasurementRefused, UsageError
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..measure.device.choice import Choice, choose_device
@@ -78,10 +79,10 @@ def _measure(options: argparse.Namespace, board: Board) -> int:
     from .on_board import calibrated
 
     refuse_missing("calibrate", MEASURING)
-    if options.host and not board.host_is_apart:
+    if options.host and board.device == "cpu":
         raise UsageError(
             f"--host: on {board.name} host and device are one processor with one clock, and no constant is the "
-            f"host's alone: {board.calibrate_command}"
+            f"host's alone: {calibrate_command(board.name)}"
         )
     runs = _runs(options)
     share = checked_option("--share", lambda: parsed(options.share or "1", _SHARE))

@@ -15,6 +15,7 @@ from ..measure.device_session import MeasuringSession, session_on
 from ..measure.progress import Progress
 from ..measure.protocol import Plan, median_noise_pct
 from ..target import Target
+from ..target_options import target_command
 from .design import design
 from .from_microbenchmarks import Calibrated, calibrate
 from .host import calibrate_host, host_design, taken_together
@@ -88,4 +89,4 @@ def _written(
     session.progress.say("")
     yield from (*made.lines, "", f"  {measuring_s:.0f} s of measuring; written: {target.board.profile_path}")
     yield from findings
-    yield f"  Next: {target.command.split(' --thermal')[0]} --device {session.plan.choice.device}"
+    yield f"  Next: {target_command(target).split(' --thermal')[0]} --device {session.plan.choice.device}"

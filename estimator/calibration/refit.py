@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
+from ..commands import calibrate_command
 from ..errors import CalibrationError
 from ..files import read_text, write_atomically
 from ..hardware.boards import Board
@@ -70,7 +71,8 @@ def _from_microbenchmarks(board: Board, profile: Profile, folder: Path, with_rec
     path = folder / FILE_NAME
     if not path.exists():
         raise CalibrationError(
-            f"{path}: no micro-benchmarks to calibrate {profile.name} from; to measure them: {board.calibrate_command}"
+            f"{path}: no micro-benchmarks to calibrate {profile.name} from; to measure them: "
+            f"{calibrate_command(board.name)}"
         )
     recorded = _recorded(profile, folder)[0] if with_records else ()
     made = calibrate(profile, load_microbenchmarks(path), profile.calibrated_mode, _say, recorded)

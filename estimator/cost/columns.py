@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..lower import Kernel, Lowered, Product, Window
+from ..lower.kernels import DEVICE_KINDS as DEVICE_KINDS
+from ..lower.kernels import HOST_KINDS as HOST_KINDS
+from ..lower.kernels import Lowered, Product, Window
 
 Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python 3.8 may have
 
-HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other", "recurrent")
-DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
 LIMITS = ("arithmetic", "memory", "waves of tiles", "latency")
-_NO_PRODUCT = Product(0, 0, 0, 0)
-_NO_WINDOW = Window((0,), (0,), (0,), 0, 0, 0, 0)
+_PARTS: Mapping[str, Any] = {"product": Product(0, 0, 0, 0), "window": Window((0,), (0,), (0,), 0, 0, 0, 0)}
+"""What a kernel may have, and what stands for it in a row of one that has none."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +93,6 @@ class KernelColumns:
 
 
 @dataclass(frozen=True)
-class Costs:
-    """Microseconds per op on the host and per kernel on the device, and what the measuring itself adds.
-
-    `one_clock` is True where host and device are the same processor, so that no kernel runs while an op is issued.
-    `early_us` is how long before the end of its op's issue each kernel is launched; None where all are at its end.
-    """
-
-    host_us: Column
-    device_us: Column
-    overhead_us: float
-    one_clock: bool
-    early_us: Optional[Column] = None
-
-
-@dataclass(frozen=True)
 class Limits:
     """Per kernel what takes most of its time (index into LIMITS), and the microseconds it would take at the peak.
 
@@ -116,6 +101,23 @@ class Limits:
 
     limit: Column
     least_us: Column
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Microseconds per op on the host and per kernel on the device, and what the measuring itself adds.
+
+    `one_clock` is True where host and device are the same processor, so that no kernel runs while an op is issued.
+    `early_us` is how long before the end of its op's issue each kernel is launched; None where all are at its end.
+    `limits` tells what bounds each kernel by the route it was priced on; None where formulas do not tell.
+    """
+
+    host_us: Column
+    device_us: Column
+    overhead_us: float
+    one_clock: bool
+    early_us: Optional[Column] = None
+    limits: Optional[Callable[[], Limits]] = None
 
 
 def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
@@ -134,35 +136,27 @@ def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
     kernels = [kernel for op in lowered for kernel in op.kernels]
     functions = tuple(dict.fromkeys(kernel.function for kernel in kernels))
     index = {name: i for i, name in enumerate(functions)}
+    products, windows = ([getattr(k, name) or none for k in kernels] for name, none in _PARTS.items())
     return KernelColumns(
         functions=functions,
         op=np.array([i for i, op in enumerate(lowered) for _ in op.kernels], dtype=int),
         kind=np.array([DEVICE_KINDS.index(kernel.kind) for kernel in kernels], dtype=int),
         function=np.array([index[kernel.function] for kernel in kernels], dtype=int),
-        elements=_column(kernel.elements for kernel in kernels),
         contiguous=np.array([kernel.contiguous for kernel in kernels], dtype=bool),
-        flops=_column(kernel.flops for kernel in kernels),
-        warm_bytes=_column(kernel.read_bytes + kernel.write_bytes for kernel in kernels),
-        cold_bytes=_column(kernel.cold_bytes for kernel in kernels),
-        item_bytes=_column(_item_bytes(kernel) for kernel in kernels),
-        **_product_columns([kernel.product or _NO_PRODUCT for kernel in kernels]),
-        **_window_columns([kernel.window or _NO_WINDOW for kernel in kernels]),
         channels_last=np.array([kernel.channels_last for kernel in kernels], dtype=bool),
+        warm_bytes=_column(kernel.read_bytes + kernel.write_bytes for kernel in kernels),
+        item_bytes=_column(2 if kernel.dtype in ("float16", "bfloat16") else 4 for kernel in kernels),
+        window_side=_column(max(window.sides) for window in windows),
+        stride=_column(max(window.stride) for window in windows),
+        dilation=_column(max(window.dilation) for window in windows),
+        **_named(kernels, "elements flops cold_bytes"),
+        **_named(products, "batch m n k"),
+        **_named(windows, "taps channels groups images input_elements rows_inside"),
     )
 
 
-def _product_columns(products: List[Product]) -> Dict[str, Column]:
-    return {name: _column(getattr(product, name) for product in products) for name in ("batch", "m", "n", "k")}
-
-
-def _window_columns(windows: List[Window]) -> Dict[str, Column]:
-    same_name = ("taps", "channels", "groups", "images", "input_elements", "rows_inside")
-    return {
-        "window_side": _column(max(window.sides) for window in windows),
-        "stride": _column(max(window.stride) for window in windows),
-        "dilation": _column(max(window.dilation) for window in windows),
-        **{name: _column(getattr(window, name) for window in windows) for name in same_name},
-    }
+def _named(parts: Sequence[Any], names: str) -> Dict[str, Column]:
+    return {name: _column(getattr(part, name) for part in parts) for name in names.split()}
 
 
 def _column(values: Any) -> Column:
@@ -171,7 +165,3 @@ def _column(values: Any) -> Column:
 
 def _elements(lowered: Lowered) -> int:
     return max((t.numel for t in (*lowered.op.inputs[:1], *lowered.op.outputs[:1])), default=0)
-
-
-def _item_bytes(kernel: Kernel) -> int:
-    return 2 if kernel.dtype in ("float16", "bfloat16") else 4

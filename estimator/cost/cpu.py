@@ -5,6 +5,7 @@ Constants are rates of all threads together, so that no clock and no width of a 
 
 from __future__ import annotations
 
+import functools
 from typing import Mapping
 
 import numpy as np
@@ -35,36 +36,30 @@ _ELEMENT_WORK = {
 _TAP_WORK = {"max_pool2d_with_indices": 1.0, "avg_pool2d": 0.6}  # of a pooling window, in taps that are compared
 _WINDOW_TAPS = 4  # that would take as long as setting a window up
 _GATHER_WORK = {"clone": 0.5, "copy": 0.5}  # of each element that is moved against the order of memory, in taps
+_GFLOP_S = {kind: f"{kind}_gflop_s" for kind in ("convolution", "depthwise", "product")}
 _KFLOP_PER_US = 1e3  # in a GFLOP/s
 _KB_PER_US = 1e3  # in a GB/s
 
 
-def costs(
-    ops: OpColumns,
-    kernels: KernelColumns,
-    target: Target,
-    constants: Constants,
-) -> Costs:
+def costs(ops: OpColumns, kernels: KernelColumns, target: Target, constants: Constants) -> Costs:
     """Returns what each op and kernel costs: the constants alone describe a CPU, and a profile may correct them."""
     host, device = host_us(ops, constants), device_us(kernels, constants)
+    limits = functools.partial(_limits, kernels, device, constants)
     if target.profile.corrections:
         factor = factors(ops, kernels, target.profile.corrections)
         host, device = host * factor, device * factor[kernels.op]
-    return Costs(host, device, overhead_us=0.0, one_clock=True)
+    return Costs(host, device, overhead_us=0.0, one_clock=True, limits=limits)
 
 
-def limits(kernels: KernelColumns, target: Target, constants: Constants) -> Limits:
-    """Returns what takes most of each kernel: arithmetic at its rate, traffic, or calls, layouts and short sides.
+def _limits(kernels: KernelColumns, total_us: Column, c: Constants) -> Limits:
+    """What takes most of each kernel: arithmetic at its rate, traffic, or calls, layouts and short sides.
 
-    Those last three together go by "latency".
+    Those last three together go by "latency". A bias is free, whatever it reads.
     """
-    c = constants
     memory_us = _warm_us(kernels, c) + kernels.cold_bytes / (c["cold_gb_s"] * _KB_PER_US)
-    rates = [c["convolution_gflop_s"], c["depthwise_gflop_s"], c["product_gflop_s"]]
-    computing = [kernels.kind == DEVICE_KINDS.index(kind) for kind in ("convolution", "depthwise", "product")]
-    at_rate = [_arithmetic_us(kernels, rate) for rate in rates]
+    computing = [kernels.kind == DEVICE_KINDS.index(kind) for kind in _GFLOP_S]
+    at_rate = [_arithmetic_us(kernels, c[rate]) for rate in _GFLOP_S.values()]
     arithmetic_us = np.select(computing, at_rate, _scalar_work(kernels) / c["scalar_melements_s"])
-    total_us = device_us(kernels, c)  # a bias is free, whatever it reads
     rest_us = np.maximum(total_us - memory_us - arithmetic_us, 0.0)
     parts_us = np.minimum([arithmetic_us, memory_us, 0.0 * total_us, rest_us], total_us)
     return Limits(np.argmax(parts_us, axis=0), np.max(parts_us, axis=0))

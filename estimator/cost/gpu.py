@@ -6,8 +6,8 @@ Host costs are in CPU cycles, device latencies in GPU cycles: they scale with th
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
-from typing import Callable, Iterator, Mapping, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from .recurrent import early_dispatches, host_dispatches, in_library, is_persist
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core
 _WIDEST_TILE = ((128, 128),)
-_TENSOR_CORE_PRODUCT = "tensor_core_product_efficiency"
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
 _RESIDENT_BLOCKS = 4  # thread blocks of a tensor-core convolution that fit one SM's registers
 _BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
@@ -27,28 +26,55 @@ _WINOGRAD_SIDE, _WINOGRAD_PRODUCTS = 3, 16
 _ALIGNED_CHANNELS = 4  # 16 bytes of TF32: the alignment that cuDNN's tensor-core kernels ask of input channels
 
 
-def costs(
-    ops: OpColumns,
-    kernels: KernelColumns,
-    target: Target,
-    constants: Mapping[str, float],
-) -> Costs:
-    """Returns what each op costs the host and each kernel the device, which work side by side."""
-    rates = rates_of(target, constants)
-    device = _by_type(kernels, target, lambda own, at: device_us(own, rates_of(at, constants)))
-    early = _early_us(ops, kernels, rates)
-    return Costs(host_us(ops, rates), device, rates.event_pair_us, one_clock=False, early_us=early)
+Speed = Tuple[float, float]
+"""FLOP per microsecond and SM of cores at their peak, and the share of it that a large kernel reaches."""
 
 
-def _by_type(kernels: KernelColumns, target: Target, formula: Callable[[KernelColumns, Target], Column]) -> Column:
-    """The formula's times, each kernel at the arithmetic of its own tensors, which may be of another type.
+@dataclass(frozen=True)
+class Route:
+    """How the kernels of a kind run: microseconds in all beside a latency, of arithmetic, of conversions of layout.
 
-    What is in half precision multiplies in FP16, and in FP32 as PyTorch does by default.
+    Those that are `fast` run at the first of `speeds`, the others at the second.
     """
-    times = np.zeros(len(kernels.op))
-    for own, rows, of_type in _types(kernels, target):
-        times[rows] = formula(of_type, own)
-    return times
+
+    us: Column
+    arithmetic_us: Column
+    fast: Any
+    speeds: Tuple[Speed, Speed]
+    layout_us: Any = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Priced:
+    """Kernels with what each takes in microseconds, its traffic alone, and the routes by kind."""
+
+    kernels: KernelColumns
+    rates: Rates
+    us: Column
+    memory_us: Column
+    routes: Mapping[str, Route]
+
+
+def costs(ops: OpColumns, kernels: KernelColumns, target: Target, constants: Mapping[str, float]) -> Costs:
+    """Returns what each op costs the host and each kernel the device, which work side by side.
+
+    Each kernel computes at the arithmetic of its own tensors, which may be of another type than the target's: what is
+    in half precision multiplies in FP16, and in FP32 as PyTorch does by default.
+    """
+    rates = rates_of(target, constants)
+    parts = [(rows, priced(of_type, rates_of(own, constants))) for own, rows, of_type in _types(kernels, target)]
+    us = np.zeros(len(kernels.op))
+    for rows, part in parts:
+        us[rows] = part.us
+    early_us = _early_us(ops, kernels, rates)
+    return Costs(host_us(ops, rates), us, rates.event_pair_us, False, early_us, functools.partial(_limits, parts))
+
+
+def _limits(parts: Sequence[Tuple[Column, Priced]]) -> Limits:
+    found = np.zeros((2, len(parts[0][0])))
+    for rows, part in parts:
+        found[:, rows] = _limits_of(part)
+    return Limits(found[0].astype(int), found[1])
 
 
 def _types(kernels: KernelColumns, target: Target) -> Iterator[Tuple[Target, Column, KernelColumns]]:
@@ -92,88 +118,44 @@ def host_us(ops: OpColumns, rates: Rates) -> Column:
 
 def device_us(kernels: KernelColumns, rates: Rates) -> Column:
     """Returns how long each kernel runs, in microseconds: the slower of arithmetic and memory, plus a latency."""
-    times = _memory_us(kernels, rates)
+    return priced(kernels, rates).us
+
+
+def priced(kernels: KernelColumns, rates: Rates) -> Priced:
+    """Returns what kernels whose tensors are all of the type of `rates` take, and the routes they take."""
+    memory_us = _memory_us(kernels, rates)
+    us, routes = memory_us.copy(), {}
     for kind, places, of_kind in kernels.by_kind:
-        if kind in _ARITHMETIC:
-            times[places] = _ARITHMETIC[kind](of_kind, times[places], rates)
-    return times + rates.constants["kernel_kcycles"] / rates.gpu_kcycles_per_us
+        if kind in _ROUTES:
+            routes[kind] = _ROUTES[kind](of_kind, memory_us[places], rates)
+            us[places] = routes[kind].us
+    return Priced(kernels, rates, us + _latency_us(rates), memory_us, routes)
 
 
-def limits(kernels: KernelColumns, target: Target, constants: Mapping[str, float]) -> Limits:
-    """Returns what bounds each kernel: its latency, its traffic, or its arithmetic, which waves of tiles may stretch.
+def _latency_us(rates: Rates) -> float:
+    return rates.constants["kernel_kcycles"] / rates.gpu_kcycles_per_us
+
+
+def _limits_of(part: Priced) -> Tuple[Column, Column]:
+    """What bounds each kernel, as an index into LIMITS, and the least that this takes at its peak.
 
     Arithmetic that takes more than twice what its rate alone would is bound by waves: blocks that do not fill all SMs.
     """
-    limit, least_us = np.zeros(len(kernels.op), dtype=int), np.zeros(len(kernels.op))
-    for own, rows, of_type in _types(kernels, target):
-        found = _limits(of_type, rates_of(own, constants))
-        limit[rows], least_us[rows] = found.limit, found.least_us
-    return Limits(limit, least_us)
-
-
-def _limits(kernels: KernelColumns, rates: Rates) -> Limits:
-    constants = rates.constants
-    latency_us = np.full(len(kernels.op), constants["kernel_kcycles"] / rates.gpu_kcycles_per_us)
-    layout_us = np.where(_is_converted(kernels, rates), _layout_us(kernels, rates), 0.0)
-    memory_us, arithmetic_us = _memory_us(kernels, rates) + layout_us, _arithmetic_us(kernels, rates) - layout_us
-    peak, efficiency = _peak_and_efficiency(kernels, rates)
-    least_arithmetic_us = kernels.flops / (rates.sms * peak * _fewer_products(kernels, rates))
-    in_waves = arithmetic_us > 2 * least_arithmetic_us / efficiency
-    least_memory_us = (kernels.warm_bytes + kernels.cold_bytes) / rates.bytes_per_us
+    kernels, rates, latency_us = part.kernels, part.rates, _latency_us(part.rates)
+    memory_us, (arithmetic_us, least_us, in_waves) = part.memory_us.copy(), np.zeros((3, len(kernels.op)))
+    for kind, places, of_kind in kernels.by_kind:
+        if kind in part.routes:
+            route = part.routes[kind]
+            peak, efficiency = (np.where(route.fast, fast, slow) for fast, slow in zip(*route.speeds))
+            arithmetic_us[places] = route.arithmetic_us
+            memory_us[places] += route.layout_us
+            least_us[places] = of_kind.flops / (rates.sms * peak)
+            in_waves[places] = route.arithmetic_us > 2 * least_us[places] / efficiency
     is_latency = (latency_us >= np.maximum(memory_us, arithmetic_us)) | is_persistent(kernels)
     is_memory = memory_us >= arithmetic_us
-    limit = np.where(is_latency, 3, np.where(is_memory, 1, np.where(in_waves, 2, 0)))
-    least_us = np.where(is_latency, latency_us, np.where(is_memory, least_memory_us, least_arithmetic_us))
-    return Limits(limit, least_us)
-
-
-def _arithmetic_us(kernels: KernelColumns, rates: Rates) -> Column:
-    """What each kernel would take if its traffic were free, conversions of layout still in it."""
-    times = np.zeros(len(kernels.op))
-    for kind, formula in _ARITHMETIC.items():
-        rows = kernels.kind == DEVICE_KINDS.index(kind)
-        if rows.any():
-            times[rows] = formula(kernels.select(rows), np.zeros(int(rows.sum())), rates)
-    return times
-
-
-def _is_converted(kernels: KernelColumns, rates: Rates) -> Column:
-    is_convolution = kernels.kind == DEVICE_KINDS.index("convolution")
-    return is_convolution & _fits_tensor_cores(kernels) & rates.convolutions_on_tensor_cores
-
-
-def _peak_and_efficiency(kernels: KernelColumns, rates: Rates) -> Tuple[Column, Column]:
-    """FLOP per microsecond and SM of the cores that a kernel runs on, and the share of it that a large one reaches."""
-    c = rates.constants
-    is_product = kernels.kind == DEVICE_KINDS.index("product")
-    is_depthwise = kernels.kind == DEVICE_KINDS.index("depthwise")
-    choices = (
-        (_is_converted(kernels, rates), rates.convolution_flops_per_us_per_sm, "tensor_core_convolution_efficiency"),
-        (is_depthwise & (kernels.item_bytes == 2), rates.convolution_flops_per_us_per_sm, "depthwise_efficiency"),
-        (is_depthwise, rates.fp32_flops_per_us_per_sm, "depthwise_efficiency"),
-        (is_product & _takes_tensor_cores(kernels, rates), rates.product_flops_per_us_per_sm, _TENSOR_CORE_PRODUCT),
-        (is_product, rates.fp32_flops_per_us_per_sm, "fp32_core_efficiency"),
-    )
-    rows = [row for row, _, _ in choices]
-    peaks = np.select(rows, [peak for _, peak, _ in choices], rates.fp32_flops_per_us_per_sm)
-    others = "fp32_convolution_efficiency" if rates.convolutions_on_tensor_cores else "fp32_core_efficiency"
-    return peaks, np.select(rows, [c[name] for _, _, name in choices], c[others])
-
-
-def _fewer_products(kernels: KernelColumns, rates: Rates) -> Column:
-    """By how much Winograd's convolution needs fewer products, where it may be taken."""
-    is_convolution = kernels.kind == DEVICE_KINDS.index("convolution")
-    may = is_convolution & _fits_winograd(kernels) & (not rates.convolutions_on_tensor_cores)
-    return np.where(may, 4 * _WINOGRAD_SIDE**2 / _WINOGRAD_PRODUCTS, 1.0)
-
-
-def _takes_tensor_cores(kernels: KernelColumns, rates: Rates) -> Column:
-    """Whether the library takes them for a product that is not skinny."""
-    if not rates.products_on_tensor_cores:
-        return np.zeros(len(kernels.op), dtype=bool)
-    fp32 = _tiled_on_fp32_cores(kernels, kernels.k, rates)
-    peak = rates.product_flops_per_us_per_sm * rates.constants[_TENSOR_CORE_PRODUCT]
-    return (np.minimum(kernels.m, kernels.n) > _SKINNY) & (_tiled_on_tensor_cores(kernels, peak, rates) < fp32)
+    limit = np.where(is_latency, 3, np.where(is_memory, 1, 2 * in_waves))
+    least_memory_us = (kernels.warm_bytes + kernels.cold_bytes) / rates.bytes_per_us
+    return limit, np.where(is_latency, latency_us, np.where(is_memory, least_memory_us, least_us))
 
 
 def _memory_us(kernels: KernelColumns, rates: Rates) -> Column:
@@ -197,46 +179,57 @@ def _elements_per_us(rates: Rates) -> float:
     return 1e3 * rates.sms * rates.gpu_kcycles_per_us * rates.constants["norm_elements_per_clock_per_sm"]
 
 
-def _product_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+def _product(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     """A skinny product (a matrix times few vectors) has kernels of its own, which waste no tile.
 
     Where tensor cores are allowed, the library still takes the other cores for what would not fill a tensor core.
     """
-    tiled = _tiled_on_fp32_cores(kernels, kernels.k, rates)
-    if rates.products_on_tensor_cores:
-        peak = rates.product_flops_per_us_per_sm * rates.constants[_TENSOR_CORE_PRODUCT]
-        tiled = np.minimum(tiled, _tiled_on_tensor_cores(kernels, peak, rates))
+    c, tensor_cores = rates.constants, rates.products_on_tensor_cores
+    fp32 = rates.fp32_flops_per_us_per_sm, c["fp32_core_efficiency"]
+    fast = rates.product_flops_per_us_per_sm, c["tensor_core_product_efficiency"]
+    tiled_us = _tiled_on_fp32_cores(kernels, kernels.k, rates)
+    faster_us = _tiled_on_tensor_cores(kernels, fast[0] * fast[1], rates) if tensor_cores else tiled_us
     skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
-    untiled = kernels.flops / (rates.sms * rates.fp32_flops_per_us_per_sm * rates.constants["fp32_core_efficiency"])
-    arithmetic_us, persistent = np.where(skinny, untiled, tiled), is_persistent(kernels)
+    untiled_us = kernels.flops / (rates.sms * fp32[0] * fp32[1])
+    arithmetic_us, persistent = np.where(skinny, untiled_us, np.minimum(tiled_us, faster_us)), is_persistent(kernels)
     if persistent.any():  # a fit prices thousands of products, and none of these
         arithmetic_us[persistent] = persistent_us(kernels.select(persistent), rates)
-    return np.maximum(memory_us, arithmetic_us)
+    on_tensor_cores = ~skinny & (faster_us < tiled_us)
+    return Route(np.maximum(memory_us, arithmetic_us), arithmetic_us, on_tensor_cores, (fast, fp32))
 
 
-def _convolution_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+def _convolution(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     """Tensor-core kernels work on NHWC: PyTorch's NCHW is converted before and after, but for 1x1 convolutions.
 
     Where a weight panel outgrows the L2, too few blocks cannot hide the misses: those run as slowly as without tensor
     cores, and further blocks are free until tensor cores would take as long.
     """
     if not rates.convolutions_on_tensor_cores:
-        return _convolution_on_fp32_cores_us(kernels, memory_us, rates)
-    peak = rates.convolution_flops_per_us_per_sm * rates.constants["tensor_core_convolution_efficiency"]
-    arithmetic = _convolution_on_tensor_cores(kernels, peak, rates)
-    fast = _overlapped_us(memory_us, arithmetic, rates) + _layout_us(kernels, rates)
-    starved = np.minimum(kernels.m, _starved_rows(kernels, rates))
-    fast = np.maximum(fast, _without_tensor_cores_us(kernels, starved, rates))
-    slow = np.maximum(memory_us, _without_tensor_cores_us(kernels, kernels.m, rates))
-    return np.where(_fits_tensor_cores(kernels), fast, slow)
+        return _convolution_on_fp32_cores(kernels, memory_us, rates)
+    c, fits = rates.constants, _fits_tensor_cores(kernels)
+    fast = rates.convolution_flops_per_us_per_sm, c["tensor_core_convolution_efficiency"]
+    fast_us = _convolution_on_tensor_cores(kernels, fast[0] * fast[1], rates)
+    slow_us = _without_tensor_cores_us(kernels, kernels.m, rates)
+    starved_us = _without_tensor_cores_us(kernels, np.minimum(kernels.m, _starved_rows(kernels, rates)), rates)
+    layout_us = np.where(fits, _layout_us(kernels, rates), 0.0)
+    converted_us = np.maximum(_overlapped_us(memory_us, fast_us, rates) + layout_us, starved_us)
+    us = np.where(fits, converted_us, np.maximum(memory_us, slow_us))
+    arithmetic_us = np.where(fits, np.maximum(fast_us, starved_us - layout_us), slow_us)
+    slow = rates.fp32_flops_per_us_per_sm, c["fp32_convolution_efficiency"]
+    return Route(us, arithmetic_us, fits, (fast, slow), layout_us)
 
 
-def _convolution_on_fp32_cores_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+def _convolution_on_fp32_cores(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     """A board without TF32: an implicit product on the FP32 cores, or Winograd's where it applies and wins."""
-    implicit = _tiled_on_fp32_cores(kernels, _filled_depth(kernels.k, rates), rates)
-    direct = _overlapped_us(memory_us, implicit, rates)
-    winograd = _overlapped_us(_winograd_memory_us(kernels, memory_us, rates), _winograd_us(kernels, rates), rates)
-    return np.where(_fits_winograd(kernels), np.minimum(direct, winograd), direct)
+    implicit_us = _tiled_on_fp32_cores(kernels, _filled_depth(kernels.k, rates), rates)
+    direct_us = _overlapped_us(memory_us, implicit_us, rates)
+    fewer_us = _winograd_us(kernels, rates)
+    winograd_us = _overlapped_us(_winograd_memory_us(kernels, memory_us, rates), fewer_us, rates)
+    wins = _fits_winograd(kernels) & (winograd_us < direct_us)
+    us, arithmetic_us = np.where(wins, winograd_us, direct_us), np.where(wins, fewer_us, implicit_us)
+    peak, efficiency = rates.fp32_flops_per_us_per_sm, rates.constants["fp32_core_efficiency"]
+    saved = 4 * _WINOGRAD_SIDE**2 / _WINOGRAD_PRODUCTS
+    return Route(us, arithmetic_us, wins, ((saved * peak, efficiency), (peak, efficiency)))
 
 
 def _fits_winograd(kernels: KernelColumns) -> Column:
@@ -305,15 +298,17 @@ def _starved_rows(kernels: KernelColumns, rates: Rates) -> Column:
     return np.where(128 * kernels.k * kernels.item_bytes > rates.l2_bytes, 128 * row_blocks, 0)
 
 
-def _depthwise_us(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Column:
+def _depthwise(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     """FP32: PyTorch's own kernel, one thread an output, no reuse of operands. Half precision: cuDNN's, tensor cores.
 
     A thread finds out which output it computes before it reads: that takes as long as some taps of the window.
     """
     c, half = rates.constants, kernels.item_bytes == 2
-    peak = rates.sms * np.where(half, rates.convolution_flops_per_us_per_sm, rates.fp32_flops_per_us_per_sm)
+    peaks = rates.convolution_flops_per_us_per_sm, rates.fp32_flops_per_us_per_sm
     flops = kernels.flops + 2 * kernels.elements * c["depthwise_index_taps"]
-    return np.maximum(memory_us, flops / (peak * c["depthwise_efficiency"]))
+    arithmetic_us = flops / (rates.sms * np.where(half, *peaks) * c["depthwise_efficiency"])
+    fast, slow = ((peak, c["depthwise_efficiency"]) for peak in peaks)
+    return Route(np.maximum(memory_us, arithmetic_us), arithmetic_us, half, (fast, slow))
 
 
 def _tiled_on_fp32_cores(kernels: KernelColumns, depth: Column, rates: Rates) -> Column:
@@ -356,4 +351,4 @@ def _sides(tiles: Tuple[Tuple[int, int], ...]) -> Tuple[Column, Column]:
     return pairs[:, :1], pairs[:, 1:]
 
 
-_ARITHMETIC = {"product": _product_us, "convolution": _convolution_us, "depthwise": _depthwise_us}
+_ROUTES = {"product": _product, "convolution": _convolution, "depthwise": _depthwise}

@@ -6,23 +6,12 @@ from typing import Callable, Dict, Mapping
 
 from ..target import Target
 from . import cpu, gpu
-from .columns import Costs, KernelColumns, Limits, OpColumns
+from .columns import Costs, KernelColumns, OpColumns
 
 PROCESSORS: Dict[str, Callable[..., Costs]] = {"cpu": cpu.costs, "gpu": gpu.costs}
 """By kind of processor: the function of its module that prices the columns."""
-_LIMITS: Dict[str, Callable[..., Limits]] = {"cpu": cpu.limits, "gpu": gpu.limits}
 
 
-def price(
-    ops: OpColumns,
-    kernels: KernelColumns,
-    target: Target,
-    constants: Mapping[str, float],
-) -> Costs:
+def price(ops: OpColumns, kernels: KernelColumns, target: Target, constants: Mapping[str, float]) -> Costs:
     """Returns what each op and each kernel costs with these constants."""
     return PROCESSORS[target.profile.processor](ops, kernels, target, constants)
-
-
-def limits(kernels: KernelColumns, target: Target) -> Limits:
-    """Returns what bounds each kernel on the target, and how long that alone would take."""
-    return _LIMITS[target.profile.processor](kernels, target, target.profile.values())

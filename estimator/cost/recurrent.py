@@ -8,81 +8,22 @@ calibration measures: a slower host launches more slowly, too.
 
 from __future__ import annotations
 
-import math
-from typing import Mapping, Tuple
+from pathlib import Path
+from typing import Mapping
 
 import numpy as np
 
-from ..hardware.profile import Constant
+from ..hardware.reading import fixed_constants
 from ..lower.recurrent import LIBRARY_PRODUCTS, PERSISTENT
 from .columns import HOST_KINDS, Column, KernelColumns, OpColumns
 from .rates import Rates
 
-_DRAWN = "60 layers drawn at random, H200, torch 2.11"
 _REGISTER_BYTES = 2**18
 """Of an SM, since compute capability 3.5 (CUDA C++ Programming Guide, technical specifications)."""
 _WEIGHT_BYTES = 4  # also of FP16: PyTorch asks cuDNN to compute in FP32, and both take the same time
-
-
-def _fitted(
-    name: str, value: float, unit: str, source: str, bounds: Tuple[float, float], uncertainty_pct: float
-) -> Constant:
-    """No board's calibration moves it: where it starts is where it is, known as well as the fit knows it."""
-    sigma = math.log1p(uncertainty_pct / 100)
-    return Constant(name, value, unit, f"{source} ({_DRAWN})", *bounds, value, sigma, uncertainty_pct)
-
-
-CALL = _fitted(
-    "recurrent_call_dispatches",
-    7.2,
-    "dispatch of the host per call of a recurrent layer",
-    "descriptors, workspace and the choice of kernels: its time without launches over that of an op of a model",
-    (1, 40),
-    15,
-)
-LAUNCH = _fitted(
-    "library_launch_dispatches",
-    0.54,
-    "dispatch of the host per kernel",
-    "5 to 12 us a kernel, the choice of each product's kernel included, where an op of a model takes 13 us; a plain "
-    "launch takes 4 to 5 us (NVIDIA, Getting Started with CUDA Graphs, 2019; JuliaGPU/CUDAdrv.jl#15)",
-    (0.1, 3),
-    15,
-)
-STEP = _fitted(
-    "persistent_step_kcycles",
-    0.53,
-    "kcycle of the GPU per step",
-    "what a step takes beside its arithmetic, its threads waiting for each other",
-    (0.05, 5),
-    30,
-)
-EFFICIENCY = _fitted(
-    "persistent_efficiency",
-    0.29,
-    "fraction of an SM's FP32 peak",
-    "arithmetic of one block, alone on its SM",
-    (0.02, 1),
-    20,
-)
-SPILLED = _fitted(
-    "spilled_weight_bytes_per_clock",
-    23,
-    "byte per clock of the GPU and block",
-    "weights beyond the registers of an SM are read again in each step; a cache gives at most 128",
-    (2, 128),
-    30,
-)
-LOAD = _fitted(
-    "persistent_load_kcycles",
-    0.28,
-    "kcycle of the GPU per KiB of weights",
-    "a block takes its weights into registers before its first step",
-    (0.01, 2),
-    30,
-)
-CONSTANTS = (CALL, LAUNCH, STEP, EFFICIENCY, SPILLED, LOAD)
+CONSTANTS = fixed_constants(Path(__file__).with_suffix(".toml"))
 """What no calibration of a board fits."""
+CALL, LAUNCH, STEP, EFFICIENCY, SPILLED, LOAD = CONSTANTS
 VALUES: Mapping[str, float] = {constant.name: constant.value for constant in CONSTANTS}
 
 

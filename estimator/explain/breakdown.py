@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import List, Sequence, Set, Tuple
+from typing import List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from ..cost.columns import HOST_KINDS, LIMITS, Column, Limits
-from ..cost.price import limits
 from ..opstream import Op
 from ..pipeline import ForwardPass
-from ..target import Target
 from .critical_path import CriticalPath, critical_path
 
 MODEL_ITSELF = "(the model itself)"
@@ -63,7 +61,7 @@ class Breakdown:
     expensive: Tuple[ExpensiveOp, ...]
 
 
-def break_down(found: ForwardPass, modules: Sequence[str], target: Target) -> Breakdown:
+def break_down(found: ForwardPass, modules: Sequence[str]) -> Breakdown:
     """Returns the parts of a forward pass, `modules` being the path of each op's module."""
     path = critical_path(found)
     kinds = [HOST_KINDS[kind] for kind in found.ops.kind]
@@ -73,7 +71,7 @@ def break_down(found: ForwardPass, modules: Sequence[str], target: Target) -> Br
         kinds=tuple(sorted(_parts(path, found, kinds), key=lambda part: -part.share_pct)),
         sides=sides,
         idle_pct=100 * (1 - found.device_ms / found.latency_ms),
-        expensive=_expensive(path, found, modules, target),
+        expensive=_expensive(path, found, modules),
     )
 
 
@@ -128,13 +126,11 @@ def _too_long(names: Sequence[str], modules: Sequence[str], on_path_us: Column) 
     return name if has_parts and longest_us > float(on_path_us.sum()) / 2 else ""
 
 
-def _expensive(
-    path: CriticalPath, found: ForwardPass, modules: Sequence[str], target: Target
-) -> Tuple[ExpensiveOp, ...]:
+def _expensive(path: CriticalPath, found: ForwardPass, modules: Sequence[str]) -> Tuple[ExpensiveOp, ...]:
     on_path_us = path.host_us + path.kernels_of_ops_us(found.kernels.op)
     order = np.argsort(-on_path_us, kind="stable")[:EXPENSIVE_OPS]
-    bounds = limits(found.kernels, target)
-    found_limits = {i: _limit(found, found.kernels.op == i, bounds) for i in order.tolist()}
+    bounds = found.costs.limits() if found.costs.limits is not None else None
+    limits = {i: _limit(found, found.kernels.op == i, bounds) for i in order.tolist()}
     return tuple(
         ExpensiveOp(
             module=modules[i] or MODEL_ITSELF,
@@ -143,8 +139,8 @@ def _expensive(
             host_us=float(found.costs.host_us[i]),
             device_us=float(found.costs.device_us[found.kernels.op == i].sum()),
             share_pct=100 * float(on_path_us[i]) / path.total_us,
-            limit=found_limits[i][0],
-            times_limit=found_limits[i][1],
+            limit=limits[i][0],
+            times_limit=limits[i][1],
         )
         for i in order.tolist()
     )
@@ -154,8 +150,8 @@ def _shape(op: Op) -> Tuple[int, ...]:
     return op.outputs[0].shape if op.outputs else ()
 
 
-def _limit(found: ForwardPass, rows: Column, bounds: Limits) -> Tuple[str, float]:
-    if not rows.any():
+def _limit(found: ForwardPass, rows: Column, bounds: Optional[Limits]) -> Tuple[str, float]:
+    if bounds is None or not rows.any():
         return "-", 0.0
     device_us, least_us = found.costs.device_us[rows], float(bounds.least_us[rows].sum())
     longest = int(np.argmax(device_us))

@@ -37,6 +37,6 @@ def explain(subject: Subject, target: Target, root: Path, estimates: Estimates) 
         estimate=estimates.estimate(subject, target),
         forward=forward,
         modules=modules,
-        breakdown=break_down(forward, modules, target),
+        breakdown=break_down(forward, modules),
         what_if=what_if(subject, target, root, estimates),
     )

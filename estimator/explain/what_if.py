@@ -14,10 +14,11 @@ from ..estimates import Estimates
 from ..files import read_toml
 from ..goldens.repository import golden_root
 from ..interval import QUANTILE, interval_pct
-from ..lower import lower
+from ..lower import Rules, lower
 from ..pipeline import ForwardPass, forward_pass, interval_of
 from ..records.kinds import KINDS
 from ..records.record import Record, load_record
+from ..subjects.custom import rules_of
 from ..subjects.registry import Subject, subject_names
 from ..target import PRECISIONS, Target
 from .dispatch_free import dispatch_free_ms, graph_variance
@@ -103,7 +104,8 @@ def _cases(subject: Subject, target: Target, estimates: Estimates) -> Iterator[_
             target,
             lambda: _with_change(forward(unconverted), unconverted),
         )
-    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(forward(target), target))
+    rules = rules_of(subject)
+    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(forward(target), target, rules))
     for mode in target.profile.modes.values():
         yield at(f"power mode {mode.name}", "mode", replace(target, mode=mode))
     for batch in BATCHES:
@@ -126,9 +128,9 @@ def _with_change(found: ForwardPass, target: Target) -> Tuple[float, Optional[fl
     return found.latency_ms, _wider(interval_of(found, target))
 
 
-def _folded(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
+def _folded(found: ForwardPass, target: Target, rules: Rules) -> Tuple[float, Optional[float]]:
     ops = [lowered.op for lowered in found.lowered]
-    return _with_change(forward_pass(lower(fold_batch_norms(ops)), target), target)
+    return _with_change(forward_pass(lower(fold_batch_norms(ops), rules), target), target)
 
 
 def _unconverted(target: Target) -> Target:

@@ -92,7 +92,7 @@ def stream_row(name: str, ops: Sequence[Op], result: Result) -> Row:
         _figure(significant(estimate.flops / 1e9)),
         _figure(significant(estimate.bytes / 1e6)),
         ", ".join(estimate.defaulted) or "-",
-        digest(ops),
+        digest(ops, result.rules),
         ", ".join(f"{op} {count}" for op, count in sorted(counts.items())),
     )
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from ..checked import Bounds, parsed, parsed_whole
 from ..errors import RecordError
-from ..hardware.profile import Profile
+from ..hardware.profile import Profile, Quantity
 from ..hardware.quantities import BOUND, FACTS, LEAST, MODE_BOUNDS, WHOLE
 from ..target import calibrated_target
 from .repository import ESTIMATES, Repository
 from .tables import INPUTS, REPAIR, Row, Table
 
-_NUMBERS = ("constant.", "fact.", "mode.")
+NUMBERS = ("constant.", "fact.", "mode.")
+"""What the name of an input begins with that estimates are made from."""
 INPUT_TITLES: Row = ("Input", "Value", "Unit")
 CALIBRATION = "calibration."
 """What the name of an input begins with that says where the constants are from, and how sure they are."""
@@ -30,7 +31,7 @@ def golden_inputs(repository: Repository, hardware: str) -> Table:
     if table.titles != INPUT_TITLES:
         raise RecordError(f"{path}: section {INPUTS}: columns must be {', '.join(INPUT_TITLES)}; {REPAIR}")
     for name, row in table.rows.items():
-        if name.startswith(_NUMBERS):
+        if name.startswith(NUMBERS):
             _check_number(f"{path}: section {INPUTS}, row {name}", name, row[1])
     return table
 
@@ -49,7 +50,9 @@ def _number(name: str, text: str) -> float:
     if kind == "mode" and figure in MODE_BOUNDS["gpu"]:
         bounds = MODE_BOUNDS["gpu"][figure]
         return parsed_whole(text, bounds) if figure in WHOLE else parsed(text, bounds)
-    return parsed(text, FACTS.get(key, BOUND) if kind == "fact" else Bounds(LEAST, BOUND.upper))
+    if kind == "fact":
+        return parsed(text, FACTS[key].bounds if key in FACTS else BOUND)
+    return parsed(text, Bounds(LEAST, BOUND.upper))
 
 
 def check_goldens(repository: Repository) -> None:
@@ -86,23 +89,52 @@ def inputs_table(profile: Profile, held_out_means_pct: Mapping[str, float]) -> T
     return Table(INPUT_TITLES, {row[0]: row for row in (*_inputs(profile), *held_out)})
 
 
-def with_inputs(profile: Profile, inputs: Mapping[str, str]) -> Profile:
+def with_inputs(profile: Profile, inputs: Mapping[str, Optional[str]]) -> Profile:
     """Returns the profile with the constants, facts and power modes that `inputs` gives by name as text.
 
-    What the profile has no name for is left out: no code asks for it any more.
+    None takes an optional fact away. What cannot be set is left as it is: see `can_be_set`.
     """
     constants, facts, modes = dict(profile.constants), dict(profile.facts), dict(profile.modes)
     for name, text in inputs.items():
         kind, _, key = name.partition(".")
-        if kind == "constant" and key in constants:
+        if not can_be_set(profile, name, text):
+            continue
+        if text is None:
+            facts.pop(key, None)
+        elif kind == "constant":
             constants[key] = replace(constants[key], value=_number(name, text))
-        elif kind == "fact" and key in facts:
-            facts[key] = replace(facts[key], value=_number(name, text))
-        elif kind == "mode":
+        elif kind == "fact":
+            facts[key] = _fact(profile, key, _number(name, text))
+        else:
             mode, _, figure = key.rpartition(".")
-            figures: Dict[str, Any] = {figure: _number(name, text)} if figure in _UNITS else {}
-            modes.update({mode: replace(modes[mode], **figures)} if mode in modes else {})
+            figures: Dict[str, Any] = {figure: _number(name, text)}
+            modes[mode] = replace(modes[mode], **figures)
     return replace(profile, constants=constants, facts=facts, modes=modes)
+
+
+def can_be_set(profile: Profile, name: str, text: Optional[str]) -> bool:
+    """Whether this code can estimate with the input at that value, None being without it.
+
+    It cannot where it does not know the input, or needs it: then the input came or went together with code.
+    """
+    kind, _, key = name.partition(".")
+    if kind == "fact":
+        return key in FACTS and (text is not None or FACTS[key].default is not None)
+    mode, _, figure = key.rpartition(".")
+    known = key in profile.constants if kind == "constant" else mode in profile.modes and figure in _UNITS
+    return text is not None and kind in ("constant", "mode") and known
+
+
+def facts_taken_away(profile: Profile, inputs: Mapping[str, str]) -> Dict[str, Optional[str]]:
+    """Returns None for each fact of the profile that inputs do not have."""
+    return {f"fact.{name}": None for name in profile.facts if f"fact.{name}" not in inputs}
+
+
+def _fact(profile: Profile, name: str, value: float) -> Quantity:
+    if name in profile.facts:
+        return replace(profile.facts[name], value=value)
+    bounds = FACTS[name].bounds
+    return Quantity(name, value, bounds.unit, "inputs of goldens", bounds.lower, bounds.upper)
 
 
 def _inputs(profile: Profile) -> Iterator[Tuple[str, str, str]]:

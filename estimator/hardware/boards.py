@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Tuple
 
 from ..checked import shown
+from ..commands import calibrate_command
 from ..errors import ProfileError, UsageError
 from ..files import cache_folder
 from .profile import Profile
@@ -15,16 +16,10 @@ DEFAULT_HARDWARE = "Jetson-Orin-AGX"
 
 
 class Board:
-    """A GPU with its host, described by a profile of the repository and judged by the repository's goldens."""
+    """A GPU with its host, whose profile, records and goldens are the repository's."""
 
     device = "cuda"
     has_goldens = True
-    can_replay = True
-    is_calibrated = True
-    host_is_apart = True
-    """Whether it has a host beside its device, with constants of its own."""
-    promised_rating: Optional[str] = None
-    """The rating promised of every model where there are no goldens to say it; None where goldens do."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,16 +28,6 @@ class Board:
     def profile_path(self) -> Path:
         """Returns the file of its profile, which a calibration writes."""
         return PROFILES / f"{self.name}.toml"
-
-    @property
-    def calibrate_command(self) -> str:
-        """Returns the command line that calibrates it."""
-        return f"python -m estimator calibrate {self.name}"
-
-    @property
-    def software_command(self) -> str:
-        """Returns the command line that fits what another software changes first: what an op costs the host."""
-        return f"{self.calibrate_command} --host" if self.host_is_apart else self.calibrate_command
 
     def profile(self) -> Profile:
         """Returns its checked profile; ProfileError names the file and key that is wrong."""
@@ -56,35 +41,23 @@ class Board:
         """Returns the folder of its records and goldens, those of the repository being in `root`."""
         return root / self.name
 
-    def estimates(self, precision: str) -> bool:
+    def estimates(self, precision: str = "fp32") -> bool:
         """Whether there is an estimate to hold a measurement against."""
         return True
 
-    def shares_speed(self, bound: Optional[str]) -> bool:
-        """Whether the host's speed moves a model that is bound by "host" or "device"."""
-        return bound == "host"
-
 
 class ThisCpu(Board):
-    """This machine's own CPU: its profile and its record describe one machine and are kept in the user's cache.
+    """This machine's own CPU, whose profile and records describe one machine and are kept in the user's cache.
 
-    It has no goldens: what a calibration promises is the same for all models.
+    It has no goldens, cannot be replayed, and host and device are one processor with one clock.
     """
 
     NAME = "local-cpu"
     device = "cpu"
     has_goldens = False
-    can_replay = False
-    host_is_apart = False
-    promised_rating = "FAIR"
 
     def __init__(self) -> None:
         super().__init__(self.NAME)
-
-    @property
-    def is_calibrated(self) -> bool:  # type: ignore[override]
-        """Whether there is a profile of this machine."""
-        return self.profile_path.exists()
 
     @property
     def profile_path(self) -> Path:
@@ -93,12 +66,13 @@ class ThisCpu(Board):
 
     def profile(self) -> Profile:
         """Returns the calibrated profile; UsageError with the command that calibrates where there is none."""
-        if not self.is_calibrated:
-            raise UsageError(f"{self.name} is not calibrated on this machine: {self.calibrate_command}")
+        command = calibrate_command(self.name)
+        if not self.estimates():
+            raise UsageError(f"{self.name} is not calibrated on this machine: {command}")
         try:
             return read_profile(self.profile_path)
         except ProfileError as error:
-            raise ProfileError(f"{error}; to write it anew: {self.calibrate_command}") from error
+            raise ProfileError(f"{error}; to write it anew: {command}") from error
 
     def base_profile(self) -> Profile:
         """Returns what is believed of any CPU before a measurement."""
@@ -108,13 +82,9 @@ class ThisCpu(Board):
         """Returns the folder of its records in the user's cache."""
         return cache_folder() / self.name
 
-    def estimates(self, precision: str) -> bool:
+    def estimates(self, precision: str = "fp32") -> bool:
         """Whether it is calibrated, which is done at FP32."""
-        return self.is_calibrated and precision == "fp32"
-
-    def shares_speed(self, bound: Optional[str]) -> bool:
-        """A CPU's speed moves every model."""
-        return True
+        return self.profile_path.exists() and precision == "fp32"
 
 
 def known_hardware() -> Tuple[str, ...]:

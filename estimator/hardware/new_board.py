@@ -9,9 +9,10 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
+from ..commands import calibrate_command
 from ..errors import UsageError
-from .boards import DEFAULT_HARDWARE, Board
-from .quantities import CAPABILITIES
+from .boards import DEFAULT_HARDWARE
+from .quantities import CAPABILITIES, FACTS
 from .reading import PROFILES, write_profile_text
 
 HELP = "write the profile of this machine's GPU, as far as the device itself tells"
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Writes the profile and returns 0; UsageError where that cannot be."""
     path = write_profile(options.hardware, PROFILES)
-    print(f"written: {path}; check it, then: {Board(options.hardware).calibrate_command}")
+    print(f"written: {path}; check it, then: {calibrate_command(options.hardware)}")
     return 0
 
 
@@ -79,6 +80,11 @@ def profile_of(properties: Any, memory_gb_s: Optional[float], host_mhz: float) -
     about = "cpu_mhz and gpu_mhz under load; bandwidth_gb_s, guessed"
     peak = memory_gb_s or _peak_of(properties) or 200.0
     l2_mib = getattr(properties, "L2_cache_size", 0) / 2**20 or 4.0
+    optional = "\n".join(
+        f"# {name} = {fact.default:g}  # {fact.bounds.unit}: {fact.meaning}"
+        for name, fact in FACTS.items()
+        if fact.default is not None
+    )
     return f"""# Written by `python -m estimator new-board`. To check by hand: {about}
 # as {_REACHED:.0%} of the peak; and the peak, where neither NVML nor torch states it (200 GB/s stands for "not known").
 
@@ -96,6 +102,7 @@ bandwidth_gb_s = {_REACHED * peak:.1f}
 [facts]
 dram_peak_gb_s = {peak:.1f}
 l2_mib = {l2_mib:.2f}
+{optional}
 
 [calibration]
 transferred_from = "{DEFAULT_HARDWARE}"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
 from ..checked import shown
-from ..errors import UsageError
+from ..errors import ProfileError, UsageError
+from .quantities import FACTS
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,11 @@ class Profile:
         return f"{origin}, host {self.name}" if self.own_host and self.transferred_from else origin
 
     def fact(self, name: str) -> float:
-        """Returns a fact's value, in the unit that its name ends with."""
-        return self.facts[name].value
+        """Returns a fact's value, its default where the profile does not give it; ProfileError without either."""
+        value = self.facts[name].value if name in self.facts else FACTS[name].default
+        if value is None:
+            raise ProfileError(f"{self.path}: facts.{name}: is missing")
+        return value
 
     def values(self) -> Dict[str, float]:
         """Returns the calibrated constants by name."""

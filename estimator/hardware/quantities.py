@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Tuple
+from dataclasses import dataclass
+from typing import Dict, Mapping, Optional, Tuple
 
 from ..checked import Bounds
 
@@ -16,77 +17,71 @@ HOST_CONSTANTS: Tuple[str, ...] = (
 """Of a GPU's host; `calibrate --host` fits these alone."""
 GPU_CONSTANTS: Tuple[str, ...] = (
     *HOST_CONSTANTS,
-    "fp32_core_efficiency",
-    "tensor_core_convolution_efficiency",
-    "tensor_core_product_efficiency",
-    "fp32_convolution_efficiency",
-    "depthwise_efficiency",
-    "depthwise_index_taps",
-    "tile_half_elements",
-    "fp32_core_fill_waves",
-    "tensor_core_fill_waves",
-    "reduction_fill_elements",
-    "unhidden_share",
-    "stream_efficiency",
-    "norm_elements_per_clock_per_sm",
-    "weight_stream_efficiency",
-    "layout_passes",
-    "kernel_kcycles",
+    *"""
+    fp32_core_efficiency tensor_core_convolution_efficiency tensor_core_product_efficiency fp32_convolution_efficiency
+    depthwise_efficiency depthwise_index_taps tile_half_elements fp32_core_fill_waves tensor_core_fill_waves
+    reduction_fill_elements unhidden_share stream_efficiency norm_elements_per_clock_per_sm weight_stream_efficiency
+    layout_passes kernel_kcycles
+    """.split(),
 )
-CPU_CONSTANTS: Tuple[str, ...] = (
-    "dispatch_us",
-    "refill_us",
-    "view_us",
-    "nested_dispatch_us",
-    "norm_extra_us",
-    "library_call_us",
-    "reorder_us",
-    "convolution_gflop_s",
-    "depthwise_gflop_s",
-    "product_gflop_s",
-    "block_half_channels",
-    "block_half_rows",
-    "product_half_elements",
-    "product_double_columns",
-    "warm_gb_s",
-    "cold_gb_s",
-    "packing_gb_s",
-    "layout_passes",
-    "pointwise_reorder_share",
-    "vector_melements_s",
-    "scalar_melements_s",
+CPU_CONSTANTS: Tuple[str, ...] = tuple(
+    """
+    dispatch_us refill_us view_us nested_dispatch_us norm_extra_us library_call_us reorder_us convolution_gflop_s
+    depthwise_gflop_s product_gflop_s block_half_channels block_half_rows product_half_elements product_double_columns
+    warm_gb_s cold_gb_s packing_gb_s layout_passes pointwise_reorder_share vector_melements_s scalar_melements_s
+    """.split()
 )
 FEATURES: Mapping[str, float] = {
-    "flop": 1.0,
-    "warm_bytes": 1.0,
-    "cold_bytes": 1.0,
-    "elements": 1.0,
-    "batch": 1.0,
-    "m": 1.0,
-    "n": 1.0,
-    "k": 1.0,
-    "twos_in_n": 1.0,
-    "twos_in_k": 1.0,
-    "window_side": 0.5,
-    "stride": 0.5,
-    "dilation": 0.5,
-    "in_place": 0.5,
-    "strided": 0.5,
+    **dict.fromkeys("flop warm_bytes cold_bytes elements batch m n k twos_in_n twos_in_k".split(), 1.0),
+    **dict.fromkeys("window_side stride dilation in_place strided".split(), 0.5),
 }
 """The features of an op that a correction may look at: logarithms to base 2, but for the last two, which are 0 or 1.
 
 The number is how far apart two ops are that count as one unit of the correction's `length`.
 """
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a GPU's board is by design: its bounds with their unit, its meaning, and what holds where none is given.
+
+    A fact with a `default` is optional; one without must be given.
+    """
+
+    bounds: Bounds
+    meaning: str
+    default: Optional[float] = None
+
+
 _FLOPS = "FLOP per clock and SM"
-FACTS: Mapping[str, Bounds] = {
-    "dram_peak_gb_s": Bounds(10, 10000, "GB/s", "a Jetson Nano has 25.6, an H200 4800"),
-    "l2_mib": Bounds(0.25, 256, "MiB", "a Jetson Nano has 0.25, a B200 126"),
-    "fp32_flops_per_clock_per_sm": Bounds(64, 1024, _FLOPS, "128 cores of two FLOP at most today"),
-    "tf32_flops_per_clock_per_sm": Bounds(64, 8192, _FLOPS, "4096 at most today"),
-    "fp16_flops_per_clock_per_sm": Bounds(64, 16384, _FLOPS, "8192 at most today"),
-    "event_pair_kcycles": Bounds(0.1, 1000, "kcycle of the CPU", "two calls of the driver"),
+FACTS: Dict[str, Fact] = {
+    "dram_peak_gb_s": Fact(
+        Bounds(10, 10000, "GB/s", "a Jetson Nano has 25.6, an H200 4800"),
+        "memory clock x data rate x bus width: data sheet, NVML",
+    ),
+    "l2_mib": Fact(
+        Bounds(0.25, 256, "MiB", "a Jetson Nano has 0.25, a B200 126"),
+        "size of the last-level cache of the GPU: `L2_cache_size`",
+    ),
+    "fp32_flops_per_clock_per_sm": Fact(
+        Bounds(64, 1024, _FLOPS, "128 cores of two FLOP at most today"), "of the FP32 cores; the capability implies it"
+    ),
+    "tf32_flops_per_clock_per_sm": Fact(
+        Bounds(64, 8192, _FLOPS, "4096 at most today"), "in TF32, dense; the capability implies it"
+    ),
+    "fp16_flops_per_clock_per_sm": Fact(
+        Bounds(64, 16384, _FLOPS, "8192 at most today"), "in FP16 and BF16, dense; the capability implies it"
+    ),
+    "event_pair_kcycles": Fact(
+        Bounds(0.1, 1000, "kcycle of the CPU", "two calls of the driver"),
+        "what a pair of events adds to a pass; the default is the Jetson Orin AGX's",
+        default=32.3,
+    ),
 }
-"""Unit and bounds of each fact of a GPU's board; a profile may give just the number, or a table with its own source."""
+"""Every fact of a GPU's board. An optional one needs no line but its own here, and one in the formula that asks for it.
+
+A profile may give just the number, or a table with its own source. Goldens keep what the profile gives.
+"""
 MODE_BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
     "gpu": {
         "cpu_mhz": Bounds(100, 10000, "MHz", "a Jetson's least step is 115 MHz, no CPU reaches 10 GHz; 1.5 is GHz"),

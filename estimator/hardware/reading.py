@@ -37,25 +37,14 @@ PROFILES = Path(__file__).parent
 TEMPLATES = PROFILES / "templates"
 _ROUNDING = 0.005
 """Of each entry of a covariance, which is kept to two digits: what its least eigenvalue may be below 0, per row."""
-_EVENT_PAIR_KCYCLES = 32.3  # of the Jetson Orin AGX; what a pair of events costs a host is not known elsewhere
 SOURCES = ("records", "microbenchmarks", "records and microbenchmarks")
 """What constants can have been fitted to."""
 _TABLES = ("board", "power_mode", "facts", "calibration", "constants", "corrections")
 _BOARD_KEYS = ("description", "software", "source", "processor", "compute_capability", "default_power_mode")
 _CALIBRATION_KEYS = (
-    "power_mode",
-    "held_out_spread_pct",
-    "covariance",
-    "evidence",
-    "synchronised_call_us",
-    "reference_ms",
-    "at_bound",
-    "sources",
-    "residuals_pct",
-    "software",
-    "host",
-    "transferred_from",
-)
+    "power_mode held_out_spread_pct covariance evidence synchronised_call_us reference_ms at_bound sources "
+    "residuals_pct software host transferred_from"
+).split()
 _QUANTITY_KEYS = ("value", "unit", "source", "lower", "upper", "prior", "prior_sigma", "uncertainty_pct")
 
 
@@ -85,6 +74,17 @@ def read_profile(path: Path) -> Profile:
     return profile
 
 
+def fixed_constants(path: Path) -> Tuple[Constant, ...]:
+    """Returns constants that no calibration moves: each is its own prior, known as well as its file says."""
+    return tuple(map(_fixed, Checked(path, _parse(path), error=ProfileError).tables().values()))
+
+
+def _fixed(table: Checked) -> Constant:
+    q, uncertainty_pct = _quantity(table), table.number("uncertainty_pct", PERCENT)
+    sigma = math.log1p(uncertainty_pct / 100)
+    return Constant(q.name, q.value, q.unit, q.source, q.lower, q.upper, q.value, sigma, uncertainty_pct)
+
+
 def write_profile_text(path: Path, text: str) -> None:
     """Writes a profile atomically; ProfileError, with nothing written, where it could not be read again."""
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +111,9 @@ def _parse(path: Path) -> Dict[str, Any]:
 def _facts(document: Checked, board: Checked) -> Dict[str, Quantity]:
     """What the board's compute capability implies, unless the profile says otherwise."""
     table = document.part("facts", {**_implied_facts(board), **document.table("facts").content})
-    table.only(tuple(FACTS), needed=True)
+    table.only(tuple(FACTS))
+    for name in (name for name, fact in FACTS.items() if fact.default is None):
+        table.get(name)
     return {name: _fact(table, name, board.text("source")) for name in table.content}
 
 
@@ -120,12 +122,12 @@ def _implied_facts(board: Checked) -> Dict[str, float]:
         return {}
     capability = board.one_of("compute_capability", tuple(CAPABILITIES))
     names = (f"{arithmetic}_flops_per_clock_per_sm" for arithmetic in ("fp32", "tf32", "fp16"))
-    return {**dict(zip(names, map(float, CAPABILITIES[capability]))), "event_pair_kcycles": _EVENT_PAIR_KCYCLES}
+    return dict(zip(names, map(float, CAPABILITIES[capability])))
 
 
 def _fact(table: Checked, name: str, source: str) -> Quantity:
     """A table of its own, or just the number: then it comes from the board's source, in the unit its name ends with."""
-    bounds = FACTS[name]
+    bounds = FACTS[name].bounds
     if isinstance(table.content[name], dict):
         table.table(name).number("value", bounds)
         return _quantity(table.table(name))
@@ -148,14 +150,17 @@ def _calibration(document: Checked, calibration: Checked) -> Dict[str, Any]:
         "constants": {key: _constant(table) for key, table in document.table("constants").tables().items()},
         "covariance": _covariance(calibration),
         "held_out_spread_pct": calibration.number("held_out_spread_pct", PERCENT),
-        "sources": _sources(calibration),
+        "sources": calibration.one_of("sources", SOURCES) if calibration.has("sources") else SOURCES[0],
         "transferred_from": origin.name if origin is not None else "",
         "transferred_facts": origin.facts if origin is not None else {},
         "software": software,
         "host_software": software if host is None else _software(host),
         "own_host": host is not None,
         "reference_ms": calibration.number("reference_ms", LATENCY_MS) if calibration.has("reference_ms") else None,
-        "corrections": _corrections(document),
+        "corrections": {
+            kind: _correction(table)
+            for kind, table in document.part("corrections", document.content.get("corrections", {})).tables().items()
+        },
     }
 
 
@@ -183,12 +188,6 @@ def _software(table: Checked) -> Dict[str, str]:
     return {key: software.text(key) for key in software.content}
 
 
-def _corrections(document: Checked) -> Dict[str, Correction]:
-    if not document.has("corrections"):
-        return {}
-    return {kind: _correction(table) for kind, table in document.table("corrections").tables().items()}
-
-
 def _correction(table: Checked) -> Correction:
     """Each row of `points` has a number for each feature, and last the residual there."""
     places = range(len(table.items("features")))
@@ -207,10 +206,6 @@ def _correction(table: Checked) -> Correction:
     )
 
 
-def _sources(calibration: Checked) -> str:
-    return str(calibration.check("sources", calibration.text("sources", SOURCES[0]), one_of, SOURCES))
-
-
 def _origin(calibration: Checked) -> Profile:
     origin = calibration.text("transferred_from")
     if origin not in known_profiles() or origin == calibration.path.stem:
@@ -223,16 +218,9 @@ def _origin(calibration: Checked) -> Profile:
 
 
 def _transferred(source: Profile) -> Dict[str, Any]:
-    return {
-        "calibrated_mode": source.calibrated_mode,
-        "constants": source.constants,
-        "covariance": source.covariance,
-        "held_out_spread_pct": source.held_out_spread_pct,
-        "transferred_from": source.name,
-        "software": source.software,
-        "host_software": source.host_software,
-        "transferred_facts": source.facts,
-    }
+    same = "calibrated_mode", "constants", "covariance", "held_out_spread_pct", "software", "host_software"
+    found = {name: getattr(source, name) for name in same}
+    return {**found, "transferred_from": source.name, "transferred_facts": source.facts}
 
 
 def _quantity(table: Checked) -> Quantity:

@@ -13,7 +13,21 @@ from . import (  # noqa: F401  (importing them registers their rules)
     recurrent,
     stream,
 )
-from .kernels import Kernel, Lowered, Product, Window
-from .registry import known_ops, lower, rule
+from .kernels import Kernel, Lowered, Product, Window, stream_kernel
+from .product import activations_kernel, weights_kernel
+from .registry import NO_RULES, Rules, known_ops, lower, rule
 
-__all__ = ["Kernel", "Lowered", "Product", "Window", "known_ops", "lower", "rule"]
+__all__ = [
+    "NO_RULES",
+    "Kernel",
+    "Lowered",
+    "Product",
+    "Rules",
+    "Window",
+    "activations_kernel",
+    "known_ops",
+    "lower",
+    "rule",
+    "stream_kernel",
+    "weights_kernel",
+]

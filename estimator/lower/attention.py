@@ -6,7 +6,7 @@ import math
 from typing import Any, Optional, Tuple
 
 from ..opstream import Op, TensorSpec
-from .kernels import FUSED_ATTENTION, Kernel, Lowered, Product
+from .kernels import FUSED_ATTENTION, Kernel, Lowered, Product, pass_kernel, shaped, transposed
 from .product import activations_kernel, weights_kernel
 from .registry import rule
 
@@ -100,25 +100,18 @@ def transformer_encoder_layer(
     qkv_weight: TensorSpec,
     qkv_bias: TensorSpec,
     proj_weight: TensorSpec,
-    proj_bias: TensorSpec,
-    use_gelu: bool,
-    norm_first: bool,
-    eps: float,
-    norm_weight_1: TensorSpec,
-    norm_bias_1: TensorSpec,
-    norm_weight_2: TensorSpec,
-    norm_bias_2: TensorSpec,
-    ffn_weight_1: TensorSpec,
-    ffn_bias_1: TensorSpec,
-    ffn_weight_2: TensorSpec,
-    *_: Any,
+    *rest: Any,
     **__: Any,
 ) -> Lowered:
-    """Returns the kernels of attention, two products around an activation, two norms and two residual additions."""
+    """Returns the kernels of attention, two products around an activation, two norms and two residual additions.
+
+    The rest is a bias, three choices, weight and bias of both norms, and then weight and bias of both products.
+    """
+    first, _, second = rest[8:11]
     attention = _layer_kernels(src, num_heads, qkv_weight, proj_weight)
-    perceptron = _perceptron_kernels(src, ffn_weight_1, ffn_weight_2)
+    perceptron = _perceptron_kernels(src, first, second)
     rows = _rows(src, src.shape[-1])
-    between = (_pass("native_layer_norm", rows), _pass("add", rows))
+    between = (pass_kernel("native_layer_norm", rows), pass_kernel("add", rows))
     return _composed(op, (*attention, *perceptron, *between, *between))
 
 
@@ -133,45 +126,32 @@ def _layer_kernels(
     batch, tokens, width = query.shape
     rows = _rows(query, width)
     return (
-        weights_kernel("mm", rows, _transposed(qkv_weight)),
-        _pass("transform_bias_rescale_qkv", _rows(query, 3 * width)),
+        weights_kernel("mm", rows, transposed(qkv_weight)),
+        pass_kernel("transform_bias_rescale_qkv", _rows(query, 3 * width)),
         *_head_kernels(query, batch * heads, tokens, tokens, width // heads),
-        _pass("transform_0213", rows),
-        weights_kernel("mm", rows, _transposed(proj_weight)),
+        pass_kernel("transform_0213", rows),
+        weights_kernel("mm", rows, transposed(proj_weight)),
     )
 
 
 def _perceptron_kernels(src: TensorSpec, first: TensorSpec, second: TensorSpec) -> Tuple[Kernel, ...]:
     hidden = _rows(src, first.shape[0])
     return (
-        weights_kernel("mm", _rows(src, src.shape[-1]), _transposed(first)),
-        weights_kernel("mm", hidden, _transposed(second)),
-        _pass("activation", hidden),
+        weights_kernel("mm", _rows(src, src.shape[-1]), transposed(first)),
+        weights_kernel("mm", hidden, transposed(second)),
+        pass_kernel("activation", hidden),
     )
 
 
 def _head_kernels(like: TensorSpec, heads: int, queries: int, keys: int, width: int) -> Tuple[Kernel, ...]:
-    scores = _like(like, heads, queries, keys)
+    scores = shaped(like, heads, queries, keys)
     return (
-        activations_kernel("bmm", _like(like, heads, queries, width), _like(like, heads, width, keys)),
-        _pass("_softmax", scores, _SOFTMAX_FLOPS),
-        activations_kernel("bmm", scores, _like(like, heads, keys, width)),
+        activations_kernel("bmm", shaped(like, heads, queries, width), shaped(like, heads, width, keys)),
+        pass_kernel("_softmax", scores, _SOFTMAX_FLOPS),
+        activations_kernel("bmm", scores, shaped(like, heads, keys, width)),
     )
-
-
-def _pass(function: str, t: TensorSpec, flops_per_element: int = 0) -> Kernel:
-    """Reads a tensor once and writes one of its size."""
-    return Kernel("stream", function, t.dtype, t.numel, flops_per_element * t.numel, t.nbytes, t.nbytes)
 
 
 def _rows(t: TensorSpec, width: int) -> TensorSpec:
     """A row of `width` elements for each token of (batch, tokens, width)."""
-    return _like(t, t.shape[0] * t.shape[1], width)
-
-
-def _like(t: TensorSpec, *shape: int) -> TensorSpec:
-    return TensorSpec(shape, t.dtype, t.item_bytes)
-
-
-def _transposed(t: TensorSpec) -> TensorSpec:
-    return TensorSpec((t.shape[1], t.shape[0]), t.dtype, t.item_bytes, contiguous=False)
+    return shaped(t, t.shape[0] * t.shape[1], width)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
-from ..opstream import Op
+from ..opstream import Op, TensorSpec
+
+HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other", "recurrent")
+"""Of an op: which dispatch it takes."""
+DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
+"""Of a kernel: which formula prices it."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,27 @@ class Lowered:
     has_rule: bool = True
 
     @property
-    def doubt(self) -> str:
-        """Returns which of `interval.DOUBTS` its price is in, "" where the calibration has seen its like."""
+    def unseen(self) -> str:
+        """Returns what of it no calibration has seen: "no rule", "recurrent", "fused attention", or "" for nothing."""
         if not self.has_rule:
             return "no rule"
         fused = any(kernel.function == FUSED_ATTENTION for kernel in self.kernels)
         return "recurrent" if self.host_kind == "recurrent" else "fused attention" if fused else ""
+
+
+def pass_kernel(function: str, t: TensorSpec, flops_per_element: int = 0) -> Kernel:
+    """Returns the kernel that reads a tensor once and writes one of its size."""
+    return Kernel("stream", function, t.dtype, t.numel, flops_per_element * t.numel, t.nbytes, t.nbytes)
+
+
+def shaped(t: TensorSpec, *shape: int) -> TensorSpec:
+    """Returns a tensor of another shape."""
+    return TensorSpec(shape, t.dtype, t.item_bytes)
+
+
+def transposed(t: TensorSpec) -> TensorSpec:
+    """Returns a matrix as its transpose, which does not lie in the order of its elements."""
+    return replace(shaped(t, t.shape[1], t.shape[0]), contiguous=False)
 
 
 def stream_kernel(op: Op, window: Optional[Window] = None) -> Kernel:

@@ -13,8 +13,8 @@ Sides = Union[int, Tuple[int, ...]]
 """As ATen takes them: one figure for all dimensions of an image, or one for each."""
 
 
-@rule("max_pool2d_with_indices")
-def max_pool2d(
+@rule("max_pool2d_with_indices", "max_pool3d_with_indices")
+def max_pool(
     op: Op,
     self: TensorSpec,
     kernel_size: Sides,
@@ -25,43 +25,19 @@ def max_pool2d(
     **__: Any,
 ) -> Lowered:
     """Returns one kernel: the largest element under the window at each of its positions, and where it is."""
-    return _pooled(op, _window(2, self, kernel_size, stride, dilation))
+    return _pooled(op, self, kernel_size, stride, dilation)
 
 
-@rule("max_pool3d_with_indices")
-def max_pool3d(
-    op: Op,
-    self: TensorSpec,
-    kernel_size: Sides,
-    stride: Sides = (),
-    padding: Sides = 0,
-    dilation: Sides = 1,
-    *_: Any,
-    **__: Any,
-) -> Lowered:
-    """Returns one kernel: the largest element under the window at each of its positions, and where it is."""
-    return _pooled(op, _window(3, self, kernel_size, stride, dilation))
-
-
-@rule("avg_pool2d")
-def avg_pool2d(op: Op, self: TensorSpec, kernel_size: Sides, stride: Sides = (), *_: Any, **__: Any) -> Lowered:
+@rule("avg_pool2d", "avg_pool3d")
+def avg_pool(op: Op, self: TensorSpec, kernel_size: Sides, stride: Sides = (), *_: Any, **__: Any) -> Lowered:
     """Returns one kernel: the mean of the elements under the window at each of its positions."""
-    return _pooled(op, _window(2, self, kernel_size, stride))
+    return _pooled(op, self, kernel_size, stride, 1)
 
 
-@rule("avg_pool3d")
-def avg_pool3d(op: Op, self: TensorSpec, kernel_size: Sides, stride: Sides = (), *_: Any, **__: Any) -> Lowered:
-    """Returns one kernel: the mean of the elements under the window at each of its positions."""
-    return _pooled(op, _window(3, self, kernel_size, stride))
-
-
-def _pooled(op: Op, window: Window) -> Lowered:
-    return Lowered(op, "reduction", 0, (stream_kernel(op, window),))
-
-
-def _window(dimensions: int, source: TensorSpec, sides: Sides, stride: Sides, dilation: Sides = 1) -> Window:
+def _pooled(op: Op, source: TensorSpec, sides: Sides, stride: Sides, dilation: Sides) -> Lowered:
     """Each channel is a group of its own; without a stride the windows lie side by side."""
-    return Window(
+    dimensions = 3 if "pool3d" in op.name else 2
+    window = Window(
         sides=_each(sides, dimensions),
         stride=_each(stride or sides, dimensions),
         dilation=_each(dilation, dimensions),
@@ -70,6 +46,7 @@ def _window(dimensions: int, source: TensorSpec, sides: Sides, stride: Sides, di
         images=math.prod(source.shape[: -dimensions - 1]),
         input_elements=source.numel,
     )
+    return Lowered(op, "reduction", 0, (stream_kernel(op, window),))
 
 
 def _each(sides: Sides, dimensions: int) -> Tuple[int, ...]:

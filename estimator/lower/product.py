@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..opstream import Op, TensorSpec
-from .kernels import Kernel, Lowered, Product
+from .kernels import Kernel, Lowered, Product, transposed
 from .registry import rule
 
 
@@ -31,13 +31,13 @@ def bmm(op: Op, self: TensorSpec, mat2: TensorSpec, *_: Any, **__: Any) -> Lower
 @rule("mv")
 def mv(op: Op, self: TensorSpec, vec: TensorSpec, *_: Any, **__: Any) -> Lowered:
     """Returns one kernel: weights times one activation."""
-    return Lowered(op, "product", 0, (weights_kernel("mv", _row(vec), _transposed(self)),))
+    return Lowered(op, "product", 0, (weights_kernel("mv", _row(vec), transposed(self)),))
 
 
 @rule("addmv")
 def addmv(op: Op, self: TensorSpec, mat: TensorSpec, vec: TensorSpec, *_: Any, **__: Any) -> Lowered:
     """Returns one kernel: weights times one activation, plus a bias."""
-    return Lowered(op, "product", 0, (weights_kernel("addmv", _row(vec), _transposed(mat), self.nbytes),))
+    return Lowered(op, "product", 0, (weights_kernel("addmv", _row(vec), transposed(mat), self.nbytes),))
 
 
 @rule("baddbmm")
@@ -58,10 +58,6 @@ def activations_kernel(function: str, left: TensorSpec, right: TensorSpec, bias_
 
 def _row(t: TensorSpec) -> TensorSpec:
     return TensorSpec((1, t.numel), t.dtype, t.item_bytes, t.contiguous)
-
-
-def _transposed(t: TensorSpec) -> TensorSpec:
-    return TensorSpec((t.shape[1], t.shape[0]), t.dtype, t.item_bytes, contiguous=False)
 
 
 def _kernel(function: str, left: TensorSpec, right: TensorSpec, read_bytes: int, cold_bytes: int) -> Kernel:

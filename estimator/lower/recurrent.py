@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Optional, Tuple
 
 from ..opstream import Op, TensorSpec
-from .kernels import Kernel, Lowered, Product
+from .kernels import Kernel, Lowered, Product, pass_kernel, shaped, transposed
 from .product import activations_kernel, weights_kernel
 from .registry import rule
 
@@ -44,10 +44,10 @@ def cudnn_rnn(
     """Returns the kernels of each layer and direction in turn; an input with the batch first is copied before them."""
     batch, steps = input.shape[:2] if batch_first else (input.shape[1], input.shape[0])
     layers = [weight[at : at + weight_stride0] for at in range(0, len(weight), weight_stride0)]
-    state = _like(input, batch, hidden_size)
+    state = shaped(input, batch, hidden_size)
     runs = _persistent if not proj_size and hidden_size <= _SMALL_HIDDEN[mode] else _step_by_step
     kernels = [kernel for layer in layers for kernel in runs(input, steps, batch, layer, state, cx is not None)]
-    copies = [_pass("transpose", input)] if batch_first and batch > 1 and steps > 1 else []
+    copies = [pass_kernel("transpose", input)] if batch_first and batch > 1 and steps > 1 else []
     return Lowered(op, "recurrent", len(copies), (*copies, *kernels))
 
 
@@ -56,7 +56,7 @@ def _persistent(
 ) -> Tuple[Kernel, ...]:
     """The inputs' product, and a kernel that reads it, takes the recurrent weights once and does all steps."""
     w_hh, states = weights[1], (2 if has_cell else 1) * state.nbytes
-    step = weights_kernel(PERSISTENT, state, _transposed(w_hh))
+    step = weights_kernel(PERSISTENT, state, transposed(w_hh))
     product = Product(steps, batch, w_hh.shape[0], w_hh.shape[1])
     read_bytes, write_bytes = steps * step.write_bytes + states, steps * state.nbytes + states
     step = replace(step, product=product, flops=product.flops, elements=steps * state.numel)
@@ -65,7 +65,7 @@ def _persistent(
 
 def _inputs_kernel(like: TensorSpec, steps: int, batch: int, weights: Tuple[TensorSpec, ...]) -> Kernel:
     w_ih = weights[0]
-    return weights_kernel("rnn_inputs", _like(like, steps * batch, w_ih.shape[1]), _transposed(w_ih))
+    return weights_kernel("rnn_inputs", shaped(like, steps * batch, w_ih.shape[1]), transposed(w_ih))
 
 
 def _step_by_step(
@@ -74,12 +74,12 @@ def _step_by_step(
     """The inputs' product, and for each step those of the hidden state and of its projection, and the gates."""
     w_hh = weights[1]
     inputs = _inputs_kernel(like, steps, batch, weights)
-    hidden, gates = _like(like, batch, w_hh.shape[1]), _like(like, batch, w_hh.shape[0])
+    hidden, gates = shaped(like, batch, w_hh.shape[1]), shaped(like, batch, w_hh.shape[0])
     states = (2 if has_cell else 1) * state.nbytes
     step = _gates("rnn_gates", gates, 2 * gates.nbytes + states, states)
-    projections = _transposed(weights[-1]) if len(weights) % 2 else None
+    projections = transposed(weights[-1]) if len(weights) % 2 else None
     first, again = (
-        (kernel("rnn_step", hidden, _transposed(w_hh)), step)
+        (kernel("rnn_step", hidden, transposed(w_hh)), step)
         + (() if projections is None else (kernel("rnn_projection", state, projections),))
         for kernel in (weights_kernel, activations_kernel)
     )
@@ -95,15 +95,3 @@ def fused_cell(op: Op, input_gates: TensorSpec, *_: Any, **__: Any) -> Lowered:
 
 def _gates(function: str, gates: TensorSpec, read_bytes: int, write_bytes: int) -> Kernel:
     return Kernel("stream", function, gates.dtype, gates.numel, gates.numel, read_bytes, write_bytes)
-
-
-def _pass(function: str, t: TensorSpec) -> Kernel:
-    return Kernel("stream", function, t.dtype, t.numel, 0, t.nbytes, t.nbytes)
-
-
-def _like(t: TensorSpec, *shape: int) -> TensorSpec:
-    return TensorSpec(shape, t.dtype, t.item_bytes)
-
-
-def _transposed(t: TensorSpec) -> TensorSpec:
-    return TensorSpec((t.shape[1], t.shape[0]), t.dtype, t.item_bytes, contiguous=False)

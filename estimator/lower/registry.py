@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, Tuple, TypeVar
+from types import MappingProxyType
+from typing import Callable, Dict, Iterable, Mapping, Tuple, TypeVar
 
-from ..errors import LoweringError
+from ..checked import shown
+from ..errors import LoweringError, UsageError
 from ..opstream import Op, distinct
-from .kernels import Lowered, stream_kernel
+from .kernels import DEVICE_KINDS, HOST_KINDS, Lowered, stream_kernel
 
 Rule = Callable[..., Lowered]
+Rules = Mapping[str, Rule]
+"""A rule for each name of an op, "aten.relu" or "library.op"."""
+NO_RULES: Rules = MappingProxyType({})
 MULTIPLIED = ("float32", "float16", "bfloat16")
 """The types whose products and convolutions have a rate."""
 _RULES: Dict[str, Rule] = {}
@@ -46,28 +51,56 @@ def known_ops() -> Tuple[str, ...]:
     return tuple(sorted(_RULES))
 
 
-def lower(ops: Iterable[Op]) -> Tuple[Lowered, ...]:
+def checked_rules(rules: Rules) -> Rules:
+    """Returns somebody's own rules, each for its op in place, too; UsageError for what is no op, or has two of them."""
+    found: Dict[str, Rule] = {}
+    for name, function in rules.items():
+        if not _is_op(name):
+            raise UsageError(f"rules: {shown(name)}: torch has no such op (import what registers it first)")
+        if not callable(function):
+            raise UsageError(f"rules: {name}: must be a function, got {shown(function)}")
+        if f"{name}_" in rules:
+            raise UsageError(f"rules: {name} and {name}_: a rule is for its op in place, too; leave one out")
+        found.update({name: function, f"{name}_": function})
+    return found
+
+
+def _is_op(name: object) -> bool:
+    import torch
+
+    namespace, dot, op = str(name).partition(".")
+    return bool(dot and op.isidentifier() and namespace.isidentifier()) and hasattr(getattr(torch.ops, namespace), op)
+
+
+def lower(ops: Iterable[Op], rules: Rules = NO_RULES) -> Tuple[Lowered, ...]:
     """Returns each op with the kernels it launches. Ops without a rule are priced by their bytes (`has_rule` False).
 
-    Raises LoweringError for a product or convolution of a type whose rate no profile knows.
+    `rules` are somebody's own, as `checked_rules` gives them; they go before those known here. Raises LoweringError for
+    a product or convolution of a type whose rate no profile knows, and for what a rule must not return.
     """
     stream = tuple(ops)
-    lowered = {id(op): _with_known_types(_lower_op(op)) for op in distinct(stream)}
+    lowered = {id(op): _checked(op, _lower_op(op, rules)) for op in distinct(stream)}
     return tuple([lowered[id(op)] for op in stream])
 
 
-def _with_known_types(lowered: Lowered) -> Lowered:
+def _checked(op: Op, lowered: Lowered) -> Lowered:
     """Double precision runs at a 64th of FP32's rate on these boards, or at half: no fact of any profile says which."""
+    if not isinstance(lowered, Lowered) or lowered.host_kind not in HOST_KINDS:
+        raise LoweringError(f"the rule of {op.name} must return a Lowered whose kind is one of {', '.join(HOST_KINDS)}")
     for kernel in lowered.kernels:
+        if kernel.kind not in DEVICE_KINDS or (kernel.kind != "stream" and kernel.product is None):
+            kinds = f"{', '.join(DEVICE_KINDS)}, with a Product unless it is a stream"
+            raise LoweringError(f"the rule of {op.name} must return kernels of a kind of {kinds}")
         if kernel.kind != "stream" and kernel.dtype not in MULTIPLIED:
-            cause = f"{lowered.op.name} multiplies {kernel.dtype}, whose rate no profile knows"
+            cause = f"{op.name} multiplies {kernel.dtype}, whose rate no profile knows"
             raise LoweringError(f"{cause}; known: {', '.join(MULTIPLIED)}")
     return lowered
 
 
-def _lower_op(op: Op) -> Lowered:
-    if op.is_view:
+def _lower_op(op: Op, rules: Rules) -> Lowered:
+    if op.is_view and op.name not in rules:
         return Lowered(op, "view", 0, ())
-    if op.name not in _RULES:
+    found = rules.get(op.name) or _RULES.get(op.name)
+    if found is None:
         return Lowered(op, "other", 0, (stream_kernel(op),), has_rule=False)
-    return _RULES[op.name](op, *op.args, **dict(op.kwargs))
+    return found(op, *op.args, **dict(op.kwargs))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Tuple
 
 from ..opstream import Op, TensorSpec
-from .kernels import Kernel, Lowered, function_name, reads_contiguous, stream_kernel
+from .kernels import Kernel, Lowered, function_name, pass_kernel, reads_contiguous, stream_kernel
 from .registry import rule
 
 _POINTWISE = """
@@ -100,7 +100,7 @@ def scatter(op: Op, self: TensorSpec, *_: Any, **__: Any) -> Lowered:
     moved = max((t.numel for t in given), default=0)
     written_bytes, read_bytes = moved * self.item_bytes, sum(t.nbytes for t in given)
     kernel = Kernel("stream", function_name(op), self.dtype, moved, 0, read_bytes, written_bytes)
-    copies = () if op.in_place else (Kernel("stream", "clone", self.dtype, self.numel, 0, self.nbytes, self.nbytes),)
+    copies = () if op.in_place else (pass_kernel("clone", self),)
     return Lowered(op, "copy", len(copies), (*copies, kernel))
 
 

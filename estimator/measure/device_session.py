@@ -262,7 +262,7 @@ class MeasuringSession:
 
 def session_on(target: Target, plan: Plan, progress: Progress) -> MeasuringSession:
     """Returns a session that asks for the target's power mode where the board has such modes."""
-    power_mode = target.mode.name if is_jetson() and target.board.can_replay else None
+    power_mode = target.mode.name if is_jetson() and target.board.has_goldens else None
     return MeasuringSession(target, power_mode, plan, progress)
 
 

@@ -13,32 +13,66 @@ from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
 from ..goldens.content import ESTIMATE_TITLES, MEASURED_KEYS, estimate_row, golden_data, row_data
 from ..goldens.difference import Difference
-from ..goldens.inputs import CALIBRATION, with_inputs
+from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, facts_taken_away, with_inputs
 from ..goldens.tables import Row, Table
 from ..hardware.boards import find_board
-from ..lower import lower
+from ..lower import NO_RULES, lower
 from ..pipeline import times_ms
-from ..subjects.custom import KeptModel
+from ..subjects.custom import KeptModel, rules_of
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streamed
 from ..target import Target, parse_label
-from .changes import LEAST_PCT, Cause, InputChange, Place
+from .changes import LEAST_PCT, Cause, InputChange, Place, changed
 
 Inputs = Mapping[str, Table]
 """The table of inputs by board."""
+WITH_CODE = "came or went together with code that asks for it: its share is the code's"
+"""The note of an input that this code needs, or does not know."""
 
 
 def changed_inputs(before: Inputs, now: Inputs) -> List[InputChange]:
-    """Returns the inputs that differ on boards of both sides, one for all boards on which it changed alike."""
+    """Returns the inputs that differ, one for all boards on which it changed alike, and the boards that came or went.
+
+    A side that keeps no inputs, of a board or at all, says nothing.
+    """
+    if not (before and now):
+        return []
     boards: Dict[Tuple[str, str, Optional[str], Optional[str]], List[str]] = {}
-    for hardware in (name for name in before if name in now and before[name].rows and now[name].rows):
-        old, new = before[hardware].rows, now[hardware].rows
-        for name in dict.fromkeys([*old, *new]):
-            if old.get(name) != new.get(name):
-                row = new.get(name) or old[name]
-                values = [rows[name][1] if name in rows else None for rows in (old, new)]
-                boards.setdefault((name, row[2], values[0], values[1]), []).append(hardware)
+    for hardware in dict.fromkeys([*before, *now]):
+        for change in _changes_of(hardware, before.get(hardware), now.get(hardware)):
+            boards.setdefault(change, []).append(hardware)
     return [InputChange(*key, tuple(names)) for key, names in boards.items()]
+
+
+def _changes_of(
+    hardware: str, before: Optional[Table], now: Optional[Table]
+) -> Iterator[Tuple[str, str, Optional[str], Optional[str]]]:
+    """Name, unit, value before and value now of each input of a board."""
+    if before is None or now is None:
+        values = ["all its inputs" if table is not None else None for table in (before, now)]
+        yield f"board.{hardware}", "", values[0], values[1]
+    elif before.rows and now.rows:
+        for name, old, new in changed(_with_whole_modes(before, now), _with_whole_modes(now, before)):
+            yield name, (new or old or ("", ""))[1], old[0] if old else None, new[0] if new else None
+
+
+def _with_whole_modes(table: Table, other: Table) -> Dict[str, Tuple[str, str]]:
+    """Value and unit of each input; the figures of a power mode that the other side lacks as one."""
+    modes = {"", *map(_mode_of, other.rows)}
+    found: Dict[str, Tuple[str, str]] = {}
+    for name, value, unit in table.rows.values():
+        mode = _mode_of(name)
+        if mode in modes:
+            found[name] = value, unit
+        else:
+            figures = [found[mode][0]] if mode in found else []
+            found[mode] = ", ".join([*figures, f"{value} {unit}"]), ""
+    return found
+
+
+def _mode_of(name: str) -> str:
+    """The name of the power mode that an input is a figure of, "mode.50W"; empty for another input."""
+    return name.rpartition(".")[0] if name.startswith("mode.") else ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,7 @@ class Priced:
 def priced_differences(
     differences: Sequence[Difference], before: Inputs, now: Inputs, estimates: Estimates
 ) -> Tuple[List[Priced], List[str]]:
-    """Returns the differences that the code at hand can estimate, and a notice for each board that it cannot."""
+    """Returns the differences that this code can estimate, and a notice for each board that it cannot."""
     priced: List[Priced] = []
     notices: Dict[str, None] = {}
     for difference in differences:
@@ -85,7 +119,7 @@ def _subject(difference: Difference, estimates: Estimates) -> Streamed:
     captured = estimates.streams.own(difference.digest_now)
     if captured is None:
         raise NotAvailable(f"{name}: its op stream is not available; {tests}.py run here once provides it")
-    return KeptModel(name, tests, captured)
+    return KeptModel(name, tests, captured, estimates.streams.own_rules.get(difference.digest_now, NO_RULES))
 
 
 def _priced(difference: Difference, before: Inputs, now: Inputs, estimates: Estimates) -> Priced:
@@ -102,18 +136,19 @@ def find_causes(
     differences: Sequence[Difference], changes: Sequence[InputChange], priced: Sequence[Priced]
 ) -> List[Cause]:
     """Returns what moved the differences: each input, then op streams, records, and the code for what is left."""
-    inputs = [_input_cause(change, priced) for change in changes if not change.is_result]
-    return [*inputs, *_stream_causes(differences), *_record_causes(differences), *_code_causes(priced)]
+    inputs = [_input_cause(change, differences, priced) for change in changes if not change.is_result]
+    with_code = [cause.title for cause in inputs if cause.note == WITH_CODE]
+    return [*inputs, *_stream_causes(differences), *_record_causes(differences), *_code_causes(priced, with_code)]
 
 
 def of_another_code(priced: Sequence[Priced]) -> Iterator[str]:
-    """Yields a notice where the code at hand does not give the goldens of the side now from that side's inputs."""
+    """Yields a notice where this code does not give the goldens of the side now from that side's inputs."""
     wrong = [item for item in priced if _golden_data_at(item, item.now)["est_ms"] != item.difference.now["est_ms"]]
     if wrong:
         yield (
-            f"{len(wrong)} of {len(priced)} goldens are not what the code at hand gives from their inputs, "
+            f"{len(wrong)} of {len(priced)} goldens are not what this code gives from their inputs, "
             f"{wrong[0].difference.name} on {' '.join(wrong[0].difference.place[:2])} for one: they were made by other "
-            "code, or by another torch; causes are told by the code at hand"
+            "code, or by another torch; causes are told by this code"
         )
 
 
@@ -122,27 +157,53 @@ def _rows(table: Optional[Table]) -> Iterable[Row]:
 
 
 def _at(target: Target, inputs: Optional[Table]) -> Target:
-    """The target with these inputs; as it is without any."""
-    if inputs is None:
+    """The target with these inputs, and without the facts that they lack; as it is without any."""
+    if inputs is None or not inputs.rows:
         return target
-    profile = with_inputs(target.profile, {name: row[1] for name, row in inputs.rows.items()})
+    texts = {name: row[1] for name, row in inputs.rows.items()}
+    return _with(target, {**facts_taken_away(target.profile, texts), **texts})
+
+
+def _with(target: Target, inputs: Mapping[str, Optional[str]]) -> Target:
+    profile = with_inputs(target.profile, inputs)
     return replace(target, profile=profile, mode=profile.mode(target.mode.name))
 
 
-def _input_cause(change: InputChange, priced: Sequence[Priced]) -> Cause:
+def _input_cause(change: InputChange, differences: Sequence[Difference], priced: Sequence[Priced]) -> Cause:
+    if change.is_whole:
+        return Cause("input", change.short_name, {}, _came_or_went(change, differences))
+    concerned = [item for item in priced if item.difference.hardware in change.boards]
+    if _is_number(change) and any(not can_be_set(item.now.profile, change.name, change.before) for item in concerned):
+        return Cause("input", change.short_name, {}, WITH_CODE)
     shares = {}
-    for item in priced:
-        if item.difference.hardware in change.boards and change.before is not None and change.now is not None:
-            latency_pct, *terms_pct = _shares_pct(item, change)
-            if max(map(abs, (latency_pct, *terms_pct))) >= LEAST_PCT:
-                shares[item.difference.place] = latency_pct
+    for item in concerned:
+        latency_pct, *terms_pct = _shares_pct(item, change)
+        if max(map(abs, (latency_pct, *terms_pct))) >= LEAST_PCT:
+            shares[item.difference.place] = latency_pct
     return Cause("input", change.short_name, shares)
+
+
+def _is_number(change: InputChange) -> bool:
+    return change.name.startswith(NUMBERS)
+
+
+def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str:
+    """How many estimates came or went with a board or a power mode."""
+    kind, _, name = change.name.partition(".")
+    own = [
+        difference
+        for difference in differences
+        if difference.hardware in change.boards and (kind == "board" or difference.label.rsplit("-", 2)[0] == name)
+    ]
+    count = sum(not (difference.before and difference.now) for difference in own)
+    verb = "came" if change.before is None else "went"
+    return f"{count} estimate{'' if count == 1 else 's'} {verb} with it"
 
 
 def _shares_pct(item: Priced, change: InputChange) -> List[float]:
     """By how much the change alone moves the latency, the host's time and the device's, in percent."""
-    alone = _at(item.now, Table(("", "", ""), {change.name: (change.name, str(change.before), "")}))
-    lowered = lower(item.estimates.ops(item.subject, item.now))
+    alone = _with(item.now, {change.name: change.before})
+    lowered = lower(item.estimates.ops(item.subject, item.now), rules_of(item.subject))
     without, now = times_ms(lowered, [alone, item.now])
     return [100 * (after / before - 1) if before else 0.0 for before, after in zip(without, now)]
 
@@ -163,20 +224,21 @@ def _record_causes(differences: Sequence[Difference]) -> Iterator[Cause]:
         yield Cause("record", "what was measured", found)
 
 
-def _code_causes(priced: Sequence[Priced]) -> Iterator[Cause]:
+def _code_causes(priced: Sequence[Priced], with_code: Sequence[str]) -> Iterator[Cause]:
     found: Dict[bool, Dict[Place, float]] = {True: {}, False: {}}
     for item in priced:
         difference = item.difference
         if difference.before and difference.now and not difference.another_stream and _code_moved(item):
             found[item.knows_inputs][difference.place] = _code_share_pct(item)
     if found[True]:
-        yield Cause("code", "the code", found[True])
+        also = f" (with {', '.join(with_code)})" if with_code else ""
+        yield Cause("code", f"the code{also}", found[True])
     if found[False]:
         yield Cause("unknown", "not known: one side keeps no inputs", found[False])
 
 
 def _code_moved(item: Priced) -> bool:
-    """Whether the code at hand gives another estimate or term from the inputs before than the golden before has."""
+    """Whether this code gives another estimate or term from the inputs before than the golden before has."""
     golden, again = item.difference.before, _golden_data_at(item, item.before)
     ignored = {*MEASURED_KEYS, *(() if item.same_uncertainty else ("interval_pct",))}
     return any(golden[key] != again.get(key) for key in golden if key not in ignored)

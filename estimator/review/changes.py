@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple, TypeVar
 
 from ..goldens.difference import Difference
 from ..goldens.inputs import HELD_OUT
 
+_Value = TypeVar("_Value")
+_Changed = Tuple[Any, Optional[_Value], Optional[_Value]]
 Place = Tuple[str, str, str]
 """Board, configuration and name of a model or pattern."""
+
+
+def changed(before: Mapping[Any, _Value], now: Mapping[Any, _Value]) -> Iterator[_Changed[_Value]]:
+    """Yields key, value before and value now of each key whose values differ, None where a side lacks it."""
+    for key in dict.fromkeys([*before, *now]):
+        if before.get(key) != now.get(key):
+            yield key, before.get(key), now.get(key)
 
 
 LEAST_PCT = 0.001
 """What moves an estimate by less does not move it."""
 
 
+_WHOLE = {"mode": "power mode", "board": "board"}
+"""What an input is that came or went with all its figures."""
+
+
 @dataclass(frozen=True)
 class InputChange:
-    """A constant, fact or figure of a power mode with another value than before, on the boards that have it so."""
+    """A constant, fact or figure of a power mode with another value, on the boards that have it so; None is without it.
+
+    "mode.MAXN" and "board.NVIDIA-H200" are a power mode and a board that came or went.
+    """
 
     name: str
     unit: str
@@ -29,7 +45,16 @@ class InputChange:
     @property
     def short_name(self) -> str:
         """Returns the name as its profile has it."""
-        return self.name.partition(".")[2] if self.name.startswith(("constant.", "fact.")) else self.name
+        kind, _, name = self.name.partition(".")
+        if self.is_whole:
+            return f"{_WHOLE[kind]} {name}"
+        return name if kind in ("constant", "fact") else self.name
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a power mode or a board that came or went."""
+        kind, *names = self.name.split(".")
+        return kind == "board" or (kind == "mode" and len(names) == 1)
 
     @property
     def change_pct(self) -> Optional[float]:
@@ -63,12 +88,14 @@ def _six_digits(text: Optional[str]) -> str:
 class Cause:
     """One thing that changed, and by how many percent it alone moved each estimate.
 
-    `kind` is "input", "op stream", "record", "code", or "unknown" where one side keeps no inputs.
+    `kind` is "input", "op stream", "record", "code", or "unknown" where one side keeps no inputs. `note` says what else
+    it did, where no estimate can tell it.
     """
 
     kind: str
     title: str
     shares_pct: Mapping[Place, float]
+    note: str = ""
 
 
 @dataclass(frozen=True)

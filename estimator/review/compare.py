@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..compare import UNMEASURED
 from ..estimates import Estimates
@@ -11,10 +12,9 @@ from ..goldens.content import MEASURED_KEYS
 from ..goldens.difference import Difference
 from ..goldens.repository import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
 from ..goldens.tables import Row
-from ..records.record import Record
-from .causes import Inputs, changed_inputs, find_causes, of_another_code, priced_differences
-from .changes import Place, RecordChange, Review
-from .sides import Side, changed_files
+from .causes import Inputs, Priced, changed_inputs, find_causes, of_another_code, priced_differences
+from .changes import Place, RecordChange, Review, changed
+from .sides import Side
 
 _READ = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem)
 _GOLDEN_DEPTH = len(("board", "configuration", "test_module", "test.json"))
@@ -22,27 +22,24 @@ _OLD_LAYOUT = "{}: its goldens keep no inputs, as those before the tables; cause
 
 
 def review(before: Side, now: Side, estimates: Estimates) -> Review:
-    """Returns what differs between two sides. Estimates, with the code at hand, only where an estimate moved."""
-    if not changed_files(before, now):
+    """Returns what differs between two sides. Estimates, with this code, only where an estimate moved."""
+    files = [name for name, *_ in changed(before.content, now.content)]
+    if not files:
         return Review(before.name, now.name, unchanged=len(now.goldens))
     differences = list(_differences(before, now))
-    changes = changed_inputs(before.inputs, now.inputs)
-    both = [d for d in differences if d.before and d.now]
-    priced, notices = priced_differences(both, before.inputs, now.inputs, estimates)
-    return Review(
-        before.name,
-        now.name,
-        tuple(changes),
-        tuple(differences),
-        tuple(find_causes(differences, changes, priced)),
-        len(now.goldens) - sum(bool(d.now) for d in differences),
-        tuple(_unjudged(now)),
-        (_errors_pct(before), _errors_pct(now)),
-        (before.cross_validations, now.cross_validations),
-        tuple(_record_changes(before, now)),
-        tuple(_provenance_changes(before, now)),
-        tuple(name for name in changed_files(before, now) if not _is_read(name)),
-        (*_notices(before, now), *notices, *of_another_code(priced)),
+    found, priced = _explained(differences, (before.inputs, now.inputs), estimates)
+    return replace(
+        found,
+        base=before.name,
+        head=now.name,
+        unchanged=len(now.goldens) - sum(bool(d.now) for d in differences),
+        unjudged=tuple(_unjudged(now)),
+        errors_pct=(_errors_pct(before), _errors_pct(now)),
+        cross_validations=(before.cross_validations, now.cross_validations),
+        records=tuple(_record_changes(before, now)),
+        provenance=tuple(_provenance_changes(before, now)),
+        other_files=tuple(name for name in sorted(files) if not _is_read(name)),
+        notices=(*_notices(before, now), *found.notices, *of_another_code(priced)),
     )
 
 
@@ -57,19 +54,21 @@ def review_differences(
 
     `inputs` are those of the goldens and those now, `errors_pct` the goldens' errors of all measured models.
     """
+    found, _ = _explained(differences, inputs, estimates)
+    now = {d.place: d.now["error_pct"] for d in differences if d.now.get("error_pct") is not None}
+    errors_now_pct = {place: now.get(place, error_pct) for place, error_pct in errors_pct.items()}
+    unchanged = total - sum(bool(d.before) for d in differences)
+    return replace(found, unchanged=unchanged, errors_pct=(errors_pct, errors_now_pct))
+
+
+def _explained(
+    differences: Sequence[Difference], inputs: Tuple[Inputs, Inputs], estimates: Estimates
+) -> Tuple[Review, List[Priced]]:
+    """The differences with what changed and what caused them, and those that this code could price."""
     changes = changed_inputs(*inputs)
     priced, notices = priced_differences([d for d in differences if d.before and d.now], *inputs, estimates)
-    found = {d.place: d.now["error_pct"] for d in differences if d.now.get("error_pct") is not None}
-    return Review(
-        "golden",
-        "now",
-        tuple(changes),
-        tuple(differences),
-        tuple(find_causes(differences, changes, priced)),
-        total - sum(bool(d.before) for d in differences),
-        errors_pct=(errors_pct, {place: found.get(place, error_pct) for place, error_pct in errors_pct.items()}),
-        notices=tuple(notices),
-    )
+    causes = tuple(find_causes(differences, changes, priced))
+    return Review("golden", "now", tuple(changes), tuple(differences), causes, notices=tuple(notices)), priced
 
 
 def _differences(before: Side, now: Side) -> Iterator[Difference]:
@@ -113,36 +112,24 @@ def _errors_pct(side: Side) -> Dict[Place, float]:
 
 def _record_changes(before: Side, now: Side) -> Iterator[RecordChange]:
     for key in dict.fromkeys([*before.records, *now.records]):
-        old, new = (_runs_ms(side.records.get(key)) for side in (before, now))
-        for name in dict.fromkeys([*old, *new]):
-            if old.get(name) != new.get(name):
-                yield RecordChange(key[0], key[1], name, old.get(name, ()), new.get(name, ()))
-
-
-def _runs_ms(record: Optional[Record]) -> Mapping[str, Tuple[float, ...]]:
-    return record.runs_ms if record is not None else {}
+        sides = (side.records.get(key) for side in (before, now))
+        for name, old, new in changed(*(record.runs_ms if record is not None else {} for record in sides)):
+            yield RecordChange(key[0], key[1], name, old or (), new or ())
 
 
 def _provenance_changes(before: Side, now: Side) -> Iterator[Tuple[str, str, str, str]]:
     """Where it stands, key, text before and now."""
     for key in dict.fromkeys([*before.records, *now.records]):
-        old, new = (_about(side.records.get(key)) for side in (before, now))
-        for name in dict.fromkeys([*old, *new]):
-            if old.get(name) != new.get(name):
-                yield (
-                    f"{key[0]} {key[1]} ({key[2].replace('test_', '', 1)})",
-                    name,
-                    old.get(name, "none"),
-                    new.get(name, "none"),
-                )
-
-
-def _about(record: Optional[Record]) -> Mapping[str, str]:
-    return record.provenance if record is not None else {}
+        sides = (side.records.get(key) for side in (before, now))
+        for name, old, new in changed(*(record.provenance if record is not None else {} for record in sides)):
+            where = f"{key[0]} {key[1]} ({key[2].replace('test_', '', 1)})"
+            yield where, name, old or "none", new or "none"
 
 
 def _notices(before: Side, now: Side) -> Iterator[str]:
-    yield from (_OLD_LAYOUT.format(side.name) for side in (before, now) if not side.inputs)
+    for side in (before, now):
+        if not any(table.rows for table in side.inputs.values()):
+            yield _OLD_LAYOUT.format(side.name)
 
 
 def _is_read(name: str) -> bool:

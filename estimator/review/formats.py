@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
-from .changes import Cause, Review
+from .changes import Review
 from .page import Cells, Section, headline, page
 
-SCHEMA_VERSION = 1
 _MOST_ROWS = 24
 _MOST_BYTES = 64_000
 """A summary of a job, or a comment, holds 65,536 characters."""
@@ -88,53 +87,16 @@ def _escaped(cell: str) -> str:
 
 
 def data(review: Review) -> Dict[str, Any]:
-    """Returns the review as plain values, as docs/review.schema.json describes it."""
-    before, now = review.cross_validations
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "base": review.base,
-        "head": review.head,
-        "headline": list(headline(review)),
-        "unchanged": review.unchanged,
-        "inputs": [{**asdict(change), "change_pct": change.change_pct} for change in review.inputs],
-        "causes": [_cause(cause) for cause in review.causes],
-        "estimates": [_estimate(difference) for difference in review.differences],
-        "cross_validation": {name: _errors(before.get(name), now.get(name)) for name in {**before, **now}},
-        "records": [asdict(change) for change in review.records],
-        "provenance": [dict(zip(("where", "key", "before", "now"), row)) for row in review.provenance],
-        "not_judged": list(review.unjudged),
-        "other_files": list(review.other_files),
-        "notices": list(review.notices),
-    }
+    """Returns the review as plain values: its fields, and its headline; a place is one text."""
+    return {"headline": list(headline(review)), **_plain(review)}
 
 
-def _cause(cause: Cause) -> Dict[str, Any]:
-    shares = [
-        {"hardware": hardware, "configuration": label, "name": name, "share_pct": round(share_pct, 3)}
-        for (hardware, label, name), share_pct in cause.shares_pct.items()
-    ]
-    return {"kind": cause.kind, "title": cause.title, "shares": shares}
-
-
-def _estimate(difference: Any) -> Dict[str, Any]:
-    sides = ("before", "now")
-    figures = {side: {key: getattr(difference, side).get(key) for key in _FIGURES} or None for side in sides}
-    return {
-        "hardware": difference.hardware,
-        "configuration": difference.label,
-        "kind": difference.kind,
-        "name": difference.name,
-        "change_pct": difference.change_pct,
-        "ops": difference.ops_text(),
-        **{side: figures[side] if getattr(difference, side) else None for side in sides},
-    }
-
-
-_FIGURES = ("est_ms", "host_ms", "device_ms", "bound", "interval_pct", "meas_ms", "error_pct", "rating")
-
-
-def _errors(before: Any, now: Any) -> Mapping[str, Any]:
-    return {side: asdict(value) if value is not None else None for side, value in (("before", before), ("now", now))}
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {" ".join(key) if isinstance(key, tuple) else key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def json_text(review: Review) -> str:

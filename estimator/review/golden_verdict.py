@@ -9,6 +9,7 @@ from ..goldens.configuration import Configuration
 from ..goldens.difference import Difference
 from ..goldens.inputs import golden_inputs, inputs_now
 from ..goldens.repository import Repository
+from ..hardware.boards import known_hardware
 from ..records.kinds import PATTERN_KIND
 from .changes import Place
 from .compare import review_differences
@@ -31,7 +32,8 @@ def golden_verdict_lines(
     `models` names those of the goldens that are models; `command` is the one that runs this session again.
     """
     before = {hardware: golden_inputs(repository, hardware) for hardware in repository.boards()}
-    now = {hardware: inputs_now(repository, hardware) for hardware in before}
+    boards = dict.fromkeys([*before, *(difference.hardware for difference in differences)])
+    now = {hardware: inputs_now(repository, hardware) for hardware in boards if hardware in known_hardware()}
     names = set(models)
     errors_pct = {place: golden.get("error_pct") for place, golden in goldens.items() if place[-1] in names}
     measured = {place: error_pct for place, error_pct in errors_pct.items() if error_pct is not None}

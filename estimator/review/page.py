@@ -40,13 +40,13 @@ def page(review: Review) -> List[Section]:
 
 
 def headline(review: Review) -> Iterator[str]:
-    """Yields the verdict, and what is asked of whoever accepts it."""
+    """Yields the verdict, and what whoever accepts it has to check."""
     if review.is_empty:
         yield f"Nothing changed: all {review.unchanged} goldens, inputs and records are the same."
         return
     worse = [d for d in review.differences if d.got_worse]
     yield ". ".join([*_overfitting(review), *_worse(worse), moved_text(review)]) + "."
-    yield "Asked of you: " + "; ".join(dict.fromkeys(_asked(review, worse))) + "."
+    yield "To check: " + "; ".join(dict.fromkeys(_asked(review, worse))) + "."
 
 
 def _overfitting(review: Review) -> Iterator[str]:
@@ -149,7 +149,9 @@ def cause_cells(cause: Cause, inputs: Iterable[InputChange]) -> Cells:
 
 
 def alone_text(cause: Cause) -> str:
-    """Returns "moves 14 estimates by +0.6 to +0.9 %, mean +0.8 %"."""
+    """Returns "moves 14 estimates by +0.6 to +0.9 %, mean +0.8 %"; what else it did, where it has a note."""
+    if cause.note:
+        return cause.note
     shares = [share for share in cause.shares_pct.values() if abs(share) >= LEAST_PCT]
     others = len(cause.shares_pct) - len(shares)
     terms = f"other terms of {others}" if others else ""

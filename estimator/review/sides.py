@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import shutil
 import subprocess
-import tarfile
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 from ..errors import UsageError
 from ..goldens.inputs import check_goldens, golden_inputs
@@ -59,19 +58,12 @@ def read_side(name: str, repository: Repository) -> Side:
     return Side(
         name,
         {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()},
-        dict(_inputs(repository, boards)),
+        {board: golden_inputs(repository, board) for board in boards},
         repository.document(repository.streams_path),
         dict(pair for board, label in labels for pair in _goldens(repository, board, label)),
         dict(_records(repository, labels)),
         dict(_cross_validations(repository, labels)),
     )
-
-
-def _inputs(repository: Repository, boards: Any) -> Iterator[Tuple[str, Table]]:
-    for board in boards:
-        table = golden_inputs(repository, board)
-        if table.rows:
-            yield board, table
 
 
 def _kinds(folder: Path, of_zoo: bool) -> List[Kind]:
@@ -120,13 +112,9 @@ def side_of(root: Path, name: Optional[str]) -> Iterator[Side]:
 def exported(root: Path, revision: str) -> Iterator[Path]:
     """Gives a folder with the goldens of a revision; UsageError where git knows no such revision."""
     with tempfile.TemporaryDirectory() as folder:
-        archive = _run_git(root, "archive", "--format=tar", f"{revision}:golden")
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            for member in tar.getmembers():
-                if member.isfile():
-                    path = Path(folder, "golden", member.name)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]
+        archive = Path(folder, "golden.tar")
+        archive.write_bytes(_run_git(root, "archive", "--format=tar", f"{revision}:golden"))
+        shutil.unpack_archive(archive, Path(folder, "golden"), "tar")
         yield Path(folder)
 
 
@@ -141,13 +129,6 @@ def merge_base(root: Path) -> str:
 def top_folder(folder: Path) -> Path:
     """Returns the top of the git repository around a folder; UsageError with git's reason where there is none."""
     return Path(_git(folder, "rev-parse", "--show-toplevel"))
-
-
-def changed_files(before: Side, now: Side) -> Dict[str, Tuple[Optional[bytes], Optional[bytes]]]:
-    """Returns both contents of each file that is not the same on both sides."""
-    names = sorted({*before.content, *now.content})
-    pairs = ((name, (before.content.get(name), now.content.get(name))) for name in names)
-    return {name: pair for name, pair in pairs if pair[0] != pair[1]}
 
 
 def _git(root: Path, *words: str) -> str:

@@ -36,16 +36,18 @@ def _result_free_inputs(review: Review) -> Iterator[str]:
 
 def input_text(change: InputChange) -> str:
     """Returns "dispatch_kcycles 116.1 -> 117.3 kcycle of the CPU per op (+1.0 %), 7 boards"."""
-    text = f"{change.short_name} {' -> '.join(change.texts)} {change.unit}"
-    by = f" ({percent(change.change_pct)})" if change.change_pct is not None else ""
     boards = change.boards[0] if len(change.boards) == 1 else f"{len(change.boards)} boards"
-    return f"{text}{by}, {boards}"
+    if change.is_whole:
+        return f"{change.short_name}: {'new' if change.before is None else 'gone'}, {boards}"
+    by = f" ({percent(change.change_pct)})" if change.change_pct is not None else ""
+    return f"{change.short_name} {' -> '.join(change.texts)} {change.unit}{by}, {boards}"
 
 
 def _alone(cause: Optional[Cause]) -> str:
-    if cause is None or cause.shares_pct:
-        return f": {alone_text(cause)}" if cause is not None else ""
-    return ": moves none of the estimates that were judged"
+    if cause is None:
+        return ""
+    moves_some = cause.shares_pct or cause.note
+    return f": {alone_text(cause)}" if moves_some else ": moves none of the estimates that were judged"
 
 
 def _other_causes(causes: Sequence[Cause]) -> Iterator[str]:
@@ -59,7 +61,7 @@ def _other_causes(causes: Sequence[Cause]) -> Iterator[str]:
             shares = [share for share in cause.shares_pct.values() if share]
             by = f" by{spread_text(shares)}" if shares else ", terms alone"
             only = "no input changed: " if len(causes) == 1 else ""
-            yield f"{only}the code did, in {names}{by}"
+            yield f"{only}{cause.title} did, in {names}{by}"
 
 
 def _names(places: Mapping[Place, float]) -> str:

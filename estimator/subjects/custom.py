@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+    from ..lower import Rules
     from ..opstream import Captured
 
 _NOT_IN_NAMES = r"[^\w.,:=+@%()\[\] -]"
@@ -17,12 +18,16 @@ _LONGEST_NAME = 150
 
 @dataclass(frozen=True, eq=False)
 class OwnModel:
-    """A module with example inputs, as `capture` takes them; the family is what it is listed under."""
+    """A module with example inputs, as `capture` takes them; the family is what it is listed under.
+
+    `rules` are its own for some of its ops, checked.
+    """
 
     name: str
     family: str
     module: torch.nn.Module
     inputs: Any
+    rules: Rules = field(default_factory=dict)
 
     def build(self, device: str = "meta") -> torch.nn.Module:
         """Returns the module as it was given, wherever that is."""
@@ -43,6 +48,12 @@ class KeptModel:
     name: str
     family: str
     captured: Captured
+    rules: Rules = field(default_factory=dict)
+
+
+def rules_of(subject: object) -> Rules:
+    """Returns the rules of a module of a test's own; none of any other subject."""
+    return subject.rules if isinstance(subject, (OwnModel, KeptModel)) else {}
 
 
 def _repeated(value: Any, times: int) -> Any:

@@ -31,6 +31,8 @@ from .zoo import ZooModel
 if TYPE_CHECKING:
     import torch
 
+    from ..lower import Rules
+
 MOST_ENTRIES = 1000
 MOST_BYTES = 200 * 10**6
 """The newest so many entries are kept, of this size together in bytes."""
@@ -58,6 +60,7 @@ class Streams:
         self._use_cache = use_cache and not os.environ.get("CI")
         self._captured: MutableMapping[Streamed, Dict[Tuple[int, str], Captured]] = WeakKeyDictionary()
         self._own: Dict[str, Captured] = {}
+        self.own_rules: Dict[str, Rules] = {}
         self._modules: MutableMapping[Known, torch.nn.Module] = WeakKeyDictionary()
 
     def of(self, subject: Streamed, batch_size: int = 1, precision: str = "fp32") -> Captured:
@@ -79,8 +82,11 @@ class Streams:
     def _own_captured(self, subject: OwnModel, batch_size: int, tensors: str) -> Captured:
         """With `CI` set it is kept as well: for reviews, and in place of no capture."""
         found = _capture(subject.build(), subject.example_input(batch_size), tensors)
-        key = digest(found.ops)
+        key = digest(found.ops, subject.rules)
         self._own[key] = found
+        if subject.rules:  # which no other process has
+            self.own_rules[key] = subject.rules
+            return found
         name = f"own-{key}"
         if self._read(name) is None:
             self._write(name, found)

@@ -11,6 +11,7 @@ import pytest
 from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..goldens.configuration import Configuration
+from ..lower.registry import NO_RULES, Rules, checked_rules
 from ..subjects.custom import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
@@ -49,18 +50,19 @@ class Latency:
         mode: Optional[str] = None,
         precision: Optional[str] = None,
         batch_size: Optional[int] = None,
+        rules: Rules = NO_RULES,
     ) -> None:
         """Fails where the estimate (or the latency on a live device) is not what golden, record and budget promise.
 
         `model` is any module, and `example_inputs` what it is called with: a tensor, a tuple of arguments, or a dict of
         keyword arguments; both may be on the meta device. `name` is what tables and golden call it (default: the
-        test's name). What is not given here, the command line or pytest's settings say. Warns where the budget is
-        kept, but not surely.
+        test's name), `rules` a function for each op that is priced otherwise, as of `estimate`. What is not given here,
+        the command line or pytest's settings say. Warns where the budget is kept, but not surely.
         """
         __tracebackhide__ = True
         try:
             configuration = self._configuration(hardware or self._hardware, mode, precision, batch_size)
-            subject = self._subject(model, example_inputs, name, configuration)
+            subject = self._subject(model, example_inputs, name, configuration, checked_rules(rules))
             asked = Asked(subject, configuration, _budget(budget_ms, configuration.target.hardware))
         except GoldenLatencyError as error:
             fail_in_one_line(str(error))
@@ -114,8 +116,12 @@ class Latency:
             repository.board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
         )
 
-    def _subject(self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration) -> Subject:
+    def _subject(
+        self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration, rules: Rules
+    ) -> Subject:
         if isinstance(model, (ZooModel, Pattern)):
+            if rules:
+                raise UsageError(f"latency.check: rules are for a module of your own, not for {model.name}")
             return model
         import torch
 
@@ -127,7 +133,7 @@ class Latency:
             )
         item = self._request.node
         called = safe_name(name or own_name(item, configuration.target.hardware))
-        subject = OwnModel(called, item.path.stem, model, inputs)
+        subject = OwnModel(called, item.path.stem, model, inputs, rules)
         self._refuse_twice(subject.name, configuration)
         return subject
 

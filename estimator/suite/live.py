@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 
 import pytest
 
+from ..commands import calibrate_command
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
 from ..goldens.configuration import Configuration, kind_of
 from ..measure.baseline import provenance, record, repeat_lines
@@ -20,7 +21,7 @@ from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.live_verdict import live_verdict_lines
-from ..subjects.custom import OwnModel
+from ..subjects.custom import OwnModel, rules_of
 from ..subjects.from_pytest import Place
 from . import benchmark
 from .budgets import budget_problem, with_budget
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from ..subjects.registry import Subject
     from ..target import Target
 
+PROMISED_RATING = "FAIR"
+"""Of every model where there are no goldens to say it."""
 _HOT_PATTERNS_NOTE = (
     "a pattern alone runs hot in a CPU's caches; its estimate is for a model around it, and is not asserted"
 )
@@ -76,7 +79,7 @@ class Live(Session):
         board = self.options.target.board
         return (
             f"{board.name} is not calibrated on this machine: measured, without an estimate to hold it against; "
-            f"to calibrate: {board.calibrate_command}"
+            f"to calibrate: {calibrate_command(board.name)}"
         )
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
@@ -164,7 +167,7 @@ class Live(Session):
         """The golden's; without goldens that of the board, which a pattern in a loop of its own does not share."""
         board = self.options.target.board
         if not board.has_goldens:
-            return board.promised_rating if kind_of(subject) is not PATTERN_KIND else None
+            return PROMISED_RATING if kind_of(subject) is not PATTERN_KIND else None
         return self.configuration.golden(subject).get("rating")
 
     def _golden_problem(
@@ -246,7 +249,9 @@ class Live(Session):
             recorded = configuration.record_of(kind)
             target = self.options.target
             if names:
-                digests = {name: digest(self.ops_of(name, target)) for name in names}
+                digests = {
+                    name: digest(self.ops_of(name, target), rules_of(self.own_models.get(name))) for name in names
+                }
                 yield from live_verdict_lines(configuration.repository, target, recorded, now, digests)
 
     @property
@@ -265,7 +270,7 @@ class Live(Session):
             calibrated = target.mode.threads
             if calibrated != threads:
                 used = f"calibrated with {calibrated} threads, {threads} are used now"
-                yield f"  {used}: {target.board.calibrate_command}"
+                yield f"  {used}: {calibrate_command(target.hardware)}"
 
     def device_info(self) -> Dict[str, Any]:
         """Returns the device, its mode and its software, for pytest-benchmark's JSON."""

@@ -8,6 +8,7 @@ from typing import Optional, Sequence
 import pytest
 
 from ..checked import COUNT, checked_option, parsed_whole
+from ..commands import calibrate_command
 from ..errors import UsageError
 from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
@@ -56,7 +57,7 @@ def read_plan(config: pytest.Config) -> Plan:
 def _replayed(wanted: str, boards: Sequence[Board]) -> Choice:
     """Several boards are estimated, and none is measured."""
     names = ", ".join(board.name for board in boards)
-    if wanted not in ("auto", "recorded") or not all(board.can_replay for board in boards):
+    if wanted not in ("auto", "recorded") or not all(board.has_goldens for board in boards):
         raise UsageError(f"--device {wanted} measures one board, and these are several: {names}; add --hardware NAME")
     return Choice("recorded", "several boards")
 
@@ -64,7 +65,7 @@ def _replayed(wanted: str, boards: Sequence[Board]) -> Choice:
 def _refuse_calibration(part: Optional[str], board: Board) -> None:
     """It was an option of pytest until lately."""
     if part is not None:
-        command = board.software_command if part == "host" else board.calibrate_command
+        command = calibrate_command(board.name, host_alone=part == "host" and board.device == "cuda")
         raise UsageError(f"--calibrate is a command of its own now: {command}")
 
 
@@ -95,7 +96,7 @@ def _refuse_replayed(config: pytest.Config, choice: Choice, board: Board) -> Non
         return
     if config.getoption("record"):
         raise UsageError(f"--record needs a live device, and this run replays ({choice.why}): add --device cuda")
-    if not board.can_replay:
+    if not board.has_goldens:
         raise UsageError(f"--hardware {board.name} is only measured: add --device {board.device}, leave -n out")
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Iterator, Mapping, Optional, Sequence
 
+from ..commands import calibrate_command
 from ..digits import ms_text
 from ..hardware.software import differing, software_text
 from ..measure.speed import Speed
@@ -39,19 +40,19 @@ def live_lines(results: Sequence[LiveResult], together: Optional[Together] = Non
 
 def software_notes(target: Target, here: Mapping[str, str]) -> Iterator[str]:
     """Yields the line that says which software of this machine is another than that of the constants, if any is."""
-    profile, board = target.profile, target.board
+    profile, board, is_gpu = target.profile, target.board, target.profile.processor == "gpu"
     of_host, of_device = (differing(software, here) for software in (profile.host_software, profile.software))
     if of_host:
         versions = _versions(profile.host_software, here, of_host)
         yield (
             f"another software: the constants were fitted with {versions}; "
-            f"{_FITTED[board.host_is_apart]} here: {board.software_command}"
+            f"{_FITTED[is_gpu]} here: {calibrate_command(board.name, host_alone=is_gpu)}"
         )
     elif of_device:
         versions = _versions(profile.software, here, of_device)
         yield (
             f"another software: the device's constants were fitted with {versions}; the host's are of this software; "
-            f"what the device's would be is not known; to fit all here: {board.calibrate_command}"
+            f"what the device's would be is not known; to fit all here: {calibrate_command(board.name)}"
         )
 
 
@@ -116,7 +117,7 @@ def _speed_lines(speed: Speed, target: Target) -> Iterator[str]:
     if speed.drifted:
         yield (
             f"  {now}: more than the interval of {speed.interval_pct:.1f} %, so no estimate is asserted; "
-            f"to calibrate again: {target.board.calibrate_command}"
+            f"to calibrate again: {calibrate_command(target.hardware)}"
         )
     else:
         yield f"  {now} (which varies by {speed.spread_pct:.1f} %); the estimates are for the speed of now"

@@ -23,7 +23,7 @@ from ..report import FORMATS
 from ..subjects.from_pytest import CATCHER
 from ..target import Target, target_on
 from ..target_options import add_options as add_target_options
-from ..target_options import read_batch_size
+from ..target_options import read_batch_size, target_command
 
 if TYPE_CHECKING:
     from ..against.estimators import OtherEstimator
@@ -149,7 +149,7 @@ def read_options(config: pytest.Config, repository: Repository) -> Options:
 
 def _target(config: pytest.Config, board: Board, repository: Repository) -> Target:
     """An uncalibrated board is measured all the same: then its profile is what is believed before a calibration."""
-    profile = repository.profile(board.name) if board.is_calibrated else board.base_profile()
+    profile = repository.profile(board.name) if board.estimates() else board.base_profile()
     mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
     return target_on(board, profile, mode, precision, read_batch_size(setting(config, "batch_size") or ""))
 
@@ -219,7 +219,7 @@ def command_of(config: pytest.Config, options: Options, repository: Repository) 
     In another repository its settings say what the command line did not.
     """
     if repository.has_zoo:
-        return options.target.command
+        return target_command(options.target)
     said = ((f"--{option.replace('_', '-')}", config.getoption(option)) for option in SETTINGS)
     return " ".join(["pytest", *(f"{name} {value}" for name, value in said if value is not None)])
 

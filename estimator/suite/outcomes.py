@@ -18,6 +18,7 @@ from ..measure.together import Together, judge_together
 from ..records.kinds import Kind
 from ..records.record import Record
 from ..target import Target
+from ..target_options import target_command
 from .reports import Problem
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def verdict_problem(result: LiveResult, baseline: Record, target: Target) -> Opt
             f"  measured {_measured_text(result)}",
             f"  baseline {', '.join(map(str, baseline.runs_ms[result.comparison.model]))} ms, {baseline.path}",
             f"  recorded {baseline.provenance['date']} with {baseline.provenance['software']}",
-            f"  If the change is meant: {target.command} --device {target.board.device} --record --runs 3",
+            f"  If the change is meant: {target_command(target)} --device {target.board.device} --record --runs 3",
         ),
     )
 
@@ -154,10 +155,10 @@ class Outcomes:
 
     def together(self) -> Optional[Together]:
         """Returns the verdict on all models together; None where too few have a baseline."""
-        board = self._configuration.target.board
+        one_clock = self._configuration.target.profile.processor == "cpu"
         kinds = list(dict.fromkeys(self.kinds.values()))
         record = self._configuration.record_of(kinds[0]) if kinds else self._configuration.record
-        sharing = {r.measured.model for r in self.results if board.shares_speed(r.comparison.bound)}
+        sharing = {r.measured.model for r in self.results if one_clock or r.comparison.bound == "host"}
         baseline_ms = {name: runs for name, runs in record.runs_ms.items() if name not in record.partial}
         return judge_together(baseline_ms, {r.measured.model: r.measured.runs_ms for r in self.results}, sharing)
 

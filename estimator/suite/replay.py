@@ -14,6 +14,7 @@ from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report import markdown_report
 from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.page import spread_text
+from ..target_options import target_command
 from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
@@ -225,4 +226,4 @@ def validation_text(configuration: Configuration, results: Sequence[Result]) -> 
     target = configuration.target
     title = f"{target.hardware}, {target.label}{configuration.transferred}"
     rows = [result.comparison for result in results]
-    return markdown_report(title, f"{target.command} --snapshot-update", configuration.measured_from(), rows)
+    return markdown_report(title, f"{target_command(target)} --snapshot-update", configuration.measured_from(), rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Sequence
 
+from ..commands import calibrate_command
 from ..compare import Comparison
 from ..digits import significant
 from ..errors import CaptureError
@@ -90,7 +91,7 @@ def measured_lines(rows: Sequence[Comparison], target: Target, ops_of: OpsOf) ->
         yield "  it is calibrated at --precision fp32."
     else:
         yield "  estimate, error, rating, bound and interval of each model need one calibration, about two minutes:"
-        yield f"  {target.board.calibrate_command}"
+        yield f"  {calibrate_command(target.hardware)}"
 
 
 def _work_cells(row: Comparison, target: Target, ops_of: OpsOf) -> str:

@@ -34,7 +34,7 @@ def choose_device(wanted: str, board: Board, root: Path = Path("/")) -> Choice:
         raise UsageError(f"--device {wanted}: unknown device; known: {', '.join(DEVICES)}")
     if wanted == "auto":
         return _automatic(board, root)
-    if wanted != "cpu" and not board.can_replay:
+    if wanted != "cpu" and not board.has_goldens:
         raise UsageError(f"--hardware {board.name} is this machine's own CPU and is only measured: add --device cpu")
     if wanted == "cpu" and board.device != "cpu":
         raise UsageError(
@@ -47,7 +47,7 @@ def choose_device(wanted: str, board: Board, root: Path = Path("/")) -> Choice:
 
 
 def _automatic(board: Board, root: Path) -> Choice:
-    if not board.can_replay:
+    if not board.has_goldens:
         return Choice(board.device, f"{board.name} is only measured")
     if not has_gpu(root):
         return Choice("recorded", "no NVIDIA GPU here")

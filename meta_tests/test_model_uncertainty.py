@@ -15,7 +15,7 @@ from estimator import estimate
 from estimator.capture import capture
 from estimator.compare import compare
 from estimator.explain.critical_path import critical_path
-from estimator.interval import DOUBTS
+from estimator.interval import MODEL_UNCERTAINTY
 from estimator.lower import Lowered, lower
 from estimator.lower.kernels import FUSED_ATTENTION, Kernel, stream_kernel
 from estimator.opstream import Op, TensorSpec
@@ -40,8 +40,8 @@ def estimated(*ops):
     return estimate_lowered(lower([op for part in ops for op in part]), HOME)
 
 
-def test_no_model_of_the_suite_has_an_op_in_doubt():
-    assert [m.name for m in MODELS if any(op.doubt for op in lower(op_stream(m)))] == []
+def test_no_model_of_the_suite_has_an_op_that_no_calibration_has_seen():
+    assert [m.name for m in MODELS if any(op.unseen for op in lower(op_stream(m)))] == []
 
 
 def test_an_op_without_a_rule_widens_the_interval_by_its_share():
@@ -49,7 +49,7 @@ def test_an_op_without_a_rule_widens_the_interval_by_its_share():
     few, many = estimated(streams(7), streams(1, "aten.new")), estimated(streams(8, "aten.new"))
     assert known.latency_ms == few.latency_ms == many.latency_ms
     assert known.interval_pct < few.interval_pct < many.interval_pct
-    assert many.interval_pct > 100 * 1.28 * DOUBTS["no rule"].device
+    assert many.interval_pct > 100 * 1.28 * MODEL_UNCERTAINTY["no rule"].device
 
 
 def test_ops_of_one_name_are_off_alike_and_those_of_two_are_not():
@@ -72,15 +72,17 @@ def test_what_bytes_alone_would_have_said_of_the_ops_of_the_models_is_the_eviden
                 spent[has_rule][name] = spent[has_rule].get(name, np.zeros(2)) + us
     logs = np.array([np.log(spent[True][name] / spent[False][name]) for name in spent[True]])
     host, device = np.sqrt(np.mean(logs**2, axis=0))
-    assert (host, device) == pytest.approx((DOUBTS["no rule"].host, DOUBTS["no rule"].device), abs=0.1)
-    assert f"each of the {len(logs)} op names" in DOUBTS["no rule"].evidence
+    assert (host, device) == pytest.approx(
+        (MODEL_UNCERTAINTY["no rule"].host, MODEL_UNCERTAINTY["no rule"].device), abs=0.1
+    )
+    assert f"each of the {len(logs)} op names" in MODEL_UNCERTAINTY["no rule"].evidence
 
 
 @pytest.mark.parametrize("hidden", [64, 512])
 def test_a_recurrent_layer_is_known_no_better_than_what_was_measured_says(hidden):
     found = estimate(nn.LSTM(64, hidden), torch.rand(100, 1, 64))
-    doubt = DOUBTS["recurrent"]
-    both_by_half = math.hypot(doubt.host, doubt.device) / 2
+    known = MODEL_UNCERTAINTY["recurrent"]
+    both_by_half = math.hypot(known.host, known.device) / 2
     assert found.interval_pct > 0.7 * 100 * 1.28 * both_by_half
     assert found.defaulted == ()
 
@@ -92,7 +94,7 @@ def test_fused_attention_widens_the_interval_of_a_model_that_it_is_much_of():
         def forward(self, x, mask):
             return nn.functional.scaled_dot_product_attention(x, x, x, mask)
 
-    assert estimate(Attention(), parts).interval_pct > 0.95 * 100 * 1.28 * DOUBTS["fused attention"].device
+    assert estimate(Attention(), parts).interval_pct > 0.95 * 100 * 1.28 * MODEL_UNCERTAINTY["fused attention"].device
 
 
 def test_each_op_without_a_rule_has_its_share_of_the_device():
@@ -105,8 +107,8 @@ def reported(name, found):
     item = SimpleNamespace(user_properties=[])
     row = compare(name, "", found, None, (HOME.hardware, HOME.label))
     tell_row(item, SimpleNamespace(name=name, family=""), row, defaulted_share_pct=dict(found.defaulted_share_pct))
-    carried = json.loads(json.dumps(item.user_properties))  # as pytest-xdist sends it
-    return SimpleNamespace(user_properties=[tuple(pair) for pair in carried], outcome="passed", when="call")
+    sent = json.loads(json.dumps(item.user_properties))  # as pytest-xdist sends it
+    return SimpleNamespace(user_properties=[tuple(pair) for pair in sent], outcome="passed", when="call")
 
 
 def test_the_run_names_what_takes_more_than_one_percent():
@@ -136,7 +138,7 @@ ATTENTION = Kernel("product", FUSED_ATTENTION, "float32", 4, 4, 16, 16)
 
 
 @pytest.mark.parametrize(
-    ("lowered", "doubt"),
+    ("lowered", "unseen"),
     [
         (Lowered(OP, "pointwise", 0, (stream_kernel(OP),)), ""),
         (Lowered(OP, "other", 0, (stream_kernel(OP),), has_rule=False), "no rule"),
@@ -145,6 +147,6 @@ ATTENTION = Kernel("product", FUSED_ATTENTION, "float32", 4, 4, 16, 16)
         (Lowered(OP, "view", 0, ()), ""),
     ],
 )
-def test_an_op_is_in_doubt_where_no_calibration_has_seen_its_like(lowered, doubt):
-    assert lowered.doubt == doubt
-    assert doubt in (*DOUBTS, "")
+def test_what_no_calibration_has_seen_of_an_op(lowered, unseen):
+    assert lowered.unseen == unseen
+    assert unseen in (*MODEL_UNCERTAINTY, "")
