@@ -148,25 +148,22 @@ class MeasuringProcess:
 
     def _answer(self, kind: str, what: str, progress: Progress, tick: Callable[[], None]) -> Dict[str, Any]:
         try:
-            return self._next(kind, what, progress, tick)
+            for message in self._messages(what, tick):
+                found = message.pop("kind")
+                if found == kind:
+                    return message
+                if found == "progress":
+                    progress(message["phase"], message["done"], message["of"])
+                elif found == "error":
+                    if kind == "hello" or message.get("fatal"):
+                        self.close()
+                    raise MeasurementError(f"{what}: {message['message']}")
+            raise MeasurementError(f"{what}: {self._death()}")
         except MeasurementError:
             raise
         except BaseException:
             self.close()  # what it would still answer must not be taken for the next model's
             raise
-
-    def _next(self, kind: str, what: str, progress: Progress, tick: Callable[[], None]) -> Dict[str, Any]:
-        for message in self._messages(what, tick):
-            found = message.pop("kind")
-            if found == "progress":
-                progress(message["phase"], message["done"], message["of"])
-            elif found == "error":
-                if kind == "hello" or message.get("fatal"):
-                    self.close()
-                raise MeasurementError(f"{what}: {message['message']}")
-            elif found == kind:
-                return message
-        raise MeasurementError(f"{what}: {self._death()}")
 
     def _messages(self, what: str, tick: Callable[[], None]) -> Iterator[Dict[str, Any]]:
         assert self._process is not None
