@@ -43,10 +43,10 @@ class Run(Rounds):
 
 
 class MeasuringProcess:
-    """A fresh process of `estimator.measure.worker`; it stays for further models until `close` or its death."""
+    """A fresh process of `python -m estimator.measure`; it stays for further models until `close` or its death."""
 
     def __init__(self, device: str, precision: str) -> None:
-        self._command = [sys.executable, "-m", "estimator.measure.worker", "--device", device, "--precision", precision]
+        self._command = [sys.executable, "-m", "estimator.measure", "--device", device, "--precision", precision]
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._environment: Mapping[str, Any] = {}
         self._greeted = False

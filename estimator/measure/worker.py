@@ -22,7 +22,7 @@ _ROOM_BYTES = 6 * 2**30
 
 def main(arguments: List[str]) -> int:
     """Serves requests from standard input until it ends; what libraries print goes to standard error."""
-    parser = argparse.ArgumentParser(prog="python -m estimator.measure.worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m estimator.measure", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", default="fp32")
     options = parser.parse_args(arguments)
@@ -192,7 +192,3 @@ def _release(device: str) -> None:
         torch.cuda.empty_cache()
     else:
         give_memory_back()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
