@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from estimator.calibration.evidence import load_evidence
 from estimator.estimates import Estimates
@@ -17,14 +17,14 @@ from estimator.hardware.profile import Constant
 from estimator.hardware.quantities import FACTS
 from estimator.interval import EXTRAPOLATION, MODEL_UNCERTAINTY, extrapolated
 from estimator.measure.regression import spread_pct
-from estimator.page.content import Row
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from estimator.records.record import Record, load_record
+from estimator.report.format import percent
+from estimator.report.page import Row
+from estimator.report.table import Table, left, right
 from estimator.subjects.registry import subject_names
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import Target, calibrated_target
-
-_COLUMNS = ("error_pct", "without_model_pct", "without_family_pct")
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,20 @@ def record_of(root: Path, target: Target, kind: Kind) -> Record:
     return load_record(golden_root(root) / target.hardware / target.label / kind.record, subject_names())
 
 
-def family_table(found: Measured) -> Iterator[str]:
-    """Yields mean and largest |error| by family, as fitted and held out, with the spread between the runs."""
+def family_table(found: Measured) -> List[str]:
+    """Returns mean and largest |error| by family, as fitted and held out, with the spread between the runs."""
     titles = ("Spread of runs", "In-sample", "Without the model", "Without the family", "Bias")
-    yield f"| Family | Models | {' | '.join(f'{title} (%)' for title in titles)} |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for family in FAMILIES:
-        rows = [row for row in found.rows if row.comparison.family == family]
-        yield from [_family_row(family, rows)] if rows else []
-    yield _family_row("**all**", found.rows)
+    families = {name: [row for row in found.rows if row.comparison.family == name] for name in FAMILIES}
+    rows = [_family_row(name, rows) for name, rows in {**families, "**all**": found.rows}.items() if rows]
+    figures = (right(f"{title} (%)") for title in titles)
+    return Table((left("Family"), right("Models"), *figures), rows).markdown()
 
 
-def _family_row(name: str, rows: Sequence[Row]) -> str:
-    errors = {column: _errors_pct(rows, column) for column in _COLUMNS}
-    cells = [_mean_and_largest(found) for found in errors.values()]
-    spread, biased = spread_pct(*(row.runs_ms for row in rows)), errors["without_family_pct"]
-    shown_spread = "-" if spread is None else f"{spread:.1f}"
-    bias = f"{statistics.fmean(biased):+.1f}" if biased else "-"
-    return f"| {name} | {len(rows)} | {shown_spread} | " + " | ".join(cells) + f" | {bias} |"
+def _family_row(name: str, rows: Sequence[Row]) -> Sequence[Any]:
+    errors = [[pct for pct in column if pct is not None] for column in zip(*map(_errors, rows))]
+    bias = percent(statistics.fmean(errors[-1]) if errors[-1] else None, "+", "")
+    spread = percent(spread_pct(*(row.runs_ms for row in rows)), unit="")
+    return name, len(rows), spread, *map(_mean_and_largest, errors), bias
 
 
 def _mean_and_largest(errors_pct: Sequence[float]) -> str:
@@ -85,23 +81,22 @@ def _mean_and_largest(errors_pct: Sequence[float]) -> str:
     return f"{statistics.fmean(sizes):.1f}, {max(sizes):.1f}" if sizes else "-"
 
 
-def _errors_pct(rows: Sequence[Row], column: str) -> List[float]:
-    found = [row.comparison.error_pct if column == "error_pct" else getattr(row, column) for row in rows]
-    return [error for error in found if error is not None]
+def _errors(row: Row) -> Tuple[Optional[float], ...]:
+    return row.comparison.error_pct, row.without_model_pct, row.without_family_pct
 
 
-def configuration_table(root: Path) -> Iterator[str]:
-    """Yields what was measured in each configuration and what widens its interval, equal ones in one row."""
-    yield "| Configurations | Constants | Models, patterns measured | Interval widened for (1 sd) |"
-    yield "| --- | --- | ---: | --- |"
-    alike: Dict[str, List[str]] = {}
+def configuration_table(root: Path) -> List[str]:
+    """Returns what was measured in each configuration and what widens its interval, equal ones in one row."""
+    alike: Dict[Tuple[str, str, str], List[str]] = {}
     for target in Repository.at(root).targets():
         counts = [len(record_of(root, target, kind).runs_ms) for kind in (MODEL_KIND, PATTERN_KIND)]
         origin = f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
         figures = ", ".join(map(str, counts)) if any(counts) else "none"
         wider = "; ".join(map(_penalty_text, extrapolated(target))) or "-"
-        alike.setdefault(f"{origin} | {figures} | {wider}", []).append(f"{target.hardware} {target.label}")
-    yield from (f"| {', '.join(labels)} | {cells} |" for cells, labels in alike.items())
+        alike.setdefault((origin, figures, wider), []).append(f"{target.hardware} {target.label}")
+    columns = (left("Configurations"), left("Constants"), right("Models, patterns measured"))
+    rows = [(", ".join(labels), *cells) for cells, labels in alike.items()]
+    return Table((*columns, left("Interval widened for (1 sd)")), rows).markdown()
 
 
 def _penalty_text(what: str) -> str:
@@ -122,39 +117,36 @@ def evidence_line(root: Path) -> Iterator[str]:
     yield f"The constants were fitted to {', '.join(f'{count} {what}' for what, count in counts.items())}."
 
 
-def constants_table(constants: Iterable[Constant]) -> Iterator[str]:
-    """Yields each constant with value, unit and uncertainty; bounds, prior and source stand beside the constant."""
-    yield "| Constant | Value | Unit | Uncertainty (%) |"
-    yield "| --- | ---: | --- | ---: |"
-    yield from (f"| `{c.name}` | {c.value:g} | {c.unit} | {c.uncertainty_pct:g} |" for c in constants)
+def constants_table(constants: Iterable[Constant]) -> List[str]:
+    """Returns each constant with value, unit and uncertainty; bounds, prior and source stand beside the constant."""
+    columns = (left("Constant"), right("Value", _figure), left("Unit"), right("Uncertainty (%)", _figure))
+    return Table(columns, [(f"`{c.name}`", c.value, c.unit, c.uncertainty_pct) for c in constants]).markdown()
 
 
-def facts_table(profile_name: str = DEFAULT_HARDWARE) -> Iterator[str]:
-    """Yields each fact with value and unit."""
-    yield "| Fact | Value | Unit |"
-    yield "| --- | ---: | --- |"
-    for name, fact in load_profile(profile_name).facts.items():
-        yield f"| `{name}` | {fact.value:g} | {fact.unit} |"
+def facts_table(profile_name: str = DEFAULT_HARDWARE) -> List[str]:
+    """Returns each fact with value and unit."""
+    facts = load_profile(profile_name).facts.items()
+    columns = (left("Fact"), right("Value", _figure), left("Unit"))
+    return Table(columns, [(f"`{name}`", fact.value, fact.unit) for name, fact in facts]).markdown()
 
 
-def known_facts_table() -> Iterator[str]:
-    """Yields every fact that a profile may give, and what holds where it does not."""
-    yield "| Fact | Unit | What it is | Where none is given |"
-    yield "| --- | --- | --- | --- |"
-    for name, fact in FACTS.items():
-        default = "refused" if fact.default is None else f"{fact.default:g}"
-        yield f"| `{name}` | {fact.bounds.unit} | {fact.meaning} | {default} |"
+def _figure(value: float) -> str:
+    return f"{value:g}"
 
 
-def labels_of(rows: Sequence[Row]) -> Mapping[str, str]:
-    """Returns by model what its mark in the parity plot says."""
-    return {row.comparison.model: row.label for row in rows}
+def known_facts_table() -> List[str]:
+    """Returns every fact that a profile may give, and what holds where it does not."""
+    columns = (left("Fact"), left("Unit"), left("What it is"), left("Where none is given"))
+    defaults = {name: "refused" if fact.default is None else f"{fact.default:g}" for name, fact in FACTS.items()}
+    rows = [(f"`{name}`", fact.bounds.unit, fact.meaning, defaults[name]) for name, fact in FACTS.items()]
+    return Table(columns, rows).markdown()
 
 
-def uncertainty_table() -> Iterator[str]:
-    """Yields how far the price of an op may be off that no calibration has seen."""
-    yield "| Op | Host, 1 sd | Device, 1 sd |"
-    yield "| --- | ---: | ---: |"
-    for name, known in MODEL_UNCERTAINTY.items():
-        factors = (f"x/÷ {math.exp(sd):.2f}" if sd else "-" for sd in (known.host, known.device))
-        yield f"| {name} | {' | '.join(factors)} |"
+def uncertainty_table() -> List[str]:
+    """Returns how far the price of an op may be off that no calibration has seen."""
+    columns = (left("Op"), right("Host, 1 sd", _factor), right("Device, 1 sd", _factor))
+    return Table(columns, [(name, known.host, known.device) for name, known in MODEL_UNCERTAINTY.items()]).markdown()
+
+
+def _factor(sd: float) -> str:
+    return f"x/÷ {math.exp(sd):.2f}" if sd else "-"

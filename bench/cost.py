@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator.hardware.boards import DEFAULT_HARDWARE
-
-from .bars import beside_bar
+from estimator.report.bars import beside_bar
 
 ROOT = Path(__file__).parents[1]
 IMPORT = "bare import"

@@ -1,4 +1,4 @@
-"""The tables of docs/coverage.md: which architectures are estimated, which are refused and why, and what that costs.
+"""The tables of docs/coverage.md: which architectures are estimated, which are refused and why.
 
 All of torchvision's, and forty of timm's, without weights: `python -m bench.documents --coverage` writes them, and
 `tox -e timm` holds them; the tests of the suite itself hold a spread of torchvision's.
@@ -7,22 +7,15 @@ All of torchvision's, and forty of timm's, without weights: `python -m bench.doc
 from __future__ import annotations
 
 import inspect
-import json
-import os
-import platform
-import resource
-import subprocess
-import sys
-import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from estimator import CaptureError, estimate  # before torchvision: makes its import work where its extension is missing
-from estimator.files import read_text
+from estimator.report.format import percent
+from estimator.report.table import Table, left
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +61,7 @@ class Coverage:
     @property
     def cells(self) -> Tuple[str, str, str]:
         """Returns its row of the table behind the name: input, result, ops without a rule."""
-        shares = ", ".join(f"`{name}` {share:.1f} %" for name, share in self.defaulted.items())
+        shares = ", ".join(f"`{name}` {percent(share)}" for name, share in self.defaulted.items())
         return self.about, f"refused: {self.refusal}" if self.refusal else "estimated", shares or "-"
 
 
@@ -162,10 +155,9 @@ def coverage_table(covered: Iterable[Coverage]) -> List[str]:
         alike.setdefault(one.cells, []).append(one.name)
     estimated = [one for one in found if not one.refusal]
     within = sum(sum(one.defaulted.values()) <= MOST_DEFAULTED_PCT for one in estimated)
+    titles = ("Models", "Input", "Result", "Ops without a rule, of device time")
     return [
-        "| Models | Input | Result | Ops without a rule, of device time |",
-        "| --- | --- | --- | --- |",
-        *(f"| {', '.join(names)} | {' | '.join(cells)} |" for cells, names in alike.items()),
+        *Table(tuple(map(left, titles)), [(", ".join(names), *cells) for cells, names in alike.items()]).markdown(),
         "",
         f"{len(estimated)} of {len(found)} estimated, {len(found) - len(estimated)} refused in one line; ops without a "
         f"rule take at most {MOST_DEFAULTED_PCT:.0f} % of device time in {within} of {len(estimated)}.",
@@ -191,112 +183,3 @@ def timm_table() -> List[str]:
 
 def _releases(distribution: str) -> str:
     return f"With {distribution} {version(distribution)} and torch {version('torch').split('+')[0]}:"
-
-
-SIZES: Mapping[str, Mapping[str, int]] = {
-    "0.1 billion parameters": {"width": 576, "layers": 12},
-    "7 billion parameters": {"width": 4096, "layers": 33},
-}
-"""Decoders of language, by their size."""
-_VOCABULARY, _TOKENS = 50257, 128
-
-
-def decoder(width: int, layers: int) -> torch.nn.Module:
-    """Returns a plain decoder of language on the meta device: embeddings, attention and perceptrons, a head."""
-    import torch
-    from torch import nn
-
-    class Decoder(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(_VOCABULARY, width)
-            self.layers = nn.ModuleList(nn.ModuleList(self._layer()) for _ in range(layers))
-            self.head = nn.Linear(width, _VOCABULARY, bias=False)
-
-        @staticmethod
-        def _layer() -> Tuple[nn.Module, ...]:
-            perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-            return (
-                nn.LayerNorm(width),
-                nn.Linear(width, 3 * width),
-                nn.Linear(width, width),
-                nn.LayerNorm(width),
-                perceptron,
-            )
-
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            x = self.embedding(tokens)
-            for layer in self.layers:
-                x = self._through(layer, x)
-            return self.head(x)  # type: ignore[no-any-return]
-
-        @staticmethod
-        def _through(layer: Any, x: torch.Tensor) -> torch.Tensor:
-            first, joint, merge, second, perceptron = layer
-            query, key, value = joint(first(x)).unflatten(-1, (3, width // 64, 64)).permute(2, 0, 3, 1, 4)
-            seen = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-            x = x + merge(seen.transpose(1, 2).flatten(2))
-            return x + perceptron(second(x))  # type: ignore[no-any-return]
-
-    with torch.device("meta"):
-        return Decoder()
-
-
-def cost_of_estimating(width: int, layers: int) -> Dict[str, float]:
-    """Returns what one estimate costs this process: seconds, the peak of its memory before and after; sizes."""
-    import torch
-
-    estimate(torch.nn.Linear(2, 2), torch.empty(1, 2))  # loads what the first estimate of a process needs
-    before_mib, start_s = _peak_mib(), time.perf_counter()
-    module = decoder(width, layers)
-    built_s = time.perf_counter()
-    found = estimate(module, torch.zeros(1, _TOKENS, dtype=torch.long, device="meta"))
-    end_s = time.perf_counter()
-    return {
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "ops": found.ops,
-        "build_s": built_s - start_s,
-        "estimate_s": end_s - built_s,
-        "before_mib": before_mib,
-        "after_mib": _peak_mib(),
-    }
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def cost_table() -> List[str]:
-    """Returns what an estimate costs, each in a process of its own, and on which machine."""
-    rows = {name: _in_a_process(size) for name, size in SIZES.items()}
-    return [
-        f"On {_machine()}, Python {platform.python_version()}, torch {version('torch').split('+')[0]}:",
-        "",
-        "| Module | Parameters | Ops | Building it on meta | Estimating it | Peak of memory, before both |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-        *(
-            f"| {name} | {row['parameters'] / 1e6:,.0f} M | {row['ops']:.0f} | {row['build_s']:.2f} s "
-            f"| {row['estimate_s']:.2f} s | {row['after_mib']:.0f} MiB, {row['before_mib']:.0f} MiB |"
-            for name, row in rows.items()
-        ),
-    ]
-
-
-def _in_a_process(size: Mapping[str, int]) -> Dict[str, float]:
-    program = f"import json; from bench.coverage import cost_of_estimating as c; print(json.dumps(c(**{dict(size)})))"
-    text = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE).stdout
-    return json.loads(text)  # type: ignore[no-any-return]
-
-
-def _machine() -> str:
-    """The processor by its name, where the system says it."""
-    cores = os.cpu_count()
-    return f"{_processor() or platform.machine()}, {cores} cores"
-
-
-def _processor() -> Optional[str]:
-    try:
-        lines = read_text(Path("/proc/cpuinfo")).splitlines()
-    except OSError:
-        return None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)

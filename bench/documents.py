@@ -62,10 +62,9 @@ COVERAGE: Mapping[str, Mapping[str, Writer]] = {
     "docs/coverage.md": {
         "torchvision": lambda _: coverage.torchvision_table(),
         "timm": lambda _: coverage.timm_table(),
-        "cost": lambda _: coverage.cost_table(),
     },
 }
-"""What takes a minute, needs timm, and says what one machine took: written with --coverage alone."""
+"""What takes a minute and needs timm: written with --coverage alone."""
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Hashable, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 from estimator.checked import BATCH, LATENCY_MS, Checked, parsed, parsed_whole
 from estimator.compare import NO_EVIDENCE
@@ -21,10 +21,11 @@ from estimator.errors import GoldenLatencyError, RecordError
 from estimator.estimates import Estimates
 from estimator.files import read_csv
 from estimator.interval import extrapolated
+from estimator.report.bars import beside_bar
+from estimator.report.format import percent, signed_percent
+from estimator.report.table import Table, left, right
 from estimator.subjects.zoo import find_models
 from estimator.target import Target, resolve
-
-from .bars import beside_bar
 
 _Key = TypeVar("_Key", bound=Hashable)
 LARGE_BATCH = 32
@@ -99,35 +100,38 @@ def _latency(row: Checked, same_software: bool, estimates: Estimates) -> Latency
     return Latency(target, model.name, measured_ms, estimate.latency_ms, estimate.interval_pct)
 
 
+_BIAS, _ERROR, _MAX = right("bias", signed_percent), right("|error|", percent), right("max", percent)
+
+
 def lines(found: Sequence[Latency]) -> Iterator[str]:
     """Yields the tables by board and power mode, and all figures beside their bars."""
+    columns = (left("batch", width=10), left("model", width=22), right("rows"), _BIAS, _ERROR, _MAX, left("held"))
     for (hardware, mode), rows in _grouped(found, lambda row: row.mode):
         yield f"{hardware}, {mode}"
-        yield f"  {'batch':<10} {'model':<22} {'rows':>4} {'bias':>8} {'|error|':>8} {'max':>8}  held"
-        for batches, some in _grouped(rows, _batches):
-            for model, of_model in _grouped(some, lambda row: row.model):
-                yield _line(batches, model, of_model)
-            yield _line(batches, "all", some)
-        alone = [row for row in rows if row.target.batch_size == 1]
-        if alone:
-            title = f"all, times {factor(alone):.3f}"
-            yield f"  {'1':<10} {title:<22} {_figures(after_one_factor_pct(alone))}"
+        yield from Table(columns, list(_cells(rows))).text()
     yield from bar_lines(found)
 
 
-def batch_table(found: Sequence[Latency]) -> Iterator[str]:
-    """Yields the mean error at each batch, as a table in markdown, at batch 1 also after one factor for all."""
-    yield "| estimates | models | mean \\|error\\| | max |"
-    yield "| --- | ---: | ---: | ---: |"
+def _cells(rows: Sequence[Latency]) -> Iterator[Sequence[Any]]:
+    """One row for each model and for all of them, by batches; at batch 1 also what is left after one factor."""
+    for batches, some in _grouped(rows, _batches):
+        for model, of_model in (*_grouped(some, lambda row: row.model), ("all", some)):
+            yield batches, model, *_figures([row.error_pct for row in of_model]), _held(of_model)
+    alone = [row for row in rows if row.target.batch_size == 1]
+    if alone:
+        yield "1", f"all, times {factor(alone):.3f}", *_figures(after_one_factor_pct(alone)), ""
+
+
+def batch_table(found: Sequence[Latency]) -> List[str]:
+    """Returns the mean error at each batch, as a table in Markdown, at batch 1 also after one factor for all."""
+    errors = {}
     for batch, rows in _grouped(found, lambda row: row.target.batch_size):
-        yield _batch_row(f"batch {batch}", [row.error_pct for row in rows])
+        errors[f"batch {batch}"] = [row.error_pct for row in rows]
         if batch == 1:
-            yield _batch_row(f"batch 1, times {factor(rows):.2f}", after_one_factor_pct(rows))
-
-
-def _batch_row(title: str, errors_pct: Sequence[float]) -> str:
-    sizes = [abs(pct) for pct in errors_pct]
-    return f"| {title} | {len(sizes)} | {fmean(sizes):.1f} % | {max(sizes):.1f} % |"
+            errors[f"batch 1, times {factor(rows):.2f}"] = after_one_factor_pct(rows)
+    cells = [(title, len(pcts), fmean(map(abs, pcts)), max(map(abs, pcts))) for title, pcts in errors.items()]
+    columns = (left("estimates"), right("models"), right("mean |error|", percent), _MAX)
+    return Table(columns, cells).markdown()
 
 
 def factor(rows: Sequence[Latency]) -> float:
@@ -161,7 +165,7 @@ def bar_lines(found: Sequence[Latency]) -> Iterator[str]:
 
 def _mean_line(title: str, errors_pct: Sequence[float], bar_pct: float) -> str:
     mean = fmean(map(abs, errors_pct))
-    return beside_bar(f"{title}, mean |error|: {mean:.1f} %", f"<= {bar_pct:g} %", mean <= bar_pct)
+    return beside_bar(f"{title}, mean |error|: {percent(mean)}", f"<= {bar_pct:g} %", mean <= bar_pct)
 
 
 def _held_lines(title: str, rows: Sequence[Latency], bar: Tuple[float, float]) -> Iterator[str]:
@@ -183,16 +187,14 @@ def _batches(row: Latency) -> str:
     return "1" if batch == 1 else f">= {LARGE_BATCH}" if batch >= LARGE_BATCH else f"2 to {LARGE_BATCH - 1}"
 
 
-def _line(batches: str, model: str, rows: Sequence[Latency]) -> str:
-    held = sum(row.is_held for row in rows)
+def _held(rows: Sequence[Latency]) -> str:
     of = sum(row.interval_pct is not None for row in rows)
-    share = f"{held} of {of}" if of else NO_EVIDENCE
-    return f"  {batches:<10} {model:<22} {_figures([row.error_pct for row in rows])}  {share}"
+    return f"{sum(row.is_held for row in rows)} of {of}" if of else NO_EVIDENCE
 
 
-def _figures(errors_pct: Sequence[float]) -> str:
+def _figures(errors_pct: Sequence[float]) -> Tuple[int, float, float, float]:
     sizes = [abs(error) for error in errors_pct]
-    return f"{len(sizes):>4} {fmean(errors_pct):>+6.1f} % {fmean(sizes):>6.1f} % {max(sizes):>6.1f} %"
+    return len(sizes), fmean(errors_pct), fmean(sizes), max(sizes)
 
 
 def _grouped(rows: Iterable[Latency], key: Callable[[Latency], _Key]) -> Iterator[Tuple[_Key, List[Latency]]]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator.calibration.design import design
 from estimator.calibration.from_microbenchmarks import calibrate
@@ -28,11 +28,11 @@ from estimator.hardware.reading import read_profile
 from estimator.lower import lower
 from estimator.measure.device.environment import cpu_name
 from estimator.pipeline import estimate_lowered
-from estimator.report import MICROBENCHMARK_BARS
+from estimator.report.bars import MICROBENCHMARK_BARS, beside_bar
+from estimator.report.table import Table, left, right
 from estimator.subjects.zoo import MODELS
 from estimator.target import calibrated_target
 
-from .bars import beside_bar
 from .by_the_door import Door, go_through
 from .interleaved import FILE_NAME, subject
 
@@ -173,34 +173,42 @@ def table_lines(
     )
     titles = f"The {len(inside)} models", f"{len(outside)} models outside the suite"
     for title, rows in zip(titles, (inside, outside)):
-        yield from ("", f"### {title}", "", "| model | measured (ms) | error (%) | repeatability (%) |")
-        yield "| --- | ---: | ---: | ---: |"
-        for row in rows:
-            yield f"| {row.name} | {row.median_ms:.1f} | {row.error_pct:+.1f} | {row.spread_pct:.1f} |"
-        errors = [abs(row.error_pct) for row in rows]
-        spread_pct = statistics.fmean(row.spread_pct for row in rows)
-        figures = f"{statistics.fmean(errors):.1f}, max {max(errors):.1f} | {spread_pct:.1f}"
-        yield f"| **mean \\|error\\|** | | {figures} |"
+        yield from ("", f"### {title}", "", *_priced_table(rows).markdown())
+
+
+def _priced_table(rows: Sequence[Priced]) -> Table:
+    columns = (right("measured (ms)", _one_digit), right("error (%)"), right("repeatability (%)", _one_digit))
+    cells: List[Tuple[object, ...]] = [
+        (row.name, row.median_ms, f"{row.error_pct:+.1f}", row.spread_pct) for row in rows
+    ]
+    errors, spread_pct = [abs(row.error_pct) for row in rows], statistics.fmean(row.spread_pct for row in rows)
+    cells.append(("**mean |error|**", None, f"{statistics.fmean(errors):.1f}, max {max(errors):.1f}", spread_pct))
+    return Table((left("model"), *columns), cells)
+
+
+def _one_digit(value: Optional[float]) -> str:
+    return "" if value is None else f"{value:.1f}"
 
 
 def door_lines(doors: Sequence[Door]) -> Iterator[str]:
     """Yields a row for each try end to end."""
     if not doors:
         return
-    yield from (
-        "",
-        "## End to end",
-        "",
-        "`calibrate local-cpu`, then all models, as a user would; each try from nothing.",
-        "",
-    )
-    titles = "repeatability (%) | calibrating (s) | measuring (s) | not measured"
-    yield f"| try | mean \\|error\\| (%) | max (%) | model | {titles} |"
-    yield "| ---: | ---: | ---: | --- | ---: | ---: | ---: | --- |"
-    for number, door in enumerate(doors, 1):
-        figures = f"{door.mean_pct:.1f} | {door.max_pct:.1f} | {door.worst} | {door.repeatability_pct:.1f}"
-        seconds = f"{door.calibrating_s:.0f} | {door.measuring_s:.0f}"
-        yield f"| {number} | {figures} | {seconds} | {', '.join(door.refused) or '-'} |"
+    text = "`calibrate local-cpu`, then all models, as a user would; each try from nothing."
+    yield from ("", "## End to end", "", text, "")
+    errors = (right("mean |error| (%)", _one_digit), right("max (%)", _one_digit), left("model"))
+    times = (right("calibrating (s)", _seconds), right("measuring (s)", _seconds), left("not measured"))
+    rows = [_door_cells(number, door) for number, door in enumerate(doors, 1)]
+    yield from Table((right("try"), *errors, right("repeatability (%)", _one_digit), *times), rows).markdown()
+
+
+def _door_cells(number: int, door: Door) -> Tuple[Any, ...]:
+    errors = (door.mean_pct, door.max_pct, door.worst, door.repeatability_pct)
+    return number, *errors, door.calibrating_s, door.measuring_s, ", ".join(door.refused) or "-"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f}"
 
 
 if __name__ == "__main__":

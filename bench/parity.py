@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import List
+from typing import List, Mapping
 from xml.etree import ElementTree
 
-from estimator.page.charts import Colors, parity
+from estimator.report.charts import parity
 
 from .accuracy import measured
 
 PARITY = "docs/parity.svg"
 _CLIP = re.compile(r"\bclip\d+\b")
-_SIZE = (560, 420)
-_COLORS: Colors = {
+_VARIABLE = re.compile(r"var\(--(\w+)\)")
+_SHAPE = {"width": 560, "height": 420, "autosize": "pad"}
+_COLORS: Mapping[str, str] = {
     "text": "#1c1f23",
     "faint": "#8b929b",
     "rule": "#5a616a",
@@ -33,7 +35,8 @@ def parity_svg(root: Path) -> str:
     """Returns the drawing; its first line says which release of what has drawn it."""
     import vl_convert
 
-    spec = parity(measured(root).rows, _COLORS, _SIZE)
+    page = json.dumps({**parity(measured(root).rows), **_SHAPE})
+    spec = json.loads(_VARIABLE.sub(lambda found: _COLORS[found[1]], page))
     spec["config"]["background"] = "white"
     drawing = _renumbered(vl_convert.vegalite_to_svg(spec))
     return f"<!-- python -m bench.documents, vl-convert-python {metadata.version('vl-convert-python')} -->\n{drawing}\n"

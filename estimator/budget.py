@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .compare import Comparison
-from .digits import significant
+from .report.format import significant
 
 SURELY, NOT_SURELY, OUTSIDE = "surely within", "within, not surely", "outside"
 """The verdicts; "surely" is within the interval's other end as well."""

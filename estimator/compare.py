@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 
-from .digits import significant
+from .report.format import significant
 
 if TYPE_CHECKING:
     from .pipeline import Estimate
@@ -87,3 +88,26 @@ def rate(error_pct: Optional[float]) -> str:
 def within_band(error_pct: float, rating: str) -> bool:
     """Whether an error in percent is as small as the rating promises (or smaller)."""
     return abs(error_pct) < BANDS_PCT[rating]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures over all models of a run; errors in percent, None where nothing was measured."""
+
+    total: int
+    failed_or_skipped: int
+    mean_abs_error_pct: Optional[float]
+    max_abs_error_pct: Optional[float]
+    per_rating: Mapping[str, int]
+
+
+def summarise(rows: Sequence[Comparison], failed_or_skipped: int = 0) -> Summary:
+    """Returns the summary of the rows, `failed_or_skipped` of which did not pass their test."""
+    return summary_of([row.error_pct for row in rows], [row.rating for row in rows], failed_or_skipped)
+
+
+def summary_of(errors_pct: Sequence[Optional[float]], ratings: Sequence[str], failed_or_skipped: int = 0) -> Summary:
+    """Returns the summary of an error and a rating for each model; errors in percent."""
+    sizes = [abs(error_pct) for error_pct in errors_pct if error_pct is not None]
+    mean_pct = sum(sizes) / len(sizes) if sizes else None
+    return Summary(len(ratings), failed_or_skipped, mean_pct, max(sizes, default=None), Counter(ratings))

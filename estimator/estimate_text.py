@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, Dict, Iterator
 
 from .compare import NO_EVIDENCE
-from .digits import ms_text
 from .pipeline import Estimate
+from .report.format import ms, percent
 from .target import Target
 
 
@@ -15,13 +16,13 @@ def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[st
     origin = f", transferred from {estimate.transferred_from}" if estimate.transferred_from else ""
     mode = f"mode {target.mode.name}, precision {target.precision.name}, batch {target.batch_size}"
     yield f"{name} on {target.hardware}, {mode}{origin}"
-    alone = f"host alone {ms_text(estimate.host_ms)} ms, device alone {ms_text(estimate.device_ms)} ms"
-    yield f"{ms_text(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
+    alone = f"host alone {ms(estimate.host_ms)} ms, device alone {ms(estimate.device_ms)} ms"
+    yield f"{ms(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
     yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
     if estimate.computes_in != target.precision.name:
         yield f"weights or inputs in half precision: computed as at precision {estimate.computes_in}"
     if estimate.defaulted:
-        shares = (f"{name} ({pct:.1f} %)" for name, pct in estimate.defaulted_share_pct.items())
+        shares = (f"{name} ({percent(pct)})" for name, pct in estimate.defaulted_share_pct.items())
         yield f"priced by their bytes alone, for want of a rule (of device time): {', '.join(shares)}"
     else:
         yield "ops without a rule: none"
@@ -30,31 +31,17 @@ def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[st
 def _interval(estimate: Estimate) -> str:
     if estimate.interval_pct is None:
         return f"(no interval: {NO_EVIDENCE} for {', '.join(estimate.without_evidence)})"
-    return f"± {estimate.interval_pct:.1f} %"
+    return percent(estimate.interval_pct, "± ")
 
 
 def estimate_data(name: str, target: Target, estimate: Estimate) -> Dict[str, Any]:
     """Returns the target and all terms of the estimate in plain Python values; `spans` are left to a trace."""
+    terms = {field.name: getattr(estimate, field.name) for field in fields(estimate) if field.name != "spans"}
     return {
         "model": name,
         "hardware": target.hardware,
         "power_mode": target.mode.name,
         "precision": target.precision.name,
-        "computes_in": estimate.computes_in,
         "batch_size": target.batch_size,
-        "transferred_from": estimate.transferred_from,
-        "latency_ms": estimate.latency_ms,
-        "interval_pct": estimate.interval_pct,
-        "without_evidence": estimate.without_evidence,
-        "bound": estimate.bound,
-        "host_ms": estimate.host_ms,
-        "device_ms": estimate.device_ms,
-        "ops": estimate.ops,
-        "kernels": estimate.kernels,
-        "flops": estimate.flops,
-        "bytes": estimate.bytes,
-        "host_terms_ms": dict(estimate.host_terms_ms),
-        "device_terms_ms": dict(estimate.device_terms_ms),
-        "without_a_rule": estimate.defaulted,
-        "without_a_rule_share_pct": dict(estimate.defaulted_share_pct),
+        **{key.replace("defaulted", "without_a_rule"): value for key, value in terms.items()},
     }

@@ -13,8 +13,7 @@ import torch
 from estimator.__main__ import main
 from estimator.capture import capture, capture_in_modules
 from estimator.cost.columns import LIMITS
-from estimator.explain.breakdown import MEASURING, break_down
-from estimator.explain.critical_path import critical_path
+from estimator.explain.breakdown import MEASURING, break_down, critical_path
 from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
 from estimator.explain.explanation import explain
 from estimator.explain.folding import fold_batch_norms

@@ -40,7 +40,7 @@ from estimator.lower import lower
 from estimator.opstream import Op, TensorSpec, digest
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, own_kind
-from estimator.report import CROSS_VALIDATION_BARS_PCT
+from estimator.report.bars import CROSS_VALIDATION_BARS_PCT
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import resolve
 from meta_tests.estimating import op_stream, validate

@@ -83,26 +83,15 @@ def test_a_common_speed_that_left_its_baseline_is_a_problem_of_its_own():
 
 def test_each_model_has_its_line_alone_and_beside_what_models_share():
     together = Together(Verdict(SAME, 0.5, 4.0), {"resnet18": Verdict(REGRESSION, 8.0, 3.0)})
-    *_, alone = live_lines([RESULT])
+    title, rule, alone, last = live_lines([RESULT])
+    assert title.split()[:4] == ["Live", "median", "p90", "noise"]
+    assert rule == last == "  " + "-" * len(rule.strip())
     assert alone.split() == "resnet18 10.25 11.00 2.5 % 10, 10.5: same (+1.0 %, margin 5.0 %)".split()
-    *_, beside, common = live_lines([RESULT], together)
+    *_, beside, common, _ = live_lines([RESULT], together)
     assert beside == f"{alone}; together REGRESSION (+8.0 %, margin 3.0 %)"
-    assert common.split() == f"{COMMON} same (+0.5 %, margin 4.0 %)".split()
-    *_, other, _ = live_lines([RESULT], replace(together, models={}))
+    assert common.split() == f"{COMMON} - - - same (+0.5 %, margin 4.0 %)".split()
+    *_, other, _, _ = live_lines([RESULT], replace(together, models={}))
     assert other == alone
-
-
-@pytest.mark.parametrize(("name", "latency_ms"), [("resnet18", 0.0464), ("a_model_with_a_name_of_many_letters", 10.25)])
-def test_figures_stand_below_their_titles_whatever_the_name(name, latency_ms):
-    run = replace(RESULT.measured.runs[0], samples_ms=(latency_ms,) * 3)
-    title, line, row, common = live_lines(
-        [replace(RESULT, measured=replace(RESULT.measured, model=name, runs=(run,)))],
-        Together(Verdict(SAME, 0.5, 4.0), {}),
-    )
-    end = title.index("median") + len("median")
-    assert row[:end].split() == [name, f"{latency_ms:.3f}" if latency_ms < 1 else f"{latency_ms:.2f}"]
-    assert common.index("same") == row.index(f"{latency_ms:.4g}:")
-    assert len(line) > end
 
 
 def test_what_was_measured_goes_into_the_benchmark_s_file():

@@ -152,7 +152,7 @@ def test_five_models_with_a_baseline_are_judged_together(live, factors, words):
     run = live.takes({name: 10.0 * factor for name, factor in zip(FIVE, factors)}, "--runs", "2", "-v")
     assert any("test_baseline PASSED" in line for line in run.outlines) == (words is None)
     assert words is None or any(line.startswith(words) for line in run.outlines)
-    run.stdout.fnmatch_lines([f"    {SMALL} *; together *", "    common to models * (*%, margin * %)"])
+    run.stdout.fnmatch_lines([f"  {SMALL} *; together *", "  common to models * (*%, margin * %)"])
     assert words is None or any("threads: 128 -> 2" in line for line in run.outlines)
 
 

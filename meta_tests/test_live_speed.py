@@ -16,7 +16,7 @@ from estimator.measure.process import Run
 from estimator.measure.regression import NO_BASELINE, Verdict
 from estimator.measure.speed import Speed, speed_of
 from estimator.pipeline import estimate_stream
-from estimator.report import MICROBENCHMARK_BARS
+from estimator.report.bars import MICROBENCHMARK_BARS
 from estimator.subjects.zoo import find_models
 from estimator.suite.live_report import finding_lines
 from estimator.suite.outcomes import LiveResult

@@ -14,7 +14,7 @@ from torch import nn
 from estimator import estimate
 from estimator.capture import capture
 from estimator.compare import compare
-from estimator.explain.critical_path import critical_path
+from estimator.explain.breakdown import critical_path
 from estimator.interval import MODEL_UNCERTAINTY
 from estimator.lower import Lowered, lower
 from estimator.lower.kernels import FUSED_ATTENTION, Kernel, stream_kernel
@@ -23,7 +23,7 @@ from estimator.pipeline import estimate_lowered, forward_pass
 from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.zoo import MODELS
 from estimator.suite.reports import Results, tell_row
-from estimator.suite.tables import defaulted_lines
+from estimator.suite.summary import defaulted_lines
 from estimator.target import resolve
 from meta_tests.estimating import op_stream
 

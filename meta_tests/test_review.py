@@ -33,8 +33,8 @@ from estimator.lower import registry
 from estimator.lower.stream import stream_kernel
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
-from estimator.review.compare import review
 from estimator.review.formats import FORMATS, markdown_text, terminal_text
+from estimator.review.review import review
 from estimator.review.sides import read_side
 from estimator.review.verdict import verdict_lines
 from estimator.subjects.zoo import find_models

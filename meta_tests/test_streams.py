@@ -22,7 +22,7 @@ from estimator.goldens.tables import Document, Table
 from estimator.opstream import Captured, Op, TensorSpec, digest, parse_stream, stream_text
 from estimator.pipeline import estimate_stream
 from estimator.records.kinds import own_kind
-from estimator.review.compare import review, review_differences
+from estimator.review.review import review, review_differences
 from estimator.review.sides import read_side
 from estimator.review.verdict import verdict_lines
 from estimator.subjects import streams as cached

@@ -10,10 +10,10 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
-from ..digits import significant
 from ..errors import GoldenLatencyError, UsageError
 from ..importing import FORM, import_function, one_line
-from .comparison import Answer
+from ..report.format import significant
+from .answers import Answer
 from .known import KNOWN
 
 if TYPE_CHECKING:

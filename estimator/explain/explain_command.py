@@ -8,8 +8,7 @@ from pathlib import Path
 from ..estimates import Estimates
 from ..files import refuse_unwritable, write_atomically
 from ..target_options import add_target_options, read_named
-from .explanation import explain
-from .rendering import json_of, text_of
+from .explanation import explain, json_of, text_of
 from .trace import trace_text
 
 HELP = "where a model's latency goes, which ops make it long, and what would make it shorter"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 from ..hardware.reading import SOURCES
 from ..records.kinds import KINDS, MODEL_KIND, PATTERN_KIND, Kind, kinds_in, own_kind
 from ..records.record import Record, load_record
-from ..report import MICROBENCHMARK_BARS, MODEL_BARS, Bars
+from ..report.bars import MICROBENCHMARK_BARS, MODEL_BARS, Bars
 from ..target import Target
 from .repository import Repository, is_measured
 

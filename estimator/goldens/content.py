@@ -7,9 +7,9 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from ..checked import LATENCY_MS, PERCENT, TERM_MS, one_of, parsed
 from ..compare import BOUNDS, NO_EVIDENCE
-from ..digits import significant
 from ..estimates import Result
 from ..opstream import Op, digest
+from ..report.format import percent, significant
 from .tables import Row
 
 ESTIMATE_TITLES: Row = ("Model", "Est (ms)", "Host (ms)", "Device (ms)", "Bound", "80% within")
@@ -17,21 +17,14 @@ STREAM_TITLES: Row = ("Model", "Ops", "Kernels", "GFLOP", "MB", "Without a rule"
 MEASURED_KEYS = ("meas_ms", "error_pct", "rating")
 """What a golden keeps of the measurement, and not of the estimate."""
 _ESTIMATE_KEYS = ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")
+_MEASURED_ROW = ("est_ms", *MEASURED_KEYS, "bound", "host_ms", "device_ms", "interval_pct")
 
 
 def golden_data(result: Result) -> Dict[str, Any]:
     """Returns what the golden of a measured configuration keeps, in plain Python values; ms to four digits."""
-    row = result.comparison
     estimate = result.estimate
     return {
-        "est_ms": row.est_ms,
-        "meas_ms": row.meas_ms,
-        "error_pct": row.error_pct,
-        "rating": row.rating,
-        "bound": row.bound,
-        "host_ms": row.host_ms,
-        "device_ms": row.device_ms,
-        "interval_pct": row.interval_pct,
+        **{key: getattr(result.comparison, key) for key in _MEASURED_ROW},
         "host_terms_ms": _terms(estimate.host_terms_ms),
         "device_terms_ms": _terms(estimate.device_terms_ms),
     }
@@ -45,7 +38,7 @@ def estimate_row(result: Result) -> Row:
     """Returns the row of an unmeasured configuration's table."""
     row = result.comparison
     figures = [_figure(ms) for ms in (row.est_ms, row.host_ms, row.device_ms)]
-    interval = NO_EVIDENCE if row.interval_pct is None else f"± {row.interval_pct:.1f} %"
+    interval = NO_EVIDENCE if row.interval_pct is None else percent(row.interval_pct, "± ")
     return (row.model, *figures, str(row.bound), interval)
 
 

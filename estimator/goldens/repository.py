@@ -12,7 +12,7 @@ from ..files import read_json, read_text, write_atomically
 from ..hardware.boards import Board, find_board
 from ..hardware.profile import Profile
 from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
-from ..report import CROSS_VALIDATION_BARS_PCT
+from ..report.bars import CROSS_VALIDATION_BARS_PCT
 from ..target import Target, parse_label
 from .content import STREAM_TITLES, row_data
 from .tables import INPUTS, REPAIR, Document, Table, document_text, read_document

@@ -9,6 +9,8 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..checked import shown
 from ..errors import RecordError
+from ..report import table as report
+from ..report.table import left, right
 
 Row = Tuple[str, ...]
 _LONGEST_TITLE = 100  # it is the name of a folder, too
@@ -61,9 +63,9 @@ def _by_size(title: str) -> Tuple[bool, List[Tuple[bool, int, str]]]:
 def table_text(table: Table) -> str:
     """Returns the table in Markdown; columns of numbers are aligned to the right."""
     rows = list(table.rows.values())
-    numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(table.titles))]
-    marks = ["---:" if right and rows else "---" for right in numeric]
-    return "\n".join(_line(cells) for cells in (table.titles, marks, *rows)) + "\n"
+    numeric = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(table.titles))]
+    columns = (right(title) if is_right else left(title) for title, is_right in zip(table.titles, numeric))
+    return "\n".join(report.Table(tuple(columns), rows).markdown()) + "\n"
 
 
 def _is_number(cell: str) -> bool:
@@ -102,7 +104,7 @@ def parse_table(text: str) -> Table:
 def _cells(line: str) -> Row:
     if not (line.startswith("| ") and line.endswith(" |")):
         raise ValueError(f"must be a row of a table, got {shown(line)}")
-    return tuple(cell.strip() for cell in line[2:-2].split(" | "))
+    return tuple(report.unescaped(cell.strip()) for cell in line[2:-2].split(" | "))
 
 
 def parse_document(text: str) -> Document:

@@ -23,8 +23,8 @@ from typing import (
     TypeVar,
 )
 
-from ..digits import significant
 from ..errors import MeasurementError, MeasurementRefused
+from ..report.format import significant
 from .device.jetson import JetsonReader, is_jetson
 from .device.nvidia import nvidia_reader
 from .device.state import DeviceState, StateReader, refusals_after, refusals_before

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Callable, Dict, Iterator, List, Mapping
 
+from ..report.table import escaped
 from .changes import Review
-from .page import Cells, Section, headline, page
+from .sections import Section, headline, sections_of
 
 _MOST_ROWS = 24
 _MOST_BYTES = 64_000
@@ -20,37 +21,29 @@ def terminal_text(review: Review) -> str:
     if review.is_empty:
         notices = "".join(f"\n  {notice}" for notice in review.notices)
         return f"{review.base} -> {review.head}: {next(headline(review))}{notices}\n"
-    sections = page(review)
+    sections = sections_of(review)
     lines = [line for section in sections if not section.folded for line in _terminal_section(section)]
-    folded = sum(len(section.rows) for section in sections if section.folded)
+    folded = sum(len(section.table.rows) for section in sections if section.folded)
     return "\n".join([*lines, *([f"{folded} more rows: --format markdown", ""] if folded else [])])
 
 
 def _terminal_section(section: Section) -> Iterator[str]:
-    yield section.title.upper() if section.rows else section.title
+    rows = section.table.rows
+    yield section.title.upper() if rows else section.title
     yield from (f"  {text}" for text in section.paragraphs)
-    if section.rows:
-        yield from aligned([section.titles, *section.rows[:_MOST_ROWS]])
-    if len(section.rows) > _MOST_ROWS:
-        yield f"  ... and {len(section.rows) - _MOST_ROWS} more that moved less: --format markdown"
+    if rows:
+        yield from replace(section.table, rows=rows[:_MOST_ROWS]).text()
+    if len(rows) > _MOST_ROWS:
+        yield f"  ... and {len(rows) - _MOST_ROWS} more that moved less: --format markdown"
     yield ""
-
-
-def aligned(rows: Sequence[Cells]) -> Iterator[str]:
-    """Yields the rows with columns of one width: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        first, *others = row
-        cells = [f"{first:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(others, widths[1:]))]
-        yield ("  " + "  ".join(cells)).rstrip()
 
 
 def markdown_text(review: Review) -> str:
     """Returns the review in Markdown, below 64 KB: the rest folded, and cut with a notice where it is too long."""
     if review.is_empty:
-        notices = "".join(f" {_escaped(notice)}." for notice in review.notices)
+        notices = "".join(f" {escaped(notice)}." for notice in review.notices)
         return f"**{review.base} -> {review.head}:** {next(headline(review))}{notices}\n"
-    text = "\n".join(line for section in page(review) for line in _markdown_section(section))
+    text = "\n".join(line for section in sections_of(review) for line in _markdown_section(section))
     return _cut(text) + "\n"
 
 
@@ -67,23 +60,14 @@ def _cut(text: str) -> str:
 
 
 def _markdown_section(section: Section) -> Iterator[str]:
-    if section.folded:
-        yield from ("", f"<details><summary>{section.title} ({len(section.rows)})</summary>")
-    else:
-        yield from ("", f"### {section.title}")
+    folded = f"<details><summary>{section.title} ({len(section.table.rows)})</summary>"
+    yield from ("", folded if section.folded else f"### {section.title}")
     for text in section.paragraphs:
-        yield from ("", _escaped(text))
-    if section.rows:
-        marks = ["---", *["---:"] * (len(section.titles) - 1)]
-        yield ""
-        yield from ("| " + " | ".join(map(_escaped, cells)) + " |" for cells in (section.titles, marks, *section.rows))
+        yield from ("", escaped(text))
+    if section.table.rows:
+        yield from ("", *section.table.markdown())
     if section.folded:
         yield from ("", "</details>")
-
-
-def _escaped(cell: str) -> str:
-    """A record's text is somebody's: it must not end a cell or open a tag."""
-    return cell.replace("|", "\\|").replace("<", "&lt;")
 
 
 def data(review: Review) -> Dict[str, Any]:

@@ -12,7 +12,7 @@ from ..goldens.repository import Repository
 from ..hardware.boards import known_hardware
 from ..records.kinds import PATTERN_KIND
 from .changes import Place
-from .compare import review_differences
+from .review import review_differences
 from .verdict import verdict_lines
 
 Goldens = Mapping[Place, Mapping[str, Any]]

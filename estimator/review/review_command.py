@@ -16,9 +16,9 @@ from ..goldens.repository import IN_SAMPLE, Repository
 from ..hardware.boards import known_hardware
 from .causes import changed_inputs
 from .changes import Review
-from .compare import review
 from .formats import FORMATS
-from .page import rises
+from .review import review
+from .sections import rises
 from .sides import Side, merge_base, side_of, top_folder
 
 HELP = "what moved between two sets of goldens, and why"

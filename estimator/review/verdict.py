@@ -6,8 +6,9 @@ from statistics import fmean
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ..goldens.inputs import HELD_OUT
+from ..report.format import signed_percent
 from .changes import Cause, InputChange, Place, Review
-from .page import alone_text, moved_text, percent, spread_text, words
+from .sections import alone_text, moved_text, spread_text, words
 
 _MOST_LINES = 20
 _MOST_NAMES = 4
@@ -39,7 +40,7 @@ def input_text(change: InputChange) -> str:
     boards = change.boards[0] if len(change.boards) == 1 else f"{len(change.boards)} boards"
     if change.is_whole:
         return f"{change.short_name}: {'new' if change.before is None else 'gone'}, {boards}"
-    by = f" ({percent(change.change_pct)})" if change.change_pct is not None else ""
+    by = f" ({signed_percent(change.change_pct)})" if change.change_pct is not None else ""
     return f"{change.short_name} {' -> '.join(change.texts)} {change.unit}{by}, {boards}"
 
 

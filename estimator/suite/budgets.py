@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from ..budget import NOT_SURELY, OUTSIDE, Budget, budget_of
 from ..compare import Comparison
 from ..errors import GoldenLatencyError
 from ..estimates import Estimates
-from ..report import name_width
 from ..subjects.custom import OwnModel
 from .reports import Problem
 
@@ -66,13 +65,10 @@ def _why(budget: Budget, asked: Asked, test: str, estimates: Estimates) -> Itera
         yield f"  what costs most cannot be told: {error}"
         return
     yield f"  {target.hardware}, {target.label}: bound by the {found.estimate.bound}; what costs most of the estimate:"
-    yield from map(_op_line, _most_expensive(found), [found.estimate.latency_ms] * MOST_OPS)
+    yield from (_op_line(op, found.estimate.latency_ms) for op in found.breakdown.expensive[:MOST_OPS])
     yield from _help_lines(found, budget)
-    yield f"  all of it: python -m estimator explain {shlex.quote(_explained(asked, test))}"
-
-
-def _most_expensive(found: Explanation) -> Sequence[ExpensiveOp]:
-    return found.breakdown.expensive[:MOST_OPS]
+    explained = test if isinstance(asked.subject, OwnModel) else asked.subject.name
+    yield f"  all of it: python -m estimator explain {shlex.quote(explained)}"
 
 
 def _op_line(op: ExpensiveOp, latency_ms: float) -> str:
@@ -86,31 +82,16 @@ def _help_lines(found: Explanation, budget: Budget) -> Iterator[str]:
     as_is, *others = found.what_if
     faster = [row for row in others if _is_worth_trying(row, as_is)]
     best = sorted(faster, key=lambda row: row.latency_ms or 0.0)[:MOST_CHANGES]
-    if best:
-        yield "  what to try, each by itself:"
+    if not best:
+        yield "  what to try: less work in these ops; no change of precision, layout or dispatch makes it faster"
+        return
+    yield "  what to try, each by itself:"
     for row in best:
         within = "within the budget" if (row.latency_ms or 0.0) <= budget.budget_ms else "still over it"
         yield f"    {row.latency_ms:7.3g} ms, {within}: {row.change}"
-    if not best:
-        yield "  what to try: less work in these ops; no change of precision, layout or dispatch makes it faster"
-
-
-def _explained(asked: Asked, test: str) -> str:
-    return test if isinstance(asked.subject, OwnModel) else asked.subject.name
 
 
 def _is_worth_trying(row: WhatIf, as_is: WhatIf) -> bool:
     is_change = not row.change.startswith("batch ")
     faster = row.latency_ms is not None and as_is.latency_ms is not None
     return is_change and faster and (as_is.latency_ms or 0.0) >= _LEAST_SPEED_UP * (row.latency_ms or 0.0)
-
-
-def budget_lines(rows: Sequence[Comparison]) -> List[str]:
-    """Returns the lines below a table: each model with a budget, and the verdict on that; none without budgets."""
-    found = [row for row in rows if row.budget_ms is not None]
-    if not found:
-        return []
-    width = name_width(found)
-    lines = ["", f"  {'Budget':<{width}} {'(ms)':>9}  verdict", "  " + "-" * (width + 61)]
-    named = ((f"  {row.model}", f"{row.budget_ms:g}", row.budget or row.rating) for row in found)
-    return lines + [f"  {name:<{width}} {budget:>9}  {verdict}" for name, budget, verdict in named]

@@ -17,8 +17,8 @@ from ..measure.progress import Progress
 from ..measure.protocol import Plan
 from ..measure.together import LEAST_SHARING
 from ..opstream import digest
-from ..page.content import Measurement
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
+from ..report.page import Measurement
 from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.live_verdict import live_verdict_lines
 from ..subjects.custom import OwnModel, rules_of

@@ -6,18 +6,18 @@ import os
 import statistics
 import time
 from pathlib import Path
-from typing import Iterator, Mapping, Optional, Sequence
+from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..commands import calibrate_command
-from ..digits import ms_text
 from ..hardware.software import differing, software_text
 from ..measure.speed import Speed
 from ..measure.together import Together
-from ..report import MICROBENCHMARK_BARS
+from ..report.bars import MICROBENCHMARK_BARS
+from ..report.format import ms, percent
+from ..report.table import NAME_WIDTH, Table, left, right
 from ..target import Target
 from .outcomes import COMMON, LiveResult
 
-_NAME_WIDTH = 22
 _FITTED = {
     True: "intervals allow for it; to fit the host's",
     False: "no evidence says what that changes; to fit them",
@@ -26,16 +26,18 @@ _FITTED = {
 
 def live_lines(results: Sequence[LiveResult], together: Optional[Together] = None) -> Iterator[str]:
     """Yields the table of medians, noise, runs and verdicts: each model's alone, and beside what models share."""
-    width = max(_NAME_WIDTH, *(len(result.measured.model) for result in results), len(COMMON))
-    yield f"  {'Live':<{width + 2}} {'median':>10} {'p90':>10} {'noise':>8}  runs (ms), against the baseline"
-    yield "  " + "-" * (width + 60)
-    for result in results:
-        measured = result.measured
-        runs = ", ".join(f"{ms:.4g}" for ms in measured.runs_ms)
-        figures = f"{ms_text(measured.median_ms):>10} {ms_text(measured.p90_ms):>10} {result.noise_pct:>6.1f} %"
-        yield f"    {measured.model:<{width}} {figures}  {runs}: {verdict_text(result, together)}"
+    rows = [_live_cells(result, together) for result in results]
     if together is not None:
-        yield f"    {COMMON:<{width}} {'':>30}  {together.common.text}"
+        rows.append((COMMON, None, None, None, together.common.text))
+    figures = (right("median", ms, 10), right("p90", ms, 10), right("noise", percent, 10))
+    columns = (left("Live", width=NAME_WIDTH), *figures, left("runs (ms), against the baseline"))
+    yield from Table(columns, rows).text(ruled=True)
+
+
+def _live_cells(result: LiveResult, together: Optional[Together]) -> Tuple[Any, ...]:
+    found = result.measured
+    runs = ", ".join(f"{run_ms:.4g}" for run_ms in found.runs_ms)
+    return found.model, found.median_ms, found.p90_ms, result.noise_pct, f"{runs}: {verdict_text(result, together)}"
 
 
 def software_notes(target: Target, here: Mapping[str, str]) -> Iterator[str]:

@@ -18,8 +18,8 @@ from ..hardware.software import is_same
 from ..importing import FORM
 from ..measure.device.environment import installed_software
 from ..needed import refuse_missing
-from ..page.html import NEEDED
-from ..report import FORMATS
+from ..report.comparisons import FORMATS
+from ..report.html import NEEDED
 from ..subjects.from_pytest import CATCHER
 from ..target import Target, target_on
 from ..target_options import add_options as add_target_options

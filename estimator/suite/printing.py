@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from importlib import metadata
-from typing import Iterable, Iterator, List, Sequence
+from pathlib import Path
+from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
 
 import pytest
 
-from ..against.comparison import Beside
-from ..against.rendering import FORMATS as WITH_OTHERS
-from ..against.rendering import beside_lines, held_out_notes
-from ..compare import Comparison
+from ..against.answers import THEIRS, Beside
+from ..compare import Comparison, summarise
 from ..files import write_atomically
+from ..goldens.configuration import Configuration
 from ..measure.device.choice import Choice
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
-from ..report import FORMATS
+from ..report.comparisons import FORMATS
+from ..report.contest import beside_lines, held_out_notes
+from ..report.format import percent
+from ..report.html import page_html
+from ..report.page import Page, Row
 from .goldens import relative
-from .page import write_page
 from .reports import Results, Where
 from .session import Session
-from .tables import defaulted_lines, mode_lines, model_lines, pattern_table
+from .summary import defaulted_lines, mode_lines, model_lines, pattern_lines
 
 _WRITTEN = pytest.StashKey[List[str]]()
 _NOT_WRITTEN = "NOT WRITTEN to"
@@ -81,20 +85,18 @@ def _written(
     session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]
 ) -> Iterator[str]:
     """Writes the files that were asked for; yields a line for each, also where it could not be written after all."""
-    pages = [path for path in (session.options.report,) if path is not None]
-    for what, path in (*(("Table", path) for path in session.options.outputs), *(("Page", path) for path in pages)):
+    page = session.options.report
+    texts: List[Tuple[str, Path, Callable[[], str]]] = [
+        ("Table", path, functools.partial(FORMATS[path.suffix], rows, others)) for path in session.options.outputs
+    ]
+    if page is not None:
+        texts.append(("Page", page, lambda: page_html(_page(session, rows, header, others))))
+    for what, path, text in texts:
         try:
-            if what == "Table":
-                write_atomically(path, _table_text(path.suffix, rows, others))
-            else:
-                write_page(session, rows, header, others)
+            write_atomically(path, text())
             yield f"  {what} written to {path}"
         except OSError as error:
             yield f"  {what} {_NOT_WRITTEN} {path}: {error.strerror}"
-
-
-def _table_text(suffix: str, rows: Sequence[Comparison], others: Sequence[Beside]) -> str:
-    return WITH_OTHERS[suffix](rows, others) if others else FORMATS[suffix](rows)
 
 
 def print_summary(session: Session, results: Results, in_short: bool, reporter: pytest.TerminalReporter) -> None:
@@ -117,13 +119,12 @@ def _print_table(
         results.failed(kind, where),
     )
     if kind is PATTERN_KIND:
-        place, title = f"{where[0]}{configuration.transferred}", "PATTERNS"
-        lines = pattern_table(rows, failed, configuration.target, in_short, session.ops_of)
+        place, title, lines_of = where[0], "PATTERNS", pattern_lines
     else:
-        place = f"{where[0]} ({configuration.target.mode.name}){configuration.transferred}"
-        title = "GOLDEN REFERENCE VALIDATION"
-        lines = model_lines(rows, failed, configuration, in_short, session.ops_of)
-    _print(reporter, f"{title} - {place}", lines)
+        place, title = f"{where[0]} ({configuration.target.mode.name})", "GOLDEN REFERENCE VALIDATION"
+        lines_of = model_lines
+    place += configuration.transferred
+    _print(reporter, f"{title} - {place}", lines_of(rows, failed, configuration, in_short, session.ops_of))
     for beside in _others(session, results):
         answered = beside.answered(rows)
         if answered:
@@ -136,3 +137,59 @@ def _print(reporter: pytest.TerminalReporter, title: str, lines: Iterable[str]) 
     reporter.write_sep("=", title)
     for line in lines:
         reporter.write_line(line)
+
+
+def _page(session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]) -> Page:
+    """What the page of a session shows; `header` is what the session says of itself."""
+    configuration = session.configuration
+    more = len({(row.hardware, row.configuration) for row in rows}) - 1
+    about = (line.partition(": ")[::2] if ": " in line else ("note", line) for line in header)
+    provenance = configuration.record.provenance
+    return Page(
+        title=", ".join(configuration.where) + configuration.transferred + (f", and {more} more" if more else ""),
+        measured="Measured in this session." if session.measurements() else configuration.measured_from(),
+        summary=(*_figures(rows, configuration), *_contests(others, rows)),
+        rows=_page_rows(session, rows, several=more > 0),
+        provenance=(*about, *((f"record, {key}", text) for key, text in provenance.items())),
+        others=others,
+    )
+
+
+def _page_rows(session: Session, rows: Sequence[Comparison], several: bool) -> List[Row]:
+    measurements = session.measurements()
+    held_out = session.configuration.repository.held_out_pct(session.configuration.folder)
+    return [
+        Row(
+            row,
+            runs_ms=measurements[row.model].runs_ms if row.model in measurements else _recorded_ms(session, row),
+            measurement=measurements.get(row.model),
+            place=f", {row.hardware} {row.configuration}" if several else "",
+            **held_out.get(row.model, {}),
+        )
+        for row in rows
+    ]
+
+
+def _recorded_ms(session: Session, row: Comparison) -> Tuple[float, ...]:
+    records = session.configuration_at((row.hardware, row.configuration)).records
+    found = (records[kind].runs_ms.get(row.model) for kind in records if kind is not PATTERN_KIND)
+    return next((runs_ms for runs_ms in found if runs_ms), ())
+
+
+def _figures(rows: Sequence[Comparison], configuration: Configuration) -> Iterator[Tuple[str, str]]:
+    summary = summarise(rows)
+    yield "Models", str(summary.total)
+    if summary.mean_abs_error_pct is not None:
+        yield "Mean |error|", percent(summary.mean_abs_error_pct)
+        yield "Largest |error|", percent(summary.max_abs_error_pct)
+    yield from ((rating, str(count)) for rating, count in summary.per_rating.items())
+    for kind, mean_pct in configuration.held_out_means_pct.items():
+        yield f"{kind.replace('_', ' ').capitalize()}, mean |error|", percent(mean_pct)
+
+
+def _contests(others: Sequence[Beside], rows: Sequence[Comparison]) -> Iterator[Tuple[str, str]]:
+    for beside in others:
+        contest = beside.contest(rows)
+        if contest is not None:
+            yield f"{beside.name}, mean |error|", percent(contest.theirs.mean_abs_error_pct)
+            yield f"{beside.name}, nearer", f"{contest.nearer.get(THEIRS, 0)} of {contest.theirs.total}"

@@ -11,9 +11,9 @@ from ..estimates import Estimates, Result
 from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
-from ..report import markdown_report
+from ..report.comparisons import markdown_report
 from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
-from ..review.page import spread_text
+from ..review.sections import spread_text
 from ..target_options import target_command
 from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
@@ -21,7 +21,7 @@ from .options import Options, command_of
 from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, tell_row
 from .selection import EVERY, INPUTS, WHOLE_ZOO, Test
 from .session import Asked, Session
-from .tables import latencies_ms
+from .summary import latencies_ms
 
 if TYPE_CHECKING:
     from ..subjects.registry import Subject

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NoReturn, 
 
 import pytest
 
-from ..against.comparison import Answer
+from ..against.answers import Answer
 from ..compare import Comparison, key_of, without_estimate
 from ..goldens.configuration import kind_of
 from ..goldens.difference import Difference

@@ -20,7 +20,7 @@ from .selection import Test
 if TYPE_CHECKING:
     from ..goldens.difference import Difference
     from ..opstream import Op
-    from ..page.content import Measurement
+    from ..report.page import Measurement
     from ..subjects.custom import OwnModel
     from ..subjects.registry import Subject
 

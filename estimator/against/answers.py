@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from statistics import mean
 from typing import List, Mapping, Optional, Sequence, Tuple
 
-from ..compare import Comparison, rate
+from ..compare import Comparison, Summary, rate, summary_of
 
 OURS, THEIRS, EQUAL = "ours", "theirs", "equal"
 """Whose estimate is nearer to the measurement."""
@@ -38,26 +37,15 @@ class Theirs:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """One side over the models of a contest; errors in percent."""
-
-    mean_abs_error_pct: float
-    max_abs_error_pct: float
-    per_rating: Mapping[str, int]
-    nearer: int
-
-
-@dataclass(frozen=True)
 class Contest:
-    """Both sides over the models that both have an error of, and how many of them are as far off on either side.
+    """Both sides over the models that both have an error of, and of how many each is nearer, or both are as far off.
 
     Where ours has no error of any, `ours` is None and the models are those that theirs has one of.
     """
 
-    models: int
-    ours: Optional[Figures]
-    theirs: Figures
-    equal: int
+    ours: Optional[Summary]
+    theirs: Summary
+    nearer: Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +75,9 @@ class Beside:
         counted = both or [(None, theirs) for _, theirs in sides if theirs.error_pct is not None]
         if not counted:
             return None
-        nearer = Counter(theirs.nearer for _, theirs in counted)
-        ours = _figures([ours_pct for ours_pct, _ in both], nearer[OURS]) if both else None
-        theirs_too = _figures([theirs.error_pct for _, theirs in counted], nearer[THEIRS])
-        return Contest(len(counted), ours, theirs_too, nearer[EQUAL])
+        nearer = Counter(theirs.nearer for _, theirs in counted if theirs.nearer)
+        ours = _summary([ours_pct for ours_pct, _ in both]) if both else None
+        return Contest(ours, _summary([theirs.error_pct for _, theirs in counted]), nearer)
 
 
 def _nearer(ours_pct: Optional[float], theirs_pct: Optional[float]) -> Optional[str]:
@@ -101,6 +88,5 @@ def _nearer(ours_pct: Optional[float], theirs_pct: Optional[float]) -> Optional[
     return OURS if abs(ours_pct) < abs(theirs_pct) else THEIRS
 
 
-def _figures(errors_pct: Sequence[Optional[float]], nearer: int) -> Figures:
-    absolute = [abs(error_pct) for error_pct in errors_pct if error_pct is not None]
-    return Figures(mean(absolute), max(absolute), Counter(rate(error_pct) for error_pct in errors_pct), nearer)
+def _summary(errors_pct: Sequence[Optional[float]]) -> Summary:
+    return summary_of(errors_pct, list(map(rate, errors_pct)))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..commands import calibrate_command
-from ..compare import Comparison
-from ..digits import significant
+from ..compare import Comparison, summarise
 from ..errors import CaptureError
 from ..estimates import Estimates
 from ..lower import lower
 from ..opstream import Op
-from ..report import bar_lines, pattern_lines, summarise, summary_lines, terminal_table
-from .budgets import budget_lines
+from ..report.bars import bar_lines
+from ..report.comparisons import budget_table, comparison_table, short_summary, summary_lines
+from ..report.format import ms, percent, significant
+from ..report.table import NAME_WIDTH, Table, left, right
 
 MOST_UNSAID_PCT = 1.0
 OpsOf = Callable[[str, "Target"], Sequence[Op]]
@@ -34,32 +35,37 @@ def model_lines(
     """
     from ..subjects.zoo import MODELS
 
+    yield from _table(rows, failed, configuration.target, in_short, ops_of)
+    budgets = budget_table(rows)
+    if budgets.rows:
+        yield from ("", *budgets.text(ruled=True))
     if not _has_estimates(configuration.target):
-        yield from (*measured_lines(rows, configuration.target, ops_of), *budget_lines(rows))
         return
     summary = summarise(rows, len(failed))
-    yield from _table(rows, failed, in_short)
-    yield from budget_lines(rows)
     if not in_short:
         yield from ("", *summary_lines(summary))
     if [row.model for row in rows] == [model.name for model in MODELS] and summary.mean_abs_error_pct is not None:
         yield from ("", *bar_lines(summary, configuration.held_out_means_pct, configuration.bars))
 
 
-def pattern_table(
-    rows: Sequence[Comparison], failed: Sequence[str], target: Target, in_short: bool, ops_of: OpsOf
+def pattern_lines(
+    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool, ops_of: OpsOf
 ) -> Iterator[str]:
     """Yields the table of patterns and its one line of summary; `in_short`, and without estimates, as for models."""
+    yield from _table(rows, failed, configuration.target, in_short, ops_of)
+    if _has_estimates(configuration.target):
+        yield from short_summary(rows)
+
+
+def _table(
+    rows: Sequence[Comparison], failed: Sequence[str], target: Target, in_short: bool, ops_of: OpsOf
+) -> Iterator[str]:
     if not _has_estimates(target):
         yield from measured_lines(rows, target, ops_of)
         return
-    yield from (*_table(rows, failed, in_short), *pattern_lines(rows))
-
-
-def _table(rows: Sequence[Comparison], failed: Sequence[str], in_short: bool) -> Iterator[str]:
     shown = [row for row in rows if not (in_short and row.model in failed)]
     if shown:
-        yield from terminal_table(shown)
+        yield from comparison_table(shown).text(gap=1, ruled=True)
     if len(shown) < len(rows):
         yield f"  {len(rows) - len(shown)} of {len(rows)} failed: each has its line below, -v shows their rows"
 
@@ -72,7 +78,7 @@ def defaulted_lines(shares_pct: Mapping[str, Mapping[str, float]]) -> Iterator[s
         yield f"  Priced by their bytes alone, for want of a rule, more than {MOST_UNSAID_PCT:.0f} % of device time:"
     for name, ops in found.items():
         if ops:
-            yield f"    {name}: {', '.join(f'{op} {pct:.1f} %' for op, pct in ops.items())}"
+            yield f"    {name}: {', '.join(f'{op} {percent(pct)}' for op, pct in ops.items())}"
 
 
 def _has_estimates(target: Target) -> bool:
@@ -81,11 +87,9 @@ def _has_estimates(target: Target) -> bool:
 
 def measured_lines(rows: Sequence[Comparison], target: Target, ops_of: OpsOf) -> Iterator[str]:
     """Yields what is known of a board without a calibration: latencies beside the work that was done in them."""
-    yield f"  {'Model':<22} {'Meas (ms)':>10} {'GFLOP':>9} {'GFLOP/s':>9} {'Ops':>6} {'us an op':>9}"
-    yield "  " + "-" * 70
-    for row in rows:
-        yield f"    {row.model:<20} {_work_cells(row, target, ops_of)}".rstrip()
-    yield "  " + "-" * 70
+    figures = (right(title) for title in ("GFLOP", "GFLOP/s", "Ops", "us an op"))
+    columns = (left("Model", width=NAME_WIDTH), right("Meas (ms)", ms), *figures, left(""))
+    yield from Table(columns, [(row.model, row.meas_ms, *_work(row, target, ops_of)) for row in rows]).text(ruled=True)
     yield f"  Known without a calibration: latency and work. {target.board.name} has no estimate to hold against them;"
     if target.precision.name != "fp32":
         yield "  it is calibrated at --precision fp32."
@@ -94,16 +98,18 @@ def measured_lines(rows: Sequence[Comparison], target: Target, ops_of: OpsOf) ->
         yield f"  {calibrate_command(target.hardware)}"
 
 
-def _work_cells(row: Comparison, target: Target, ops_of: OpsOf) -> str:
+def _work(row: Comparison, target: Target, ops_of: OpsOf) -> Tuple[Any, ...]:
+    """GFLOP, GFLOP/s, ops, us an op, and why they are not known."""
+    unknown = (None,) * 4
     if row.meas_ms is None:
-        return row.rating
+        return (*unknown, row.rating)
     try:
         ops = lower(ops_of(row.model, target))
     except CaptureError as error:
-        return f"{row.meas_ms:>10.2f}  ({error})"
+        return (*unknown, f"({error})")
     gflop = sum(kernel.flops for op in ops for kernel in op.kernels) / 1e9
     rate, each_us = 1e3 * gflop / row.meas_ms, 1e3 * row.meas_ms / len(ops)
-    return f"{row.meas_ms:>10.2f} {gflop:>9.3g} {rate:>9.3g} {len(ops):>6} {each_us:>9.1f}"
+    return f"{gflop:.3g}", f"{rate:.3g}", len(ops), f"{each_us:.1f}", ""
 
 
 def latencies_ms(subject: Subject, target: Target, modes: Sequence[str], estimates: Estimates) -> Dict[str, float]:
@@ -112,26 +118,26 @@ def latencies_ms(subject: Subject, target: Target, modes: Sequence[str], estimat
     return {mode: significant(estimates.estimate(subject, at_mode).latency_ms) for mode, at_mode in targets.items()}
 
 
-def mode_lines(table: Mapping[str, Mapping[str, float]], target: Target) -> Iterator[str]:
+def mode_lines(by_model_ms: Mapping[str, Mapping[str, float]], target: Target) -> Iterator[str]:
     """Yields the table of latencies in ms by subject and power mode, the fastest marked, and the surprises below.
 
     A surprise is a mode with fewer watts that is faster: host-bound models follow the clock of the CPU.
     """
-    modes = list(next(iter(table.values())))
-    width = max(24, *(len(name) + 4 for name in table))
-    yield f"  {'Est (ms) by power mode':<{width}}" + "".join(f"{mode:>12}" for mode in modes)
-    yield "  " + "-" * (width + 12 * len(modes))
-    for name, by_mode_ms in table.items():
-        best = min(by_mode_ms.values())
-        cells = (f"{ms:.2f}{'*' if ms == best else ' '}" for ms in by_mode_ms.values())
-        yield f"    {name:<{width - 2}}" + "".join(f"{cell:>12}" for cell in cells)
+    modes = list(next(iter(by_model_ms.values())))
+    rows = [(name, *_marked(list(by_mode_ms.values()))) for name, by_mode_ms in by_model_ms.items()]
+    columns = (left("Est (ms) by power mode", width=NAME_WIDTH), *(right(mode, width=10) for mode in modes))
+    yield from Table(columns, rows).text(ruled=True)
     yield "  * fastest"
-    yield from _surprises(table, target, modes)
+    yield from _surprises(by_model_ms, target, modes)
 
 
-def _surprises(table: Mapping[str, Mapping[str, float]], target: Target, modes: Sequence[str]) -> Iterator[str]:
+def _marked(latencies: Sequence[float]) -> List[str]:
+    return [f"{ms(latency_ms)}{'*' if latency_ms == min(latencies) else ' '}" for latency_ms in latencies]
+
+
+def _surprises(by_model_ms: Mapping[str, Mapping[str, float]], target: Target, modes: Sequence[str]) -> Iterator[str]:
     watts = {mode: target.profile.mode(mode).watts or float("inf") for mode in modes}
     for low, high in ((a, b) for a in modes for b in modes if watts[a] < watts[b]):
-        faster: List[str] = [name for name, ms in table.items() if ms[low] < ms[high]]
+        faster: List[str] = [name for name, ms in by_model_ms.items() if ms[low] < ms[high]]
         if faster:
-            yield f"  {low} is faster than {high} for {len(faster)} of {len(table)} models: {', '.join(faster)}"
+            yield f"  {low} is faster than {high} for {len(faster)} of {len(by_model_ms)} models: {', '.join(faster)}"

@@ -1,11 +1,11 @@
-"""What the page shows: plain data, gathered before anything is drawn."""
+"""What the page of `--report` shows: plain data, gathered before anything is drawn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
-from ..against.comparison import Beside
+from ..against.answers import Beside
 from ..compare import Comparison
 
 
@@ -91,34 +91,3 @@ class Page:
     def has_errors(self) -> bool:
         """Whether any estimate is held against a measurement."""
         return any(row.comparison.error_pct is not None for row in self.rows)
-
-
-def chart_values(rows: Sequence[Row]) -> Tuple[Dict[str, Any], ...]:
-    """Returns what the charts draw of each row, by the names that the charts use."""
-    return tuple(_values(row) for row in rows if row.comparison.est_ms is not None or row.measurement is not None)
-
-
-def _values(row: Row) -> Dict[str, Any]:
-    comparison = row.comparison
-    interval = row.error_interval_pct() or (None, None)
-    shares: Mapping[str, Optional[float]] = {
-        side: None if ms is None or not comparison.est_ms else round(100 * ms / comparison.est_ms, 1)
-        for side, ms in (("host", comparison.host_ms), ("device", comparison.device_ms))
-    }
-    return {
-        "model": row.name,
-        "family": comparison.family,
-        "est_ms": comparison.est_ms,
-        "meas_ms": comparison.meas_ms,
-        "from_ms": row.measured_from_ms,
-        "to_ms": row.measured_to_ms,
-        "error_pct": comparison.error_pct,
-        "low_pct": interval[0],
-        "high_pct": interval[1],
-        "without_model_pct": row.without_model_pct,
-        "without_family_pct": row.without_family_pct,
-        "host_share": shares["host"],
-        "device_share": shares["device"],
-        "rounds_ms": list(row.measurement.rounds_ms) if row.measurement else [],
-        "label": row.label,
-    }

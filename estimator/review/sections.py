@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..goldens.difference import Difference
+from ..report.format import signed_percent
+from ..report.table import Table, left, right
 from .changes import LEAST_PCT, Cause, CrossValidation, InputChange, Place, RecordChange, Review
 
 Cells = Tuple[str, ...]
+_NO_TABLE = Table((), ())
 _LEAST_RISE_PCT = 0.05
 
 
@@ -19,12 +22,16 @@ class Section:
 
     title: str
     paragraphs: Tuple[str, ...] = ()
-    titles: Cells = ()
-    rows: Tuple[Cells, ...] = ()
+    table: Table = _NO_TABLE
     folded: bool = False
 
 
-def page(review: Review) -> List[Section]:
+def _table(titles: Cells, rows: Sequence[Cells]) -> Table:
+    first, *others = titles
+    return Table((left(first), *map(right, others)), rows)
+
+
+def sections_of(review: Review) -> List[Section]:
     """Returns the sections: headline, counts, causes with their rows, errors, records, what is not seen, the rest."""
     sections = [
         Section(f"{review.base} -> {review.head}", tuple(headline(review))),
@@ -36,7 +43,7 @@ def page(review: Review) -> List[Section]:
         Section("What this review cannot see", tuple(_unseen(review))),
         *_folded(review),
     ]
-    return [section for section in sections if section.paragraphs or section.rows]
+    return [section for section in sections if section.paragraphs or section.table.rows]
 
 
 def headline(review: Review) -> Iterator[str]:
@@ -124,7 +131,7 @@ def _counts(review: Review) -> Section:
         "configurations not judged": len(review.unjudged),
     }
     rows = () if review.is_empty else (tuple(str(number) for number in figures.values()),)
-    return Section("Counts", titles=tuple(figures), rows=rows)
+    return Section("Counts", table=_table(tuple(figures), rows))
 
 
 def _causes(review: Review) -> Iterator[Section]:
@@ -132,17 +139,17 @@ def _causes(review: Review) -> Iterator[Section]:
     titles = ("Cause", "Before", "Now", "Change", "Alone")
     by_size = sorted(review.causes, key=lambda cause: -max(map(abs, cause.shares_pct.values()), default=0.0))
     rows = [cause_cells(cause, review.inputs) for cause in by_size]
-    yield Section("Why, each cause alone", titles=titles, rows=tuple(rows))
+    yield Section("Why, each cause alone", table=_table(titles, rows))
     rated = [d for d in review.differences if d.ratings != ("UNMEASURED", "UNMEASURED")]
     for cause, members in _by_cause(review.causes, rated):
         title = f"Moved most by {cause.title}" if cause is not None else "New, vanished, or without a cause"
-        yield Section(title, titles=ROW_TITLES, rows=tuple(map(row_cells, members)))
+        yield Section(title, table=_table(ROW_TITLES, list(map(row_cells, members))))
 
 
 def cause_cells(cause: Cause, inputs: Iterable[InputChange]) -> Cells:
     """Returns cause, value before and now, change, and what it moves by itself."""
     change = next((c for c in inputs if c.short_name == cause.title and cause.kind == "input"), None)
-    values = (*change.texts, percent(change.change_pct)) if change else ("", "", "")
+    values = (*change.texts, signed_percent(change.change_pct)) if change else ("", "", "")
     boards = f" ({len(change.boards)} boards)" if change and len(change.boards) > 1 else ""
     kind = "" if cause.kind in ("input", "code") else f"{cause.kind}: "
     return (kind + cause.title + boards, *values, alone_text(cause))
@@ -192,9 +199,9 @@ def row_cells(difference: Difference) -> Cells:
         difference.name,
         _figure(difference.before.get("est_ms")),
         _figure(difference.now.get("est_ms")),
-        percent(difference.change_pct),
-        percent(difference.before.get("error_pct")),
-        percent(difference.now.get("error_pct")),
+        signed_percent(difference.change_pct),
+        signed_percent(difference.before.get("error_pct")),
+        signed_percent(difference.now.get("error_pct")),
         now if before == now else f"{before} -> {now}",
         _band_used(difference),
     )
@@ -217,7 +224,7 @@ def _unjudged(review: Review) -> Section:
             came = sum(not d.before for d in found)
             what = spread_text(shares).strip() if shares else f"{came} new" if came else "other terms only"
             rows.append((configuration, str(len(shares)), what))
-    return Section("Not judged: nothing was measured there", titles=("Configuration", "Moved", "By"), rows=tuple(rows))
+    return Section("Not judged: nothing was measured there", table=_table(("Configuration", "Moved", "By"), rows))
 
 
 def _errors(review: Review) -> Section:
@@ -237,7 +244,7 @@ def _errors(review: Review) -> Section:
             if kind in before.mean_pct
         ]
     titles = ("Configuration", "Mean (largest) |error|", "Before", "Now", "")
-    return Section("In-sample beside held-out", titles=titles, rows=tuple(rows))
+    return Section("In-sample beside held-out", table=_table(titles, rows))
 
 
 def _golden_errors(review: Review) -> Iterator[Cells]:
@@ -263,23 +270,17 @@ def words(kind: str) -> str:
 
 def _records(review: Review) -> Section:
     about = [f"{where}: {key} was {before!r}, is {now!r}" for where, key, before, now in review.provenance]
-    rows = tuple(_record_cells(change) for change in review.records)
+    rows = [_record_cells(change) for change in review.records]
     titles = ("Record", "Median before", "Now", "Change", "Runs", "Spread before", "Now")
-    return Section("Records that changed", tuple(about), titles, rows)
+    return Section("Records that changed", tuple(about), _table(titles, rows))
 
 
 def _record_cells(change: RecordChange) -> Cells:
-    before, now = (_median(runs) for runs in (change.before_ms, change.now_ms))
-    moved = percent(100 * (now / before - 1)) if before and now else "-"
+    before, now = (median(runs) if runs else None for runs in (change.before_ms, change.now_ms))
+    moved = signed_percent(100 * (now / before - 1)) if before and now else "-"
     runs = f"{len(change.before_ms)} -> {len(change.now_ms)}"
     spreads = (_spread(runs_ms) for runs_ms in (change.before_ms, change.now_ms))
     return (f"{change.hardware} {change.label} {change.name}", _figure(before), _figure(now), moved, runs, *spreads)
-
-
-def _median(runs_ms: Sequence[float]) -> Optional[float]:
-    ordered = sorted(runs_ms)
-    middle = len(ordered) // 2
-    return None if not ordered else ordered[middle] if len(ordered) % 2 else fmean(ordered[middle - 1 : middle + 1])
 
 
 def _spread(runs_ms: Sequence[float]) -> str:
@@ -301,13 +302,12 @@ def _folded(review: Review) -> Iterator[Section]:
     for configuration in review.unjudged:
         found = sorted((d for d in review.differences if " ".join(d.place[:2]) == configuration), key=_by_size)
         titles = ("Model", "Before", "Now", "Change")
-        rows = tuple(row_cells(d)[:4] for d in found)
-        yield Section(f"Every row of {configuration}", titles=titles, rows=rows, folded=True)
+        rows = [row_cells(d)[:4] for d in found]
+        yield Section(f"Every row of {configuration}", table=_table(titles, rows), folded=True)
     results = [c for c in review.inputs if c.is_result or c.name.startswith("calibration.")]
-    rows = tuple((c.name, str(c.before), str(c.now), ", ".join(c.boards)) for c in results)
-    yield Section(
-        "What the calibration says of itself", titles=("Input", "Before", "Now", "Boards"), rows=rows, folded=True
-    )
+    cells = [(c.name, str(c.before), str(c.now), ", ".join(c.boards)) for c in results]
+    table = _table(("Input", "Before", "Now", "Boards"), cells)
+    yield Section("What the calibration says of itself", table=table, folded=True)
 
 
 def _count(things: Sequence[object], word: str) -> str:
@@ -316,8 +316,3 @@ def _count(things: Sequence[object], word: str) -> str:
 
 def _figure(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-def percent(value: Optional[float]) -> str:
-    """Returns "+1.0 %", "-" for None."""
-    return "-" if value is None else f"{value:+.1f} %"
