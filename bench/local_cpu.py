@@ -178,9 +178,7 @@ def table_lines(
 
 def _priced_table(rows: Sequence[Priced]) -> Table:
     columns = (right("measured (ms)", _one_digit), right("error (%)"), right("repeatability (%)", _one_digit))
-    cells: List[Tuple[object, ...]] = [
-        (row.name, row.median_ms, f"{row.error_pct:+.1f}", row.spread_pct) for row in rows
-    ]
+    cells: List[Tuple[Any, ...]] = [(row.name, row.median_ms, f"{row.error_pct:+.1f}", row.spread_pct) for row in rows]
     errors, spread_pct = [abs(row.error_pct) for row in rows], statistics.fmean(row.spread_pct for row in rows)
     cells.append(("**mean |error|**", None, f"{statistics.fmean(errors):.1f}, max {max(errors):.1f}", spread_pct))
     return Table((left("model"), *columns), cells)
