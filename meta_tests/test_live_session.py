@@ -104,7 +104,7 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
         [
             "  baseline 10.0, 10.0, 10.0 ms, *",
             "  If the change is meant: pytest --hardware local-cpu * --record *",
-            "    resnet18 * not judged (+0.0 %, margin unknown: one run each, use --runs 3)",
+            "  resnet18 * not judged (+0.0 %, margin unknown: one run each, use --runs 3)",
             "*Against the last run here: mean |difference| of medians 0.0 %, *, 2 models",
             "*= VERDICT =*",
             "  This suite, since *:",

@@ -164,8 +164,8 @@ def test_modes_precisions_and_boards_have_goldens_of_their_own(suite):
         [
             "hardware: Jetson-Orin-AGX, mode MAXN, precision fp32, batch 1",
             "  Est (ms) by power mode * 30W * 50W * MAXN",
-            "    resnet18 *[*]",
-            "    vgg11 *[*]",
+            "  resnet18 *[*]",
+            "  vgg11 *[*]",
             "  [*] fastest",
             "  30W is faster than 50W for 2 of 3 models: resnet18, mobilenet_v2",
         ]
