@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from estimator.calibration.evidence import load_evidence
 from estimator.estimates import Estimates
@@ -140,6 +140,11 @@ def known_facts_table() -> List[str]:
     defaults = {name: "refused" if fact.default is None else f"{fact.default:g}" for name, fact in FACTS.items()}
     rows = [(f"`{name}`", fact.bounds.unit, fact.meaning, defaults[name]) for name, fact in FACTS.items()]
     return Table(columns, rows).markdown()
+
+
+def labels_of(rows: Sequence[Row]) -> Mapping[str, str]:
+    """Returns by model what its mark in the parity plot says."""
+    return {row.comparison.model: row.label for row in rows}
 
 
 def uncertainty_table() -> List[str]:

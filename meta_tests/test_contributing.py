@@ -79,7 +79,7 @@ def test_an_op_rule_is_one_decorated_function_and_one_line_of_a_test(suite, reci
     with open(suite.path / "estimator" / "lower" / "stream.py", "a", encoding="utf-8") as module:
         module.write("\n\n" + textwrap.dedent(function))
     (suite.path / "meta_tests").mkdir()
-    for name in ("meta_tests/__init__.py", *command):
+    for name in ("meta_tests/__init__.py", "meta_tests/estimating.py", *command):
         shutil.copy(request.config.rootpath / name, suite.path / name)
     assert "cumprod" in suite.run(*command, models="").stdout.str()  # a rule without its line is red
     rules = suite.path / "meta_tests" / "test_rules.py"
