@@ -19,11 +19,12 @@ EXAMPLE = re.search(
 LIBRARY = """
 import torch
 
-library = torch.library.Library("mylib", "DEF")
-library.define("scan(Tensor x) -> Tensor")
-library.define("scan_(Tensor(a!) x) -> Tensor(a!)")
-for name, function in (("scan", lambda x: torch.empty_like(x)), ("scan_", lambda x: x)):
-    library.impl(name, function, "Meta")
+if not hasattr(torch.ops.mylib, "scan"):  # a process loads a library once
+    library = torch.library.Library("mylib", "DEF")
+    library.define("scan(Tensor x) -> Tensor")
+    library.define("scan_(Tensor(a!) x) -> Tensor(a!)")
+    for name, function in (("scan", lambda x: torch.empty_like(x)), ("scan_", lambda x: x)):
+        library.impl(name, function, "Meta")
 
 
 class Scanner(torch.nn.Module):
