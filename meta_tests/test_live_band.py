@@ -16,8 +16,8 @@ from estimator.measure.regression import FASTER, NO_BASELINE, REGRESSION, SAME, 
 from estimator.measure.together import Together
 from estimator.records.record import Record
 from estimator.suite.benchmark import extra_info
-from estimator.suite.live_report import live_lines, software_notes
 from estimator.suite.outcomes import COMMON, LiveResult, band_problem, common_problem, verdict_problem
+from estimator.suite.summary import live_lines, software_notes
 from estimator.target import resolve, target_on
 from estimator.target_options import target_command
 

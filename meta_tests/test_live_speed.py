@@ -18,8 +18,8 @@ from estimator.measure.speed import Speed, speed_of
 from estimator.pipeline import estimate_stream
 from estimator.report.bars import MICROBENCHMARK_BARS
 from estimator.subjects.zoo import find_models
-from estimator.suite.live_report import finding_lines
 from estimator.suite.outcomes import LiveResult
+from estimator.suite.summary import finding_lines
 from estimator.target import target_on
 from meta_tests.estimating import op_stream
 

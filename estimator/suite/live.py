@@ -26,12 +26,11 @@ from ..subjects.from_pytest import Place
 from . import benchmark
 from .budgets import budget_problem, with_budget
 from .goldens import Goldens
-from .live_report import cost_line, finding_lines, live_lines, software_notes, verdict_text
 from .options import Options, command_of
 from .outcomes import LiveResult, Outcomes, band_problem, verdict_problem
 from .reports import Problem, fail_in_one_line, fail_with, tell_row
-from .selection import BASELINE, Test
-from .session import Asked, Session
+from .session import BASELINE, Asked, Session, Test
+from .summary import cost_line, finding_lines, live_lines, software_notes, verdict_text
 
 if TYPE_CHECKING:
     from ..estimates import Result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
@@ -15,27 +15,32 @@ except UsageError as error:
     raise pytest.UsageError(str(error)) from None
 
 # isort: split
-from ..goldens.configuration import load_configuration
+from ..goldens.configuration import Configuration, load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.root import repository_of
-from ..measure.protocol import Plan
+from ..measure.device.choice import Choice
+from ..measure.protocol import Plan, make_protocol
+from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
-from .catch import PLAN, Catch
-from .failures import BeforeShortSummary, Failures
+from ..subjects.patterns import Pattern
+from ..subjects.zoo import ZooModel
 from .latency import Latency
 from .live import Live
 from .live_options import add_live_options, read_plan
 from .options import add_options, read_options
 from .printing import finish, header_lines, print_summary
 from .replay import EveryConfiguration, Replay
-from .reports import Results
-from .selection import MARKERS, give_parameters, select, subject_of, tests_of
-from .session import Session
+from .reports import BeforeShortSummary, Failures, Results, tell
+from .session import EVERY, MARKERS, Asked, Session, Test
+
+if TYPE_CHECKING:
+    from ..subjects.registry import Subject
 
 _SESSION = pytest.StashKey[Session]()
 _PLAN = pytest.StashKey[Plan]()
 _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
+_NOTHING_IS_MEASURED = Choice("recorded", "nothing is measured")
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
 
 
@@ -70,13 +75,13 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
-    give_parameters(metafunc.config.stash[_SESSION], metafunc)
+    _give_parameters(metafunc.config.stash[_SESSION], metafunc)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
     """Deselects what the session leaves out."""
-    select(config.stash[_SESSION], config, items)
+    _select(config.stash[_SESSION], config, items)
 
 
 @pytest.fixture
@@ -86,7 +91,7 @@ def latency(request: pytest.FixtureRequest) -> Latency:
     On a device, a subject that is known before its test runs is measured now.
     """
     session = request.config.stash[_SESSION]
-    subject = subject_of(request.node)
+    subject = _subject_of(request.node)
     if subject is not None:
         session.prepare(request, subject)
     return Latency(session, request, getattr(request, "param", None))
@@ -96,7 +101,7 @@ def latency(request: pytest.FixtureRequest) -> Latency:
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Starts what measures, where there is something to measure."""
     if not session.config.option.collectonly:
-        tests = tests_of(session.items)
+        tests = _tests_of(session.items)
         session.config.stash[_SESSION].start([test for test in tests if test.is_ours])
 
 
@@ -126,7 +131,8 @@ def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
         if config.pluginmanager.has_plugin(CATCHER):
             repository = repository_of(config)
             options = read_options(config, repository)
-            return PLAN, Catch(config, options, load_configuration(repository, options.target))
+            plan = Plan(_NOTHING_IS_MEASURED, make_protocol("cpu", None, None), runs=1, record=False)
+            return plan, Catch(config, options, load_configuration(repository, options.target))
         plan = read_plan(config)
         return plan, _session(config, plan)
     except UsageError as error:
@@ -148,3 +154,75 @@ def _session(config: pytest.Config, plan: Plan) -> Session:
     if plan.choice.live:
         return Live(config, options, configuration, plan)
     return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)
+
+
+class Catch(Session):
+    """Runs every test as far as it goes, and keeps what it asks about."""
+
+    def select(self, tests: Sequence[Test]) -> List[Test]:
+        """Returns the tests that are about a subject."""
+        return [test for test in tests if test.is_own or test.subject is not None]
+
+    def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
+        """Keeps subject and target."""
+        catcher: Any = self.config.pluginmanager.get_plugin(CATCHER)
+        catcher.found[asked.subject.name] = (asked.subject, asked.configuration.target)
+
+
+def _tests_of(items: Sequence[pytest.Item]) -> List[Test]:
+    """Returns each item with the subject that it is about, and the marker that says what else it is for."""
+    return [Test(item, _subject_of(item), _role(item)) for item in items]
+
+
+def _role(item: pytest.Item) -> Optional[str]:
+    return next((name for name in MARKERS if item.get_closest_marker(name)), None)
+
+
+def _subject_of(item: pytest.Item) -> Optional[Subject]:
+    """Returns the model or pattern that a test with the fixture `latency` is given; None for any other test."""
+    has_latency = "latency" in getattr(item, "fixturenames", ())
+    params = getattr(getattr(item, "callspec", None), "params", {}) if has_latency else {}
+    subject = next((params[kind.parameter] for kind in KINDS if kind.parameter in params), None)
+    return subject if isinstance(subject, (ZooModel, Pattern)) else None
+
+
+def _select(session: Session, config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it."""
+    tests = _tests_of(items)
+    kept = session.select(tests)
+    left_out = [test.item for test in tests if test not in kept]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [test.item for test in kept]
+    for test in kept:
+        if test.subject is not None:
+            tell(test.item, test.subject, _configuration_of(session, test.item).where)
+
+
+def _configuration_of(session: Session, item: pytest.Item) -> Configuration:
+    """The session's, or where there are several boards that of the item's."""
+    hardware = getattr(item, "callspec", None) and item.callspec.params.get("latency")  # type: ignore[attr-defined]
+    target = next((target for target in session.options.targets if target.hardware == hardware), session.options.target)
+    return session.configuration_of(target)
+
+
+def _give_parameters(session: Session, metafunc: pytest.Metafunc) -> None:
+    """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
+    _give_boards(session, metafunc)
+    if metafunc.definition.get_closest_marker(EVERY):
+        found = session.configurations()
+        metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
+
+
+def _give_boards(session: Session, metafunc: pytest.Metafunc) -> None:
+    """A test that names boards itself, by its parameters, is left alone."""
+    boards = [target.hardware for target in session.options.targets]
+    has_role = any(metafunc.definition.get_closest_marker(name) for name in MARKERS)
+    if len(boards) > 1 and "latency" in metafunc.fixturenames and not has_role and not _names_boards(metafunc):
+        metafunc.parametrize("latency", boards, indirect=True)
+
+
+def _names_boards(metafunc: pytest.Metafunc) -> bool:
+    arguments = (marker.args[0] for marker in metafunc.definition.iter_markers("parametrize") if marker.args)
+    names = {name.strip() for found in arguments for name in (found.split(",") if isinstance(found, str) else found)}
+    return bool(names & {"latency", "hardware"})

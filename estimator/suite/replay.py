@@ -19,8 +19,7 @@ from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
 from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, tell_row
-from .selection import EVERY, INPUTS, WHOLE_ZOO, Test
-from .session import Asked, Session
+from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test
 from .summary import latencies_ms
 
 if TYPE_CHECKING:

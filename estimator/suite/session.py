@@ -9,13 +9,13 @@ import pytest
 
 from ..errors import UsageError
 from ..estimates import Estimates
-from ..goldens.configuration import Configuration, load_configuration
+from ..goldens.configuration import Configuration, kind_of, load_configuration
+from ..records.kinds import Kind
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streams
 from ..target import Target
 from .options import Options
 from .reports import Where
-from .selection import Test
 
 if TYPE_CHECKING:
     from ..goldens.difference import Difference
@@ -23,6 +23,43 @@ if TYPE_CHECKING:
     from ..report.page import Measurement
     from ..subjects.custom import OwnModel
     from ..subjects.registry import Subject
+
+
+WHOLE_ZOO = "whole_zoo"
+BASELINE = "against_baseline"
+EVERY = "every_configuration"
+INPUTS = "inputs"
+MARKERS: Dict[str, str] = {
+    WHOLE_ZOO: "judges all models at once; left out when options select some",
+    BASELINE: "judges all models of a live session together; left out where few have a baseline",
+    INPUTS: "holds what a board's goldens were made from against its profile; left out when options select models",
+    EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
+}
+"""What a test that is not about one subject is for."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """A collected test, the subject that it is about, and the marker that says what else it is for."""
+
+    item: pytest.Item
+    subject: Optional[Subject]
+    role: Optional[str]
+
+    @property
+    def kind(self) -> Optional[Kind]:
+        """Returns whether it is about a model or a pattern, None for neither."""
+        return kind_of(self.subject) if self.subject is not None else None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a test of the suite, and not one beside it."""
+        return self.subject is not None or self.role is not None or self.is_own
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it checks a module of its own, which only its run says."""
+        return self.subject is None and self.role is None and "latency" in getattr(self.item, "fixturenames", ())
 
 
 @dataclass(frozen=True)
