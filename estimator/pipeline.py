@@ -13,7 +13,7 @@ from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
 from .interval import MODEL_UNCERTAINTY, interval_pct, without_evidence
 from .lower import NO_RULES, Lowered, Rules, lower
-from .lower.registry import checked_rules
+from .lower.rules import checked_rules
 from .schedule import Timeline, schedule
 from .target import PRECISIONS, Target, resolve, tensor_dtype
 

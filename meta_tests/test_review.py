@@ -29,7 +29,7 @@ from estimator.goldens.tables import INPUTS, Document, Table, parse_document
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import FACTS, GPU_CONSTANTS, Fact
 from estimator.hardware.reading import read_profile
-from estimator.lower import registry
+from estimator.lower import rules
 from estimator.lower.stream import stream_kernel
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
@@ -216,10 +216,10 @@ def test_a_board_that_comes_or_goes_is_named_with_its_estimates(base, tmp_path):
 
 def test_what_a_constant_that_came_with_code_did_is_the_code_s(base, tmp_path, monkeypatch):
     def twice(op, *_, **__):
-        return registry.Lowered(op, "pointwise", 0, (stream_kernel(op), stream_kernel(op)))
+        return rules.Lowered(op, "pointwise", 0, (stream_kernel(op), stream_kernel(op)))
 
     before = with_rows(Tree(tmp_path / "before").root, without("constant.view_kcycles"))
-    monkeypatch.setattr(registry, "_RULES", {**registry._RULES, "aten.relu_": twice})
+    monkeypatch.setattr(rules, "_RULES", {**rules._RULES, "aten.relu_": twice})
     lines = list(verdict_lines(reviewed(before, Tree(tmp_path / "now").root), "", ""))
     assert lines[1].endswith("came or went together with code that asks for it: its share is the code's")
     assert lines[2].startswith("    the code (with view_kcycles) did, in ")
@@ -236,9 +236,9 @@ def test_of_two_inputs_each_has_its_share(base, tmp_path):
 
 def test_a_rule_that_changed_is_the_code(base, tmp_path, monkeypatch):
     def twice(op, *_, **__):
-        return registry.Lowered(op, "pointwise", 0, (stream_kernel(op), stream_kernel(op)))
+        return rules.Lowered(op, "pointwise", 0, (stream_kernel(op), stream_kernel(op)))
 
-    monkeypatch.setattr(registry, "_RULES", {**registry._RULES, "aten.relu_": twice})
+    monkeypatch.setattr(rules, "_RULES", {**rules._RULES, "aten.relu_": twice})
     found = reviewed(base, Tree(tmp_path / "now").root)
     assert named(found) == {"code"}
     assert {"resnet18", "vgg11"} <= {name for _, _, name in found.causes[0].shares_pct}

@@ -405,7 +405,7 @@ def test_arguments_may_be_given_by_name():
 
 @pytest.fixture
 def no_rules(monkeypatch):
-    monkeypatch.setattr("estimator.lower.registry._RULES", {})
+    monkeypatch.setattr("estimator.lower.rules._RULES", {})
 
 
 @pytest.mark.usefixtures("no_rules")

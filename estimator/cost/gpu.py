@@ -13,8 +13,8 @@ import numpy as np
 
 from ..target import PRECISIONS, Target
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
+from .cudnn import early_dispatches, host_dispatches, in_library, is_persistent, is_recurrent, persistent_us
 from .rates import Rates, rates_of
-from .recurrent import early_dispatches, host_dispatches, in_library, is_persistent, is_recurrent, persistent_us
 
 _SQUARE_AND_SLIM = ((128, 128), (128, 64), (64, 64), (128, 32), (64, 32), (32, 32))
 _TENSOR_CORE_TILES = ((128, 128), (128, 64), (64, 64))  # smaller ones do not feed a tensor core

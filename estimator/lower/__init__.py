@@ -15,7 +15,7 @@ from . import (  # noqa: F401  (importing them registers their rules)
 )
 from .kernels import Kernel, Lowered, Product, Window, stream_kernel
 from .product import activations_kernel, weights_kernel
-from .registry import NO_RULES, Rules, known_ops, lower, rule
+from .rules import NO_RULES, Rules, known_ops, lower, rule
 
 __all__ = [
     "NO_RULES",

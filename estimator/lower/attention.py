@@ -8,7 +8,7 @@ from typing import Any, Optional, Tuple
 from ..opstream import Op, TensorSpec
 from .kernels import FUSED_ATTENTION, Kernel, Lowered, Product, pass_kernel, shaped, transposed
 from .product import activations_kernel, weights_kernel
-from .registry import rule
+from .rules import rule
 
 _SOFTMAX_FLOPS = 5  # an element: maximum, difference, exponential, sum, quotient
 _CHOICE = 1  # nested: scaled_dot_product_attention chooses a kernel, then calls the op that has it

@@ -6,7 +6,7 @@ from typing import Any, Optional, Tuple
 
 from ..opstream import Op, TensorSpec
 from .kernels import Kernel, Lowered, Product, Window, function_name, reads_contiguous, share_inside
-from .registry import rule
+from .rules import rule
 
 
 @rule("convolution", "_convolution")

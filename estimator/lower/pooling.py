@@ -7,7 +7,7 @@ from typing import Any, Tuple, Union
 
 from ..opstream import Op, TensorSpec
 from .kernels import Lowered, Window, stream_kernel
-from .registry import rule
+from .rules import rule
 
 Sides = Union[int, Tuple[int, ...]]
 """As ATen takes them: one figure for all dimensions of an image, or one for each."""

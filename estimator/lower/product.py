@@ -6,7 +6,7 @@ from typing import Any
 
 from ..opstream import Op, TensorSpec
 from .kernels import Kernel, Lowered, Product, transposed
-from .registry import rule
+from .rules import rule
 
 
 @rule("mm")

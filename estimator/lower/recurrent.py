@@ -15,7 +15,7 @@ from typing import Any, Optional, Tuple
 from ..opstream import Op, TensorSpec
 from .kernels import Kernel, Lowered, Product, pass_kernel, shaped, transposed
 from .product import activations_kernel, weights_kernel
-from .registry import rule
+from .rules import rule
 
 PERSISTENT = "rnn_persistent"
 """The function of a kernel that runs all steps of a layer and direction."""

@@ -8,7 +8,7 @@ from typing import Any, Tuple
 
 from ..opstream import Op, TensorSpec
 from .kernels import Kernel, Lowered, function_name, pass_kernel, reads_contiguous, stream_kernel
-from .registry import rule
+from .rules import rule
 
 _POINTWISE = """
 _conj_physical _prelu_kernel abs acos acosh add addcdiv addcmul asin asinh atan atan2 atanh bitwise_and

@@ -11,7 +11,7 @@ import pytest
 from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..goldens.configuration import Configuration
-from ..lower.registry import NO_RULES, Rules, checked_rules
+from ..lower.rules import NO_RULES, Rules, checked_rules
 from ..subjects.custom import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel

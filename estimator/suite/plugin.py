@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _gather_reports(config: pytest.Config) -> None:
     """In the process that prints them."""
-    config.stash[_RESULTS], config.stash[_FAILURES] = Results(), Failures(config.stash[_SESSION], config)
+    config.stash[_RESULTS], config.stash[_FAILURES] = Results(), Failures(config.stash[_SESSION].verdict, config)
     for plugin in (config.stash[_RESULTS], config.stash[_FAILURES], BeforeShortSummary(config.stash[_FAILURES])):
         config.pluginmanager.register(plugin)
 

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Generator, Iterator, List, Mapping, NoReturn, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Generator,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import pytest
 
@@ -18,10 +32,11 @@ from ..subjects.registry import subject_names
 
 if TYPE_CHECKING:
     from ..subjects.registry import Subject
-    from .session import Session
 
 Where = Tuple[str, str]
 """Board and configuration, "Jetson-Orin-AGX" and "50W-fp32-b1"."""
+Verdict = Callable[[Sequence[Difference], Sequence[str]], Iterable[str]]
+"""Says what changed, from the differences from goldens and the names of what was judged."""
 UNFINISHED = "unfinished"
 """The outcome of a test whose process died in it."""
 SUBJECT = "subject"
@@ -168,8 +183,8 @@ MOST_IN_FULL = 3
 class Failures:
     """Gathers what failed tests carry, from whichever process they ran in, and says it at the end."""
 
-    def __init__(self, session: Session, config: pytest.Config) -> None:
-        self._session = session
+    def __init__(self, verdict: Verdict, config: pytest.Config) -> None:
+        self._verdict_lines = verdict
         self._verbose = config.option.verbose > 0
         self._config = config
         self._reports: List[pytest.TestReport] = []
@@ -234,7 +249,7 @@ class Failures:
     def _verdict(self) -> List[str]:
         """What is damaged must not take the rest of the summary with it."""
         try:
-            return list(self._session.verdict(self.differences, self._judged))
+            return list(self._verdict_lines(self.differences, self._judged))
         except GoldenLatencyError as error:
             return [f"  cannot be told: {error}"]
 
