@@ -59,8 +59,8 @@ def estimate_wrong(of, subject, target):
     return replace(found, interval_pct=1.1 * found.interval_pct) if subject.name == "resnet50" else found
 
 
-def lower_wrong(ops):
-    lowered = lower(ops)
+def lower_wrong(ops, *rules):
+    lowered = lower(ops, *rules)
     first = next(i for i, op in enumerate(lowered) if op.kernels)
     without = [*lowered[:first], replace(lowered[first], kernels=()), *lowered[first + 1 :]]
     return without if len(ops) == COUNTS["mobilenet_v2"] else lowered
