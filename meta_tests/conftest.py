@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -71,9 +72,12 @@ settings.load_profile("any machine")
 
 
 def pytest_sessionstart() -> None:
-    """Imports torch, which cannot be imported twice, before `pytester` first notes what is imported."""
+    """Imports what cannot be imported twice before `pytester` first notes what is imported."""
     declare_missing_operators()
     import torchvision  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import vl_convert  # noqa: F401
 
 
 @pytest.fixture

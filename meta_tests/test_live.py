@@ -16,9 +16,9 @@ def test_a_live_run_measures_and_says_how(live):
             "protocol: 1 warm-ups, then 3 rounds, in 3 *; each model in 2 fresh processes",
             "local-cpu is not calibrated on this machine: *",
             "  Model *Meas (ms) *GFLOP *GFLOP/s *Ops *us an op",
-            f"    {MODEL} * 0.121 *",
+            f"  {MODEL} * 0.121 *",
             "  Known without a calibration: latency and work. *",
-            f"    {MODEL}  *: no baseline",
+            f"  {MODEL}  *: no baseline",
             "  * s of them warm-ups and rounds: overhead * %",
             "  * threads; at most * page faults a forward",
         ]
