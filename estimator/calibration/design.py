@@ -8,9 +8,10 @@ of block after another, with the weights of all others in between.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from ..subjects.chains import Block, Chain
 from ..subjects.layers import Layer
@@ -46,10 +47,18 @@ def design(device: str, share: float = 1.0) -> Tuple[Chain, ...]:
     draw = _Draw(random.Random(SEED), SIZES[device])
     chains: List[Chain] = []
     for group, (make, count) in _GROUPS.items():
-        blocks = [make(draw, group) for _ in range(max(1, round(share * draw.size.blocks * count)))]
+        blocks = [draw.block(group, make) for _ in range(max(1, round(share * draw.size.blocks * count)))]
         parts = max(1, round(len(blocks) / _CHAIN))
         chains += [tuple(blocks[part::parts]) for part in range(parts)]
     return tuple(chains)
+
+
+Drawn = Tuple[Tuple[int, ...], Tuple[Layer, ...]]
+"""The input's shape and the layers of a block."""
+
+
+class _TooLarge(Exception):
+    pass
 
 
 class _Draw:
@@ -73,74 +82,70 @@ class _Draw:
             px = self.count(low, high, self.choice(_PIXEL_MULTIPLES))
         return px
 
-    def fits(self, flops: float, *elements: float) -> bool:
-        return flops <= self.size.gflop * 1e9 and max(elements) <= self.size.melements * 1e6
+    def demand(self, flops: float, *elements: float, is_one: bool = True) -> None:
+        """Raises _TooLarge where a layer asks for more than the size allows, or is none."""
+        if not is_one or flops > self.size.gflop * 1e9 or max(elements) > self.size.melements * 1e6:
+            raise _TooLarge
+
+    def block(self, group: str, make: Callable[[_Draw], Drawn]) -> Block:
+        """Returns the first block of the group that is not too large."""
+        while True:
+            with contextlib.suppress(_TooLarge):
+                return Block(group, *make(self))
 
 
 def _after(px: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
     return (px + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def _tail(draw: _Draw, channels: int, px: int) -> List[Layer]:
-    """BatchNorm, mostly an activation, often an addition."""
-    layers: List[Layer] = [("BatchNorm2d", channels)]
+def _convolution(draw: _Draw, px: int, *arguments: Any) -> Drawn:
+    """A convolution, BatchNorm, mostly an activation, often an addition."""
+    inputs, channels, kernel, stride, padding, dilation, *_ = arguments
+    layers: List[Layer] = [("Conv2d", *arguments), ("BatchNorm2d", channels)]
     if draw.random() < 0.8:
         layers.append((draw.choice(_ACTIVATIONS),))
     if draw.random() < 0.6:
-        layers.append(("Add", 1, channels, px, px))
-    return layers
-
-
-def _dense(draw: _Draw, group: str) -> Block:
-    while True:
-        kernel, stride = draw.choice((1, 1, 1, 3, 3, 3, 5, 7)), draw.choice((1, 1, 1, 2))
-        dilation = draw.choice((1, 1, 1, 1, 2, 4)) if (kernel, stride) == (3, 1) else 1
-        px, inputs, outputs = draw.pixels(7, 120), draw.channels(16, 1500), draw.channels(16, 1500)
-        padding = dilation * (kernel // 2)
         out = _after(px, kernel, stride, padding, dilation)
-        weights = inputs * outputs * kernel**2
-        if out >= _SMALLEST_PX and draw.fits(2.0 * out**2 * weights, inputs * px**2, outputs * out**2, weights / 3):
-            break
-    layer = ("Conv2d", inputs, outputs, kernel, stride, padding, dilation, 1, False)
-    return Block(group, (1, inputs, px, px), (layer, *_tail(draw, outputs, out)))
+        layers.append(("Add", 1, channels, out, out))
+    return (1, inputs, px, px), tuple(layers)
 
 
-def _depthwise(draw: _Draw, group: str) -> Block:
-    while True:
-        kernel, stride = draw.choice((3, 3, 5, 7)), draw.choice((1, 1, 2))
-        px, channels = draw.pixels(7, 120), draw.channels(16, 1800)
-        if draw.fits(0, channels * px**2):
-            break
-    layer = ("Conv2d", channels, channels, kernel, stride, kernel // 2, 1, channels, False)
-    out = _after(px, kernel, stride, kernel // 2)
-    return Block(group, (1, channels, px, px), (layer, *_tail(draw, channels, out)))
+def _dense(draw: _Draw) -> Drawn:
+    kernel, stride = draw.choice((1, 1, 1, 3, 3, 3, 5, 7)), draw.choice((1, 1, 1, 2))
+    dilation = draw.choice((1, 1, 1, 1, 2, 4)) if (kernel, stride) == (3, 1) else 1
+    px, inputs, outputs = draw.pixels(7, 120), draw.channels(16, 1500), draw.channels(16, 1500)
+    padding = dilation * (kernel // 2)
+    out = _after(px, kernel, stride, padding, dilation)
+    weights = inputs * outputs * kernel**2
+    draw.demand(2.0 * out**2 * weights, inputs * px**2, outputs * out**2, weights / 3, is_one=out >= _SMALLEST_PX)
+    return _convolution(draw, px, inputs, outputs, kernel, stride, padding, dilation, 1, False)
 
 
-def _grouped(draw: _Draw, group: str) -> Block:
-    while True:
-        groups, kernel, stride = draw.choice((2, 4, 8, 16, 32)), draw.choice((1, 3, 3)), draw.choice((1, 1, 2))
-        width, px = draw.count(4, 64, draw.choice(_GROUP_WIDTHS)), draw.pixels(7, 80)
-        channels = groups * width
-        if draw.fits(2.0 * px**2 * channels * width * kernel**2, 2 * channels * px**2):
-            break
-    layer = ("Conv2d", channels, channels, kernel, stride, kernel // 2, 1, groups, False)
-    out = _after(px, kernel, stride, kernel // 2)
-    return Block(group, (1, channels, px, px), (layer, *_tail(draw, channels, out)))
+def _depthwise(draw: _Draw) -> Drawn:
+    kernel, stride = draw.choice((3, 3, 5, 7)), draw.choice((1, 1, 2))
+    px, channels = draw.pixels(7, 120), draw.channels(16, 1800)
+    draw.demand(0, channels * px**2)
+    return _convolution(draw, px, channels, channels, kernel, stride, kernel // 2, 1, channels, False)
 
 
-def _stem(draw: _Draw, group: str) -> Block:
+def _grouped(draw: _Draw) -> Drawn:
+    groups, kernel, stride = draw.choice((2, 4, 8, 16, 32)), draw.choice((1, 3, 3)), draw.choice((1, 1, 2))
+    width, px = draw.count(4, 64, draw.choice(_GROUP_WIDTHS)), draw.pixels(7, 80)
+    channels = groups * width
+    draw.demand(2.0 * px**2 * channels * width * kernel**2, 2 * channels * px**2)
+    return _convolution(draw, px, channels, channels, kernel, stride, kernel // 2, 1, groups, False)
+
+
+def _stem(draw: _Draw) -> Drawn:
     kernel, stride = draw.choice(((3, 2), (3, 1), (7, 2), (16, 16), (4, 4), (32, 32)))
     padding = kernel // 2 if kernel % 2 else 0
     px, outputs = draw.pixels(100, 260), draw.channels(16, 96) if kernel < 9 else draw.count(256, 1200, 64)
-    layer = ("Conv2d", 3, outputs, kernel, stride, padding, 1, 1, draw.random() < 0.5)
-    return Block(group, (1, 3, px, px), (layer, *_tail(draw, outputs, _after(px, kernel, stride, padding))))
+    return _convolution(draw, px, 3, outputs, kernel, stride, padding, 1, 1, draw.random() < 0.5)
 
 
-def _gate(draw: _Draw, group: str) -> Block:
-    while True:
-        channels, squeezed, px = draw.channels(16, 1600), draw.count(8, 96, 4), draw.pixels(7, 60)
-        if draw.fits(0, 2 * channels * px**2):
-            break
+def _gate(draw: _Draw) -> Drawn:
+    channels, squeezed, px = draw.channels(16, 1600), draw.count(8, 96, 4), draw.pixels(7, 60)
+    draw.demand(0, 2 * channels * px**2)
     activation, gate = draw.choice(("ReLU", "SiLU")), draw.choice(("Hardsigmoid", "Sigmoid"))
     convolutions: Tuple[Layer, ...] = (
         ("Conv2d", channels, squeezed, 1),
@@ -148,119 +153,99 @@ def _gate(draw: _Draw, group: str) -> Block:
         ("Conv2d", squeezed, channels, 1),
     )
     layers = (("AdaptiveAvgPool2d", 1), *convolutions, (gate,), ("Scale", 1, channels, px, px))
-    return Block(group, (1, channels, px, px), layers)
+    return (1, channels, px, px), layers
 
 
-def _mlp(draw: _Draw, group: str) -> Block:
-    while True:
-        width, tokens, ratio = draw.count(96, 2400, 32), draw.count(20, 3200), draw.choice((2, 3, 4))
-        if draw.fits(2.0 * tokens * width**2 * ratio, tokens * width * ratio, width**2 * ratio / 5):
-            break
+def _mlp(draw: _Draw) -> Drawn:
+    width, tokens, ratio = draw.count(96, 2400, 32), draw.count(20, 3200), draw.choice((2, 3, 4))
+    draw.demand(2.0 * tokens * width**2 * ratio, tokens * width * ratio, width**2 * ratio / 5)
     layers = (("LayerNorm", width), ("Linear", width, ratio * width), ("GELU",), ("Linear", ratio * width, width))
-    return Block(group, (1, tokens, width), (*layers, ("Add", 1, tokens, width)))
+    return (1, tokens, width), (*layers, ("Add", 1, tokens, width))
 
 
-def _head(draw: _Draw, group: str) -> Block:
-    while True:
-        inputs, outputs = draw.count(256, 24000, 64), draw.count(100, 4096, 4)
-        if draw.fits(0, inputs * outputs / 20):
-            break
-    return Block(group, (1, inputs), (("Linear", inputs, outputs), ("ReLU",)))
+def _head(draw: _Draw) -> Drawn:
+    inputs, outputs = draw.count(256, 24000, 64), draw.count(100, 4096, 4)
+    draw.demand(0, inputs * outputs / 20)
+    return (1, inputs), (("Linear", inputs, outputs), ("ReLU",))
 
 
-def _attention(draw: _Draw, group: str) -> Block:
-    while True:
-        heads, batch, tokens = draw.choice((2, 4, 8, 12, 16)), draw.choice((1, 1, 1, 4)), draw.count(30, 260)
-        width = heads * draw.choice((32, 64, 80))
-        if draw.fits(4.0 * batch * tokens * width**2, batch * heads * tokens**2):
-            break
+def _attention(draw: _Draw) -> Drawn:
+    heads, batch, tokens = draw.choice((2, 4, 8, 12, 16)), draw.choice((1, 1, 1, 4)), draw.count(30, 260)
+    width = heads * draw.choice((32, 64, 80))
+    draw.demand(4.0 * batch * tokens * width**2, batch * heads * tokens**2)
     layers = (("LayerNorm", width), ("SelfAttention", width, heads), ("Add", batch, tokens, width))
-    return Block(group, (batch, tokens, width), layers)
+    return (batch, tokens, width), layers
 
 
-def _window(draw: _Draw, group: str) -> Block:
-    while True:
-        heads, width, tokens = draw.count(2, 16), draw.choice((16, 32, 64)), draw.count(30, 80)
-        batch = heads * draw.count(1, 64)
-        if draw.fits(2.0 * batch * tokens**2 * width, batch * tokens**2, batch * tokens * width):
-            break
+def _window(draw: _Draw) -> Drawn:
+    heads, width, tokens = draw.count(2, 16), draw.choice((16, 32, 64)), draw.count(30, 80)
+    batch = heads * draw.count(1, 64)
+    draw.demand(2.0 * batch * tokens**2 * width, batch * tokens**2, batch * tokens * width)
     scores = (("Product", batch, width, tokens), ("Add", 1, tokens, tokens), ("Softmax", -1))
-    return Block(group, (batch, tokens, width), (*scores, ("Product", batch, tokens, width), ("Permute", 1, 0, 2)))
+    return (batch, tokens, width), (*scores, ("Product", batch, tokens, width), ("Permute", 1, 0, 2))
 
 
-def _pooling(draw: _Draw, group: str) -> Block:
-    while True:
-        channels, px = draw.channels(16, 512), draw.pixels(14, 120)
-        if draw.fits(0, 2 * channels * px**2):
-            break
+def _pooling(draw: _Draw) -> Drawn:
+    channels, px = draw.channels(16, 512), draw.pixels(14, 120)
+    draw.demand(0, 2 * channels * px**2)
     kind, window = draw.choice(("MaxPool2d", "MaxPool2d", "AvgPool2d")), draw.choice(((3, 2, 1), (2, 2, 0), (3, 1, 1)))
-    return Block(group, (1, channels, px, px), ((kind, *window), ("ReLU",)))
+    return (1, channels, px, px), ((kind, *window), ("ReLU",))
 
 
-def _resize(draw: _Draw, group: str) -> Block:
-    while True:
-        channels, px, factor = draw.count(8, 128, 4), draw.pixels(14, 60), draw.choice((2, 4, 8))
-        if draw.fits(0, channels * (factor * px) ** 2):
-            break
+def _resize(draw: _Draw) -> Drawn:
+    channels, px, factor = draw.count(8, 128, 4), draw.pixels(14, 60), draw.choice((2, 4, 8))
+    draw.demand(0, channels * (factor * px) ** 2)
     upsample = ("Upsample", (px * factor, px * factor), None, "bilinear", False)
-    return Block(group, (1, channels, px, px), (upsample, ("ReLU",)))
+    return (1, channels, px, px), (upsample, ("ReLU",))
 
 
-def _copy(draw: _Draw, group: str) -> Block:
-    while True:
-        channels, px, further = draw.channels(16, 512), draw.pixels(7, 120), draw.count(8, 64, 8)
-        if draw.fits(0, 2 * channels * px**2):
-            break
+def _copy(draw: _Draw) -> Drawn:
+    channels, px, further = draw.channels(16, 512), draw.pixels(7, 120), draw.count(8, 64, 8)
+    draw.demand(0, 2 * channels * px**2)
     layers = (("Permute", 0, 2, 3, 1), ("Permute", 0, 3, 1, 2), ("Concatenate", 1, further, px, px))
-    return Block(group, (1, channels, px, px), layers)
+    return (1, channels, px, px), layers
 
 
-def _permuted(draw: _Draw, group: str) -> Block:
+def _permuted(draw: _Draw) -> Drawn:
     """An image cut into windows and put together again; heads split from a product's output and merged."""
-    while True:
-        channels, rows, side = draw.channels(32, 512), draw.count(2, 16), draw.choice((4, 7, 8))
-        if draw.fits(0, 2 * channels * (rows * side) ** 2):
-            break
+    channels, rows, side = draw.channels(32, 512), draw.count(2, 16), draw.choice((4, 7, 8))
+    draw.demand(0, 2 * channels * (rows * side) ** 2)
     if draw.random() < 0.6:
         shape: Tuple[int, ...] = (1, channels, rows, side, rows, side)
-        return Block(group, shape, (("Permute", 0, 2, 4, 3, 5, 1), ("Permute", 0, 5, 1, 3, 2, 4)))
+        return shape, (("Permute", 0, 2, 4, 3, 5, 1), ("Permute", 0, 5, 1, 3, 2, 4))
     heads = draw.choice((2, 4, 8))
     shape = (rows**2, side**2, 3, heads, max(8, channels // (3 * heads)))
-    return Block(group, shape, (("Permute", 2, 0, 3, 1, 4), ("Permute", 1, 3, 0, 2, 4)))
+    return shape, (("Permute", 2, 0, 3, 1, 4), ("Permute", 1, 3, 0, 2, 4))
 
 
-def _viewed(draw: _Draw, group: str) -> Block:
+def _viewed(draw: _Draw) -> Drawn:
     """Views and pointwise ops right after a product that has streamed much."""
-    while True:
-        width, tokens, ratio = draw.count(64, 1024, 32), draw.count(40, 3200), draw.choice((1, 3, 4))
-        if draw.fits(2.0 * tokens * width**2 * ratio, tokens * width * ratio, width**2 * ratio / 5):
-            break
+    width, tokens, ratio = draw.count(64, 1024, 32), draw.count(40, 3200), draw.choice((1, 3, 4))
+    draw.demand(2.0 * tokens * width**2 * ratio, tokens * width * ratio, width**2 * ratio / 5)
     after = draw.choice((("ReLU",), ("Add", 1, tokens, ratio * width), ("View",)))
-    return Block(group, (1, tokens, width), (("Linear", width, ratio * width), ("View",), after))
+    return (1, tokens, width), (("Linear", width, ratio * width), ("View",), after)
 
 
-def _nested(draw: _Draw, group: str) -> Block:
+def _nested(draw: _Draw) -> Drawn:
     """Modules within modules: what the host does between layers is a part of the time."""
-    while True:
-        channels, px, kernel = draw.channels(16, 256), draw.pixels(7, 28), draw.choice((1, 3))
-        if draw.fits(2.0 * px**2 * (channels * kernel) ** 2, channels * px**2):
-            break
+    channels, px, kernel = draw.channels(16, 256), draw.pixels(7, 28), draw.choice((1, 3))
+    draw.demand(2.0 * px**2 * (channels * kernel) ** 2, channels * px**2)
     groups = draw.choice((1, channels))
     convolution = ("Conv2d", channels, channels, kernel, 1, kernel // 2, 1, groups, False)
     inner = ("Nested", convolution, ("BatchNorm2d", channels), (draw.choice(_ACTIVATIONS[:2]), True))
     residual = ("Residual", inner)
     layer = draw.choice((("Nested", inner, inner), residual, ("Nested", residual, ("ReLU", True))))
-    return Block(group, (1, channels, px, px), (layer,))
+    return (1, channels, px, px), (layer,)
 
 
-def _tiny(draw: _Draw, group: str) -> Block:
+def _tiny(draw: _Draw) -> Drawn:
     """Dispatch and nothing else."""
     channels = draw.count(8, 256)
     layers = (("ReLU",), ("Add", 1, channels), ("Sigmoid",), ("Views", 8), ("Scale", 1, channels))
-    return Block(group, (1, channels), layers)
+    return (1, channels), layers
 
 
-_GROUPS: Dict[str, Tuple[Callable[[_Draw, str], Block], int]] = {
+_GROUPS: Dict[str, Tuple[Callable[[_Draw], Drawn], int]] = {
     "dense convolution": (_dense, 75),
     "depthwise convolution": (_depthwise, 30),
     "grouped convolution": (_grouped, 20),

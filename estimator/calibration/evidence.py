@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 from ..checked import LATENCY_MS, SHARE, SIZE, Checked, shown
 from ..errors import CalibrationError
@@ -22,8 +23,8 @@ MODEL_SPREAD_FLOOR = 0.04
 """Relative: three complete runs differ by 4 to 9 % on average, so a model is not known better than this."""
 PATTERN_SPREAD = 0.12
 """Relative: one published figure each, for a shape that is partly assumed."""
-_PRODUCTS = {"products": "fp32", "fp16_products": "fp16"}
-_KERNEL_KEYS = ("source", "convolution_spread", "product_spread", "convolutions", *_PRODUCTS)
+_TABLES = {"convolutions": "fp32", "products": "fp32", "fp16_products": "fp16"}
+_KERNEL_KEYS = ("source", "convolution_spread", "product_spread", *_TABLES)
 CONVOLUTION_SIZES = ("in_channels", "out_channels", "input_size", "kernel_size", "stride", "groups", "batch_size")
 """What a row says of a convolution, before its mean_ms."""
 PRODUCT_SIZES = ("batch_size", "m", "n", "k")
@@ -31,6 +32,7 @@ PRODUCT_SIZES = ("batch_size", "m", "n", "k")
 
 RECORDS = "records"
 MICROBENCHMARKS = "microbenchmarks"
+Kernel = Union[Convolution, Product]
 
 
 @dataclass(frozen=True)
@@ -56,90 +58,68 @@ def load_evidence(hardware: str, models: Record, patterns: Record) -> Tuple[Evid
     """Returns models, patterns and kernels. CalibrationError without recorded models, RecordError for a bad file."""
     if not models.runs_ms:
         raise CalibrationError(f"{models.path}: no recorded models to calibrate {hardware} from")
-    kernels = _kernels(_FOLDER / f"{hardware}.toml")
+    path = _FOLDER / f"{hardware}.toml"
+    published = Checked(path, read_toml(path) if path.exists() else {"kernels": {}})
+    published.only(("kernels",), needed=True)
     streams = Streams()
-    recorded = (*_models(models, streams), *_patterns(patterns, streams))
-    return (*recorded, *_convolutions(kernels, streams), *_products(kernels, streams))
+    return (*_models(models, streams), *_patterns(patterns, streams), *_kernels(published.table("kernels"), streams))
 
 
-def _kernels(path: Path) -> Checked:
-    """The tables of published kernels; empty where there are none for this board."""
-    document = Checked(path, read_toml(path) if path.exists() else {"kernels": {}})
-    document.only(("kernels",), needed=True)
-    kernels = document.table("kernels")
-    kernels.only(_KERNEL_KEYS)
-    return kernels
+def _models(record: Record, streams: Streams) -> Iterator[Evidence]:
+    for model in (model for model in MODELS if model.name in record.runs_ms):
+        latency_us, spread = _latency_us(record, model.name), _standard_error(record.runs_ms[model.name])
+        yield Evidence(model.name, "model", model.family, latency_us, spread, lower(streams.ops(model)))
 
 
-def _models(record: Record, streams: Streams) -> List[Evidence]:
-    found = []
-    for model in MODELS:
-        median_ms = record.median_ms(model.name)
-        if median_ms is not None:
-            spread = _standard_error(record.runs_ms[model.name])
-            ops = lower(streams.ops(model))
-            found.append(Evidence(model.name, "model", model.family, 1e3 * median_ms, spread, ops))
-    return found
+def _patterns(record: Record, streams: Streams) -> Iterator[Evidence]:
+    for pattern in (pattern for pattern in PATTERNS if pattern.name in record.runs_ms):
+        latency_us, ops = _latency_us(record, pattern.name), lower(streams.ops(pattern))
+        yield Evidence(pattern.name, "pattern", None, latency_us, PATTERN_SPREAD, ops)
+
+
+def _latency_us(record: Record, name: str) -> float:
+    return 1e3 * statistics.median(record.runs_ms[name])
 
 
 def _standard_error(runs_ms: Sequence[float]) -> float:
     """Of the logarithm over the runs, not below the floor that few runs cannot show."""
-    logs = [math.log(run) for run in runs_ms]
-    mean = sum(logs) / len(logs)
-    variance = sum((x - mean) ** 2 for x in logs) / max(len(logs) - 1, 1)
-    return max(MODEL_SPREAD_FLOOR, math.sqrt(variance / len(logs)))
+    spread = statistics.stdev(map(math.log, runs_ms)) if len(runs_ms) > 1 else 0.0
+    return max(MODEL_SPREAD_FLOOR, spread / math.sqrt(len(runs_ms)))
 
 
-def _patterns(record: Record, streams: Streams) -> List[Evidence]:
-    found = []
-    for pattern in PATTERNS:
-        median_ms = record.median_ms(pattern.name)
-        if median_ms is not None:
-            ops = lower(streams.ops(pattern))
-            found.append(Evidence(pattern.name, "pattern", None, 1e3 * median_ms, PATTERN_SPREAD, ops))
-    return found
+def _kernels(kernels: Checked, streams: Streams) -> Iterator[Evidence]:
+    """What was published of single kernels; nothing where there is nothing for this board."""
+    kernels.only(_KERNEL_KEYS)
+    for key, precision in _TABLES.items():
+        sizes = CONVOLUTION_SIZES if key == "convolutions" else PRODUCT_SIZES
+        for place, row in enumerate(kernels.items(key) if kernels.has(key) else []):
+            if not isinstance(row, list) or len(row) != len(sizes) + 1:
+                raise kernels.error(f"must be {', '.join(sizes)}, mean_ms, got {shown(row)}", f"{key}[{place}]")
+            table = kernels.part(f"{key}[{place}]", dict(zip((*sizes, "mean_ms"), row)))
+            yield _kernel(kernels, table, sizes, precision, streams)
 
 
-def _convolutions(kernels: Checked, streams: Streams) -> List[Evidence]:
-    found = []
-    for sizes, mean_ms in _rows(kernels, "convolutions", CONVOLUTION_SIZES):
-        channels_in, channels_out, px, kernel, stride, groups, batch = sizes
-        name = f"conv {channels_in}-{channels_out} {px}px k{kernel} s{stride} g{groups} b{batch}"
-        spread = kernels.number("convolution_spread", SHARE)
-        ops = lower(streams.ops(Convolution(*sizes[:-1]), batch))
-        found.append(Evidence(name, "convolution", None, 1e3 * mean_ms, spread, ops, synchronised=True))
-    return found
+def _kernel(kernels: Checked, row: Checked, sizes: Sequence[str], precision: str, streams: Streams) -> Evidence:
+    kernel, batch = kernel_of(row, sizes)
+    group = "convolution" if isinstance(kernel, Convolution) else "product"
+    latency_us, spread = 1e3 * row.number("mean_ms", LATENCY_MS), kernels.number(f"{group}_spread", SHARE)
+    name = f"{_name(kernel)} b{batch}" + ("" if precision == "fp32" else f" {precision}")
+    ops = lower(streams.ops(kernel, batch, precision))
+    return Evidence(name, group, None, latency_us, spread, ops, synchronised=True, precision=precision)
 
 
-def _rows(kernels: Checked, key: str, sizes: Sequence[str]) -> Iterator[Tuple[Tuple[int, ...], float]]:
-    """Yields the sizes of each row of a table, and its mean latency in ms."""
-    for place, row in enumerate(kernels.items(key) if kernels.has(key) else []):
-        if not isinstance(row, list) or len(row) != len(sizes) + 1:
-            raise kernels.error(f"must be {', '.join(sizes)}, mean_ms, got {shown(row)}", f"{key}[{place}]")
-        table = kernels.part(f"{key}[{place}]", dict(zip((*sizes, "mean_ms"), row)))
-        yield kernel_sizes(table, sizes), table.number("mean_ms", LATENCY_MS)
+def _name(kernel: Kernel) -> str:
+    if isinstance(kernel, Product):
+        return f"product {kernel.m}x{kernel.n}x{kernel.k}"
+    image = f"{kernel.inputs}-{kernel.outputs} {kernel.px}px"
+    return f"conv {image} k{kernel.kernel} s{kernel.stride} g{kernel.groups}"
 
 
-def kernel_sizes(table: Checked, names: Sequence[str]) -> Tuple[int, ...]:
-    """Returns the sizes of a kernel by name; RecordError where there is no such kernel."""
-    found = {name: table.whole(name, SIZE) for name in names}
-    groups = found.get("groups", 1)
+def kernel_of(row: Checked, sizes: Sequence[str]) -> Tuple[Kernel, int]:
+    """Returns the kernel of these sizes, and its batch; RecordError where there is no such kernel."""
+    found = {name: row.whole(name, SIZE) for name in sizes}
+    batch, groups = found.pop("batch_size"), found.get("groups", 1)
     for name in ("in_channels", "out_channels"):
         if found.get(name, groups) % groups:
-            raise table.error(f"must be a multiple of {groups} groups, got {found[name]}", name)
-    return tuple(found.values())
-
-
-def _products(kernels: Checked, streams: Streams) -> List[Evidence]:
-    return [
-        _product(sizes, mean_ms, kernels.number("product_spread", SHARE), precision, streams)
-        for table, precision in _PRODUCTS.items()
-        for sizes, mean_ms in _rows(kernels, table, PRODUCT_SIZES)
-    ]
-
-
-def _product(sizes: Sequence[int], mean_ms: float, spread: float, precision: str, streams: Streams) -> Evidence:
-    batch, m, n, k = sizes
-    name = f"product {m}x{n}x{k} b{batch}" + ("" if precision == "fp32" else f" {precision}")
-    ops = lower(streams.ops(Product(m, n, k), batch, precision))
-    return Evidence(name, "product", None, 1e3 * mean_ms, spread, ops, synchronised=True, precision=precision)
+            raise row.error(f"must be a multiple of {groups} groups, got {found[name]}", name)
+    return (Convolution if sizes is CONVOLUTION_SIZES else Product)(*found.values()), batch

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..cost.columns import Column, Costs, KernelColumns, kernel_columns, op_columns
+from ..cost.columns import Column, Costs, kernel_columns, op_columns
 from ..cost.corrections import describe
 from ..cost.price import price
 from ..errors import CalibrationError
 from ..hardware.profile import Profile
 from ..lower import Lowered
+from ..report.format import significant
 from ..schedule import Passes
-from ..target import Target, calibrated_target
+from ..target import calibrated_target
 from .evidence import MICROBENCHMARKS, Evidence
 
 SYNCHRONISED_CALL_US = "synchronised_call_us"
 """Not a constant of the board: launch and sync of the loop that measured single kernels; fitted beside the others."""
 _NUISANCE_PRIOR, _NUISANCE_SIGMA = 450.0, 0.15
-_DIGITS = 4
 _STARTS, _STEPS = 4, 200
 """The objective has kinks: restart from the last point, at most so many times, with so many steps each."""
-_NEAR = 1e-5
-"""Tolerance of a fit that only tells what leaving some evidence out does: far below what that moves."""
+_EXACT = {"xtol": 1e-10, "ftol": 1e-12, "gtol": 1e-10}
+_NEAR = dict.fromkeys(_EXACT, 1e-5)
+"""Tolerances of a fit that only tells what leaving some evidence out does: far below what that moves."""
 _SETTLED = 1e-3
 """A start that lowers the cost by less than this part of it has found nothing new."""
 
@@ -69,7 +70,11 @@ class Fitter:
         distinct = dict.fromkeys((item.precision, op) for item in evidence for op in item.lowered)
         lowered = [op for _, op in distinct]
         self._ops, self._kernels = op_columns(lowered), kernel_columns(lowered)
-        self._by_precision = self._split_by_precision([precision for precision, _ in distinct])
+        of_ops = [precision for precision, _ in distinct]
+        masks = {name: np.array(of_ops)[self._kernels.op] == name for name in dict.fromkeys(of_ops)}
+        self._by_precision = [
+            (calibrated_target(profile, name), mask, self._kernels.select(mask)) for name, mask in masks.items()
+        ]
         rows = {pair: row for row, pair in enumerate(distinct)}
         self._synchronised = self._pieces([i for i, item in enumerate(evidence) if item.synchronised], rows)
         self._timed = self._pieces([i for i, item in enumerate(evidence) if not item.synchronised], rows)
@@ -110,7 +115,10 @@ class Fitter:
         """Returns the estimated latency of each piece of evidence, in us."""
         costs, timed, synchronised = self._costs(constants), self._timed, self._synchronised
         host_us, device_us = costs.host_us[timed.ops], costs.device_us[timed.kernels]
-        ends_us = self._sums(host_us, device_us) if costs.one_clock else self._passes.ends_us(host_us, device_us)
+        if costs.one_clock:
+            ends_us = sums(host_us, timed.op_bounds) + sums(device_us, timed.kernel_bounds)
+        else:
+            ends_us = self._passes.ends_us(host_us, device_us)
         latencies_us = np.empty(len(self.evidence))
         latencies_us[timed.indices] = ends_us + costs.overhead_us
         if self._has_nuisance:
@@ -143,18 +151,12 @@ class Fitter:
             errors = np.log(self.latencies_us(*self._unpack(x)) / self.measured_us) / self.spread
             return np.concatenate([(_softened(errors) if self._soft else errors)[kept], (x - prior) / sigma])
 
+        tolerances = _EXACT if start is None else _NEAR
         x, cost = prior if start is None else self._packed(start, lower, upper), np.inf
         for _ in range(_STARTS):
+            bounds = lower + shift, upper + shift
             solution = least_squares(
-                residuals,
-                x + shift,
-                bounds=(lower + shift, upper + shift),
-                x_scale=0.05,
-                diff_step=1e-4,
-                xtol=1e-10 if start is None else _NEAR,
-                ftol=1e-12 if start is None else _NEAR,
-                gtol=1e-10 if start is None else _NEAR,
-                max_nfev=_STEPS,
+                residuals, x + shift, bounds=bounds, x_scale=0.05, diff_step=1e-4, max_nfev=_STEPS, **tolerances
             )
             x, before, cost = solution.x - shift, cost, solution.cost
             if start is not None and before - cost <= _SETTLED * cost:
@@ -171,31 +173,16 @@ class Fitter:
         kernel_op = np.repeat(np.arange(len(ops)), counts)
         first = np.cumsum(counts) - counts
         kernels = np.searchsorted(self._kernels.op, ops)[kernel_op] + np.arange(len(kernel_op)) - first[kernel_op]
-        return _Pieces(
-            np.array(indices, dtype=int), ops, kernels, kernel_op, op_bounds, np.searchsorted(kernel_op, op_bounds)
-        )
-
-    def _split_by_precision(self, of_ops: List[str]) -> List[Tuple[Target, Column, KernelColumns]]:
-        """Each precision of the evidence, the rows of its kernels, and those kernels."""
-        of_kernels = np.array(of_ops)[self._kernels.op]
-        rows = {name: of_kernels == name for name in dict.fromkeys(of_ops)}
-        return [
-            (calibrated_target(self.profile, name), mask, self._kernels.select(mask)) for name, mask in rows.items()
-        ]
+        kernel_bounds = np.searchsorted(kernel_op, op_bounds)
+        return _Pieces(np.array(indices, dtype=int), ops, kernels, kernel_op, op_bounds, kernel_bounds)
 
     def _costs(self, constants: Mapping[str, float]) -> Costs:
         """Each kernel at the precision it was measured at; the host costs the same at all of them."""
         device_us = np.zeros(len(self._kernels.op))
-        for target, rows, kernels in self._by_precision:
+        for target, mask, kernels in self._by_precision:
             costs = price(self._ops, kernels, target, constants)
-            device_us[rows] = costs.device_us
+            device_us[mask] = costs.device_us
         return replace(costs, device_us=device_us)
-
-    def _sums(self, host_us: Column, device_us: Column) -> Column:
-        """One clock: a latency is the sum of its ops and kernels."""
-        ops_us = np.concatenate([[0.0], np.cumsum(host_us)])[self._timed.op_bounds]
-        kernels_us = np.concatenate([[0.0], np.cumsum(device_us)])[self._timed.kernel_bounds]
-        return np.diff(ops_us) + np.diff(kernels_us)
 
     def _prior(self) -> Tuple[Column, Column, Column, Column]:
         constants = [self.profile.constants[name] for name in self.names]
@@ -219,17 +206,22 @@ class Fitter:
         size = len(self.names)
         near = np.minimum(x - lower, upper - x) < 1e-3
         return Fit(
-            constants={name: _round(value) for name, value in constants.items()},
-            uncertainty_pct={name: _round(100 * u, 2) for name, u in zip(self.names, np.sqrt(np.diag(covariance)))},
-            covariance=tuple(tuple(_round(x, 2) for x in row[:size]) for row in covariance[:size]),
-            synchronised_call_us=None if synchronised_call_us is None else _round(synchronised_call_us),
+            constants={name: significant(value) for name, value in constants.items()},
+            uncertainty_pct={n: significant(100 * u, 2) for n, u in zip(self.names, np.sqrt(np.diag(covariance)))},
+            covariance=tuple(tuple(significant(x, 2) for x in row[:size]) for row in covariance[:size]),
+            synchronised_call_us=None if synchronised_call_us is None else significant(synchronised_call_us),
             at_bound=tuple(name for name, bound in zip(self.names, near) if bound),
         )
 
 
-def indices(evidence: Sequence[Evidence], name: Optional[str] = None, family: Optional[str] = None) -> List[int]:
-    """Returns the places of a model, or of all models of a family, in the evidence."""
-    return [i for i, item in enumerate(evidence) if item.family and (item.name == name or item.family == family)]
+def indices(evidence: Sequence[Evidence], family: str) -> List[int]:
+    """Returns the places of all models of a family in the evidence."""
+    return [i for i, item in enumerate(evidence) if item.family == family]
+
+
+def sums(values: Column, bounds: Column) -> Column:
+    """Returns the sum of the values from each bound to the next."""
+    return np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds])
 
 
 def _softened(errors: Column) -> Column:
@@ -238,7 +230,3 @@ def _softened(errors: Column) -> Column:
     By hand, because the solver's own loss would soften the priors, too.
     """
     return np.sign(errors) * np.sqrt(2 * (np.sqrt(1 + errors**2) - 1))
-
-
-def _round(value: Any, digits: int = _DIGITS) -> float:
-    return float(f"{float(value):.{digits}g}")

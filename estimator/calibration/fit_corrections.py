@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..cost.columns import Column
 from ..cost.corrections import length_scales, similarity
 from ..hardware.profile import Correction
 from ..hardware.quantities import FEATURES
+from ..report.table import Table, left, right
 from .fit import Fit, Fitter
 
 _LEAST_PIECES = 6
@@ -51,10 +52,7 @@ class _Pieces:
 
 
 def fit_corrections(
-    fitter: Fitter,
-    fit: Fit,
-    settings: Optional[Mapping[str, Settings]] = None,
-    without: Sequence[int] = (),
+    fitter: Fitter, fit: Fit, settings: Optional[Mapping[str, Settings]] = None, without: Sequence[int] = ()
 ) -> Tuple[Dict[str, Correction], Dict[str, Settings]]:
     """Returns the correction of each kind of op that enough layers tell about, and the settings that were used.
 
@@ -62,36 +60,31 @@ def fit_corrections(
     """
     found: Dict[str, Correction] = {}
     used: Dict[str, Settings] = {}
-    for kind, pieces in _by_kind(fitter, fit, frozenset(without)).items():
-        known = settings.get(kind) if settings is not None else None
-        used[kind] = known or _best_settings(pieces)
+    for kind, pieces in _by_kind(fitter, fit, without).items():
+        used[kind] = (settings or {}).get(kind) or _best_settings(pieces)
         found[kind] = _correction(pieces, used[kind])
     return found, used
 
 
-def correction_lines(corrections: Mapping[str, Correction]) -> Iterator[str]:
-    """Yields the table of corrections: each kind's factor, how much shapes add to it, and what is left."""
-    if not corrections:
-        return
-    yield ""
-    yield f"  {'kind of op':<28} {'n':>4} {'off by':>8} {'by shape':>9} {'left':>7}"
-    for kind, found in corrections.items():
-        shape_pct = 100 * math.sqrt(float(np.mean(np.square(found.residuals)))) if found.residuals else 0.0
-        figures = f"{100 * math.expm1(found.offset):>+6.0f} % {shape_pct:>7.0f} % {100 * found.noise:>5.0f} %"
-        yield f"  {kind:<28} {found.pieces:>4} {figures}"
+def correction_lines(corrections: Mapping[str, Correction]) -> List[str]:
+    """Returns the table of corrections: each kind's factor, how much shapes add to it, and what is left."""
+    columns = left("kind of op"), right("n"), right("off by", "{:+.0%}".format)
+    figures = (right(title, "{:.0%}".format) for title in ("by shape", "left"))
+    rows = [
+        (kind, found.pieces, math.expm1(found.offset), np.sqrt(np.mean(np.square(found.residuals or 0))), found.noise)
+        for kind, found in corrections.items()
+    ]
+    return ["", *Table((*columns, *figures), rows).text()] if rows else []
 
 
-def _by_kind(fitter: Fitter, fit: Fit, without: FrozenSet[int]) -> Dict[str, _Pieces]:
+def _by_kind(fitter: Fitter, fit: Fit, without: Sequence[int]) -> Dict[str, _Pieces]:
     logs = np.log(fitter.measured_us / fitter.latencies_us(fit.constants))
     kinds, features, shares = fitter.main_ops(fit.constants)
     tells = shares >= _LEAST_SHARE
     tells[list(without)] = False
     rows_of = {str(kind): np.flatnonzero(tells & (kinds == kind)) for kind in sorted(set(kinds[tells]))}
-    return {
-        kind: _pieces(features[rows], logs[rows], fitter.spread[rows])
-        for kind, rows in rows_of.items()
-        if len(rows) >= _LEAST_PIECES
-    }
+    told = {kind: rows for kind, rows in rows_of.items() if len(rows) >= _LEAST_PIECES}
+    return {kind: _pieces(features[rows], logs[rows], fitter.spread[rows]) for kind, rows in told.items()}
 
 
 def _pieces(features: Column, logs: Column, spread: Column) -> _Pieces:
@@ -105,14 +98,12 @@ def _pieces(features: Column, logs: Column, spread: Column) -> _Pieces:
 
 
 def _best_settings(pieces: _Pieces) -> Settings:
-    best, most = Settings(_STRENGTHS[0], _LENGTHS[-1], _NOISES[-1]), -math.inf
+    likelihoods = {}
     for length in _LENGTHS:
         alike = similarity(pieces.features, pieces.features, length_scales(pieces.names, length))
         for strength, noise in itertools.product(_STRENGTHS, _NOISES):
-            likelihood = _log_likelihood(alike, pieces, strength, noise)
-            if likelihood > most:
-                best, most = Settings(strength, length, noise), likelihood
-    return best
+            likelihoods[Settings(strength, length, noise)] = _log_likelihood(alike, pieces, strength, noise)
+    return max(likelihoods, key=lambda settings: likelihoods[settings])
 
 
 def _log_likelihood(alike: Column, pieces: _Pieces, strength: float, noise: float) -> float:

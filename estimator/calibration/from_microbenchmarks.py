@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..errors import CalibrationError
-from ..hardware.profile import Correction, Profile
+from ..hardware.profile import Profile
 from ..hardware.software import software_in
 from .evidence import Evidence
 from .fit import Fit, Fitter
-from .fit_corrections import Settings, correction_lines, fit_corrections
-from .importance import constant_lines, group_importances, held_out_chain_spread_pct, importance_lines
+from .fit_corrections import correction_lines, fit_corrections
+from .importance import constant_lines, held_out_chain_spread_pct, importance_lines
 from .microbenchmarks import Microbenchmarks, as_evidence
 from .profile_text import profile_text, sources, summary
 
@@ -45,37 +45,30 @@ def calibrate(
     fitter = Fitter(replace(profile, calibrated_mode=power_mode, corrections={}), evidence)
     progress("fit")
     fit = fitter.fit()
-    importances = group_importances(fitter, fit, progress)
-    corrections, settings = _corrections(fitter, fit, progress)
+    importances = importance_lines(fitter, fit, progress)
+    is_cpu = profile.processor == "cpu"
+    progress(
+        "corrections"
+    )  # a CPU's libraries have code of their own for many a shape; a GPU's formulas know its tiles
+    corrections, settings = fit_corrections(fitter, fit) if is_cpu else ({}, {})
+    reference_ms = found.reference_ms if is_cpu else None
     spread_pct = held_out_chain_spread_pct(fitter, fit, settings, progress)
-    reference_ms = found.reference_ms if profile.processor == "cpu" else None
     fitter = fitter.on(
         replace(fitter.profile, held_out_spread_pct=spread_pct, corrections=corrections, reference_ms=reference_ms)
     )
-    units = {name: constant.unit for name, constant in profile.constants.items()}
     lines = (
         f"  calibrated from {sources(evidence)}: {summary(evidence)}",
         "",
-        *constant_lines(fit, units),
+        *constant_lines(profile, fit),
         "",
-        *importance_lines(importances),
+        *importances,
         *correction_lines(corrections),
         "",
         f"  whole chains that the fit has not seen: {spread_pct:.1f} % (one sigma)",
     )
     software = software_in(found.provenance["software"])
-    text = profile_text(fitter, fit, software, _board(profile, found.provenance))
+    text = profile_text(fitter, fit, software, _board(found.provenance) if is_cpu else None)
     return Calibrated(text, (*lines, *bound_lines(fit)), spread_pct)
-
-
-def _corrections(
-    fitter: Fitter, fit: Fit, progress: Callable[[str], None]
-) -> Tuple[Dict[str, Correction], Dict[str, Settings]]:
-    """Of a CPU, whose libraries have code of their own for many a shape; a GPU's formulas know its tiles."""
-    if fitter.profile.processor != "cpu":
-        return {}, {}
-    progress("corrections")
-    return fit_corrections(fitter, fit)
 
 
 def bound_lines(fit: Fit) -> Tuple[str, ...]:
@@ -83,10 +76,8 @@ def bound_lines(fit: Fit) -> Tuple[str, ...]:
     return (f"  at their bounds, so not to be trusted: {', '.join(fit.at_bound)}",) if fit.at_bound else ()
 
 
-def _board(profile: Profile, provenance: Mapping[str, str]) -> Dict[str, Any]:
+def _board(provenance: Mapping[str, str]) -> Dict[str, Any]:
     """The facts of this machine's CPU; those of a board are written by hand and stay."""
-    if profile.processor != "cpu":
-        return {}
     return {
         "description": provenance["board"],
         "software": provenance["software"],

@@ -21,13 +21,15 @@ from ..cost.rates import rates_of
 from ..hardware.profile import Profile
 from ..hardware.quantities import HOST_CONSTANTS
 from ..hardware.software import software_in
+from ..report.format import signed_percent, significant
+from ..report.table import Table, left, right
 from ..subjects.chains import Block, Chain, lower_layers
 from ..target import calibrated_target
-from .evidence import MICROBENCHMARKS, MODEL_SPREAD_FLOOR, Evidence
-from .fit import Fit, Fitter
+from .evidence import MODEL_SPREAD_FLOOR, Evidence
+from .fit import Fit, Fitter, sums
 from .from_microbenchmarks import Calibrated, bound_lines
-from .microbenchmarks import micro_benchmark_spread
-from .profile_text import host_profile_text, rounded_group_errors_pct, summary
+from .microbenchmarks import micro_benchmark, micro_benchmark_spread
+from .profile_text import host_profile_text, residuals_pct, summary
 
 if TYPE_CHECKING:
     from ..measure.chain_times import ChainTimes
@@ -98,17 +100,12 @@ def taken_together(runs: Sequence[ChainTimes]) -> HostTimes:
 
 def host_evidence(chains: Sequence[Chain], times: HostTimes) -> List[Evidence]:
     """Returns a piece of evidence per block."""
-    return [
-        _piece(index, block, us)
-        for index, (chain, chain_us) in enumerate(zip(chains, times.blocks_us))
-        for block, us in zip(chain, chain_us)
-    ]
-
-
-def _piece(chain: int, block: Block, us: float) -> Evidence:
-    lowered = tuple(op for layer in lower_layers(block) for op in layer)
-    name, spread = f"{block.group} of chain {chain}", micro_benchmark_spread(us, len(block.layers))
-    return Evidence(name, block.group, f"chain {chain}", us, spread, lowered, source=MICROBENCHMARKS)
+    evidence = []
+    for index, (chain, chain_us) in enumerate(zip(chains, times.blocks_us)):
+        for block, us in zip(chain, chain_us):
+            spread = micro_benchmark_spread(us, len(block.layers))
+            evidence.append(micro_benchmark(block.group, index, block, us, spread, sum(lower_layers(block), ())))
+    return evidence
 
 
 class HostFitter(Fitter):
@@ -121,8 +118,7 @@ class HostFitter(Fitter):
     def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
         """Returns the time that the host needs for each piece of evidence, in us."""
         per_op_us = host_us(self._ops, rates_of(calibrated_target(self.profile), constants))
-        sums = np.concatenate([[0.0], np.cumsum(per_op_us[self._timed.ops])])[self._timed.op_bounds]
-        return np.diff(sums)
+        return sums(per_op_us[self._timed.ops], self._timed.op_bounds)
 
 
 def calibrate_host(
@@ -141,7 +137,7 @@ def calibrate_host(
         "evidence": f"{summary(evidence)}, {times.processes} processes",
         **{key: provenance[key] for key in ("board", "date", "revision") if key in provenance},
         "software": software_in(provenance["software"]),
-        "residuals_pct": rounded_group_errors_pct(fitter, fit),
+        "residuals_pct": residuals_pct(fitter, fit),
     }
     return Calibrated(host_profile_text(profile, fit, about), tuple(_lines(profile, fit, about)))
 
@@ -152,8 +148,8 @@ def _with_common(fit: Fit, spread: float) -> Fit:
     uncertainty_pct = dict(zip(fit.constants, 100 * np.sqrt(np.diag(covariance))))
     return replace(
         fit,
-        covariance=tuple(tuple(float(f"{x:.2g}") for x in row) for row in covariance),
-        uncertainty_pct={name: float(f"{pct:.2g}") for name, pct in uncertainty_pct.items()},
+        covariance=tuple(tuple(significant(x, 2) for x in row) for row in covariance),
+        uncertainty_pct={name: significant(pct, 2) for name, pct in uncertainty_pct.items()},
     )
 
 
@@ -168,11 +164,11 @@ def _lines(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> Iterator[str
     yield from bound_lines(fit)
 
 
-def _changed_lines(profile: Profile, fit: Fit) -> Iterator[str]:
-    width = max(map(len, fit.constants))
-    yield f"  {'constant':{width}} {'before':>9} {'now':>9} {'change':>9}"
+def _changed_lines(profile: Profile, fit: Fit) -> List[str]:
+    figures = right("before", "{:g}".format), right("now", "{:g}".format), right("change", signed_percent)
+    rows = []
     for name, now in fit.constants.items():
         known = profile.constants[name]
-        change = f"{100 * (now / known.value - 1):+.1f} %"
         sure = f"+- {fit.uncertainty_pct[name]:g} %, {known.unit}"
-        yield f"  {name:{width}} {known.value:>9g} {now:>9g} {change:>9}  {sure}"
+        rows.append((name, known.value, now, 100 * (now / known.value - 1), sure))
+    return Table((left("constant"), *figures, left("")), rows).text()

@@ -6,11 +6,13 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from ..checked import COUNT, LATENCY_MS, LATENCY_US, SIZE, Bounds, Checked, whole
 from ..files import read_json, write_atomically
+from ..lower import Lowered
 from ..measure.chain_times import WAYS
+from ..report.format import significant
 from ..subjects.chains import Block, Chain, checked_layer, lower_layers
 from .evidence import MICROBENCHMARKS, Evidence
 
@@ -50,7 +52,7 @@ class Microbenchmarks:
 def timed_blocks(chains: Sequence[Chain], ways: Sequence[str], layers_us: Any) -> Tuple[TimedBlock, ...]:
     """Returns each block with its times, `layers_us` being us by chain, block, way and layer; kept to four digits."""
     return tuple(
-        TimedBlock(index, block, {way: tuple(map(_rounded, us)) for way, us in zip(ways, layers_us[index][place])})
+        TimedBlock(index, block, {way: tuple(map(significant, us)) for way, us in zip(ways, layers_us[index][place])})
         for index, chain in enumerate(chains)
         for place, block in enumerate(chain)
     )
@@ -60,17 +62,9 @@ def write_microbenchmarks(path: Path, found: Microbenchmarks) -> None:
     """Writes the file atomically: a line per block."""
     about = {"provenance": dict(found.provenance), "queue": found.queue, "reference_ms": found.reference_ms}
     head = json.dumps(about, indent=1, ensure_ascii=False)[:-2]
-    rows = ",\n".join("  " + json.dumps(_row(timed)) for timed in found.blocks)
+    blocks = [{"chain": b.chain, **asdict(b.block), "layers_us": dict(b.layers_us)} for b in found.blocks]
+    rows = ",\n".join("  " + json.dumps(block) for block in blocks)
     write_atomically(path, f'{head},\n "blocks": [\n{rows}\n ]\n}}\n')
-
-
-def _row(timed: TimedBlock) -> Dict[str, Any]:
-    times = {way: list(layers) for way, layers in timed.layers_us.items()}
-    return {"chain": timed.chain, **asdict(timed.block), "layers_us": times}
-
-
-def _rounded(us: float) -> float:
-    return float(f"{us:.4g}")
 
 
 def load_microbenchmarks(path: Path) -> Microbenchmarks:
@@ -112,17 +106,22 @@ def as_evidence(found: Microbenchmarks) -> List[Evidence]:
     for place, timed in enumerate(found.blocks):
         for index, lowered in enumerate(lower_layers(timed.block)):
             for way, layers_us in timed.layers_us.items():
-                repeats = found.queue if way == "queued" else 1
+                ops = lowered * (found.queue if way == "queued" else 1)
                 name = f"{timed.block.group} {place}, {timed.block.layers[index][0]}, {way}"
-                evidence.append(_piece(name, timed, layers_us[index], lowered * repeats, floor_us))
+                spread = micro_benchmark_spread(layers_us[index], floor_us=floor_us)
+                evidence.append(micro_benchmark(name, timed.chain, timed.block, layers_us[index], spread, ops))
     return evidence
 
 
-def micro_benchmark_spread(us: float, layers: int = 1, floor_us: float = _FLOOR_US) -> float:
-    """Returns how well a time of so many us is known, relative; that of several layers is one of independent parts.
+def micro_benchmark(
+    name: str, chain: int, block: Block, us: float, spread: float, ops: Tuple[Lowered, ...]
+) -> Evidence:
+    """Returns a piece of evidence of this chain."""
+    return Evidence(name, block.group, f"chain {chain}", us, spread, ops, source=MICROBENCHMARKS)
 
-    `floor_us` is what a clock and a call add to any time.
-    """
+
+def micro_benchmark_spread(us: float, layers: int = 1, floor_us: float = _FLOOR_US) -> float:
+    """Returns how well a time is known, relative, of independent layers; `floor_us` is what clock and call add."""
     return math.hypot(_SPREAD / math.sqrt(layers), floor_us / us)
 
 
@@ -130,8 +129,3 @@ def _floor_us(found: Microbenchmarks) -> float:
     tiny = (timed.layers_us.values() for timed in found.blocks if timed.block.group == _TINY)
     fastest_us = min((us for ways in tiny for layers in ways for us in layers), default=None)
     return _FLOOR_US if fastest_us is None else _FLOOR_SHARE * fastest_us
-
-
-def _piece(name: str, timed: TimedBlock, us: float, lowered: Any, floor_us: float) -> Evidence:
-    spread = micro_benchmark_spread(us, floor_us=floor_us)
-    return Evidence(name, timed.block.group, f"chain {timed.chain}", us, spread, lowered, source=MICROBENCHMARKS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from statistics import fmean
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
+import tomlkit
 
 from ..hardware.profile import Profile
 from .evidence import MICROBENCHMARKS, RECORDS, Evidence
@@ -24,88 +25,31 @@ def profile_text(
 
     `software` has the versions that the evidence was measured with. A board that borrowed its constants gets its own.
     """
-    import tomlkit
-
-    document: Any = tomlkit.parse(fitter.profile.path.read_text(encoding="utf-8"))
+    document, profile = _document(fitter.profile), fitter.profile
     for key, value in (board or {}).items():
         table, name = (document["power_mode"]["default"], key) if key == "threads" else (document["board"], key)
         table[name] = value
-    _set_constants(document, fitter.profile, fit)
-    _set_calibration(document["calibration"], fitter, fit, software)
-    _set_corrections(document, fitter.profile)
-    return _dumped(document)
-
-
-def _dumped(document: Any) -> str:
-    """A blank line before each table; tomlkit loses that behind a table which was replaced."""
-    import tomlkit
-
-    return re.sub(r"^([^#\n].*)\n(?=\[)", r"\1\n\n", tomlkit.dumps(document), flags=re.MULTILINE)
-
-
-def _set_constants(document: Any, profile: Profile, fit: Fit) -> None:
-    import tomlkit
-
-    if "constants" not in document:
-        document["constants"] = tomlkit.table(is_super_table=True)
-    for name, value in fit.constants.items():
-        if name not in document["constants"]:
-            known = profile.constants[name]
-            fields = ("value", "unit", "source", "lower", "upper", "prior", "prior_sigma", "uncertainty_pct")
-            document["constants"][name] = {field: getattr(known, field) for field in fields}
-        constant = document["constants"][name]
-        if _SOURCE_OF_PART.match(constant["source"]):
-            constant["source"] = _SOURCE_OF_PART.sub("", constant["source"])
-        constant["value"] = value
-        constant["uncertainty_pct"] = fit.uncertainty_pct[name]
-
-
-def _set_corrections(document: Any, profile: Profile) -> None:
-    """A line for each point: its features, and last the logarithm by which the formula is off there."""
-    import tomlkit
-
-    document.pop("corrections", None)
-    if not profile.corrections:
-        return
-    tables = tomlkit.table(is_super_table=True)
-    for kind, found in profile.corrections.items():
-        table = tomlkit.table()
-        table["pieces"], table["noise"] = found.pieces, found.noise
-        table["offset"], table["length"] = found.offset, found.length
-        table["features"] = list(found.features)
-        rows = [[*point, residual] for point, residual in zip(found.points, found.residuals)]
-        table["points"] = tomlkit.item(rows).multiline(True)
-        tables[kind] = table
-    document["corrections"] = tables
-
-
-def _set_calibration(calibration: Any, fitter: Fitter, fit: Fit, software: Mapping[str, str]) -> None:
-    import tomlkit
-
+    _set_constants(document, profile, fit)
+    calibration = document["calibration"]
     for of_parts in ("transferred_from", "host"):
         calibration.pop(of_parts, None)
-    calibration["power_mode"] = fitter.profile.calibrated_mode
-    calibration["sources"] = sources(fitter.evidence)
-    calibration["evidence"] = summary(fitter.evidence)
-    calibration["held_out_spread_pct"] = fitter.profile.held_out_spread_pct
-    if fit.synchronised_call_us is not None:
-        calibration[SYNCHRONISED_CALL_US] = fit.synchronised_call_us
-    if fitter.profile.reference_ms is not None:
-        calibration["reference_ms"] = fitter.profile.reference_ms
-    calibration["at_bound"] = list(fit.at_bound)
-    calibration["covariance"] = tomlkit.item([list(row) for row in fit.covariance]).multiline(True)
-    calibration["residuals_pct"] = tomlkit.item(residuals_pct(fitter, fit))
+    found = {
+        "power_mode": profile.calibrated_mode,
+        "sources": sources(fitter.evidence),
+        "evidence": summary(fitter.evidence),
+        "held_out_spread_pct": profile.held_out_spread_pct,
+        SYNCHRONISED_CALL_US: fit.synchronised_call_us,
+        "reference_ms": profile.reference_ms,
+        "at_bound": list(fit.at_bound),
+        "covariance": _lines(fit.covariance),
+        "residuals_pct": tomlkit.item(residuals_pct(fitter, fit)),
+    }
+    calibration.update({key: value for key, value in found.items() if value is not None})
     _set_table(calibration, "software", software)
-
-
-def _set_table(table: Any, name: str, content: Mapping[str, Any]) -> None:
-    """An empty table is left out: nothing is known."""
-    import tomlkit
-
-    if content:
-        table[name] = tomlkit.item(dict(content))
-    else:
-        table.pop(name, None)
+    document.pop("corrections", None)
+    if profile.corrections:
+        document["corrections"] = _corrections(profile)
+    return _dumped(document)
 
 
 def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> str:
@@ -114,11 +58,8 @@ def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> s
     `about` says where, when and with what they were fitted. A board that borrowed its constants gets copies of the
     device's, so that they stay those that the host's belong to; each constant's source says which of the two it is.
     """
-    import tomlkit
-
-    document: Any = tomlkit.parse(profile.path.read_text(encoding="utf-8"))
-    calibration = document["calibration"]
-    whole = _with_device(profile, fit)
+    document = _document(profile)
+    calibration, whole = document["calibration"], _with_device(profile, fit)
     is_first = "constants" not in document
     _set_constants(document, profile, whole if is_first else fit)
     if is_first:
@@ -127,40 +68,69 @@ def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> s
         _set_table(calibration, "software", profile.software)
     if profile.transferred_from:
         calibration["power_mode"] = about["power_mode"]
-    calibration["at_bound"] = [*_bound_before(calibration, fit), *fit.at_bound]
-    calibration["covariance"] = tomlkit.item([list(row) for row in whole.covariance]).multiline(True)
+        for name, constant in document["constants"].items():
+            whose = "fitted here" if name in fit.constants else f"transferred from {profile.transferred_from}"
+            constant["source"] = f"{whose}; {_SOURCE_OF_PART.sub('', constant['source'])}"
+    of_device = [str(name) for name in calibration.get("at_bound", ()) if name not in fit.constants]
+    calibration["at_bound"] = [*of_device, *fit.at_bound]
+    calibration["covariance"] = _lines(whole.covariance)
     _set_table(calibration, "host", about)
-    _say_whose(document["constants"], profile, fit)
     return _dumped(document)
+
+
+def _document(profile: Profile) -> Any:
+    return tomlkit.parse(profile.path.read_text(encoding="utf-8"))
+
+
+def _dumped(document: Any) -> str:
+    """A blank line before each table; tomlkit loses that behind a table which was replaced."""
+    return re.sub(r"^([^#\n].*)\n(?=\[)", r"\1\n\n", tomlkit.dumps(document), flags=re.MULTILINE)
+
+
+def _lines(rows: Sequence[Sequence[float]]) -> Any:
+    return tomlkit.item(list(map(list, rows))).multiline(True)
+
+
+def _set_constants(document: Any, profile: Profile, fit: Fit) -> None:
+    constants = document.setdefault("constants", tomlkit.table(is_super_table=True))
+    for name, value in fit.constants.items():
+        if name not in constants:
+            constants[name] = {key: field for key, field in asdict(profile.constants[name]).items() if key != "name"}
+        source = _SOURCE_OF_PART.sub("", constants[name]["source"])
+        constants[name].update({"source": source, "value": value, "uncertainty_pct": fit.uncertainty_pct[name]})
+
+
+def _corrections(profile: Profile) -> Any:
+    """A line for each point: its features, and last the logarithm by which the formula is off there."""
+    tables = tomlkit.table(is_super_table=True)
+    for kind, found in profile.corrections.items():
+        about = {key: getattr(found, key) for key in ("pieces", "noise", "offset", "length")}
+        points = [(*point, residual) for point, residual in zip(found.points, found.residuals)]
+        tables[kind] = {**about, "features": list(found.features), "points": _lines(points)}
+    return tables
+
+
+def _set_table(table: Any, name: str, content: Mapping[str, Any]) -> None:
+    """An empty table is left out: nothing is known."""
+    table.pop(name, None)
+    if content:
+        table[name] = tomlkit.item(dict(content))
 
 
 def _with_device(profile: Profile, fit: Fit) -> Fit:
     """The fit of the host, and the device's constants with their block of the covariance; no cross terms."""
-    names = list(profile.constants)
-    known = [profile.constants[name].uncertainty_pct / 100 for name in names]
-    before = np.array(profile.covariance) if profile.covariance else np.diag(np.square(known))
-    is_host = np.array([name in fit.constants for name in names])
+    uncertainty_pct = {name: constant.uncertainty_pct for name, constant in profile.constants.items()}
+    sigmas = np.array(list(uncertainty_pct.values())) / 100
+    before = np.array(profile.covariance) if profile.covariance else np.diag(np.square(sigmas))
+    is_host = np.array([name in fit.constants for name in profile.constants])
     covariance = np.where(np.outer(~is_host, ~is_host), before, 0.0)
     covariance[np.ix_(is_host, is_host)] = fit.covariance
-    uncertainty_pct = {name: constant.uncertainty_pct for name, constant in profile.constants.items()}
     return replace(
         fit,
         constants={**profile.values(), **fit.constants},
         uncertainty_pct={**uncertainty_pct, **fit.uncertainty_pct},
-        covariance=tuple(tuple(map(float, row)) for row in covariance),
+        covariance=tuple(map(tuple, covariance.tolist())),
     )
-
-
-def _bound_before(calibration: Any, fit: Fit) -> List[str]:
-    return [str(name) for name in calibration.get("at_bound", ()) if name not in fit.constants]
-
-
-def _say_whose(constants: Any, profile: Profile, fit: Fit) -> None:
-    """Only where some are another board's is there something to say."""
-    if profile.transferred_from:
-        for name, constant in constants.items():
-            whose = "fitted here" if name in fit.constants else f"transferred from {profile.transferred_from}"
-            constant["source"] = f"{whose}; {_SOURCE_OF_PART.sub('', constant['source'])}"
 
 
 def sources(evidence: Sequence[Evidence]) -> str:
@@ -173,31 +143,13 @@ def summary(evidence: Sequence[Evidence]) -> str:
     """Returns how many pieces of which kind, "22 models, 8 patterns"."""
     groups = [item.group for item in evidence if item.source == RECORDS]
     parts = [f"{groups.count(group)} {group}s" for group in dict.fromkeys(groups)]
-    micro = [item for item in evidence if item.source == MICROBENCHMARKS]
-    chains = {item.family for item in micro}
-    return ", ".join([*parts, *([f"{len(micro)} micro-benchmarks in {len(chains)} chains"] if micro else [])])
+    chains = [item.family for item in evidence if item.source == MICROBENCHMARKS]
+    return ", ".join([*parts, *([f"{len(chains)} micro-benchmarks in {len({*chains})} chains"] if chains else [])])
 
 
 def residuals_pct(fitter: Fitter, fit: Fit) -> Dict[str, float]:
     """Returns each recorded figure's error in percent; of micro-benchmarks the mean of each group."""
-    errors = list(zip(fitter.evidence, map(float, fitter.errors_pct(fit))))
-    alone = {item.name: round(error, 1) for item, error in errors if item.source == RECORDS}
-    return {**alone, **_rounded_means(errors)}
-
-
-def rounded_group_errors_pct(fitter: Fitter, fit: Fit) -> Dict[str, float]:
-    """Returns the mean error of each group of micro-benchmarks in percent."""
-    return _rounded_means(list(zip(fitter.evidence, map(float, fitter.errors_pct(fit)))))
-
-
-def _rounded_means(errors: Sequence[Tuple[Evidence, float]]) -> Dict[str, float]:
-    return {group: round(fmean(found), 1) for group, found in group_errors_pct(errors).items()}
-
-
-def group_errors_pct(errors: Sequence[Tuple[Evidence, float]]) -> Dict[str, List[float]]:
-    """Returns the errors of the micro-benchmarks by group."""
-    groups: Dict[str, List[float]] = {}
-    for item, error in errors:
-        if item.source == MICROBENCHMARKS:
-            groups.setdefault(item.group, []).append(error)
-    return groups
+    errors: Dict[str, List[float]] = {}
+    for item, error in zip(fitter.evidence, map(float, fitter.errors_pct(fit))):
+        errors.setdefault(item.name if item.source == RECORDS else item.group, []).append(error)
+    return {name: round(fmean(found), 1) for name, found in errors.items()}

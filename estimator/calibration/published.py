@@ -9,26 +9,31 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
 from ..checked import LATENCY_MS, Checked, parsed
-from ..cost.columns import Column, kernel_columns, op_columns
+from ..cost.columns import kernel_columns, op_columns
 from ..cost.price import price
 from ..errors import CaptureError
 from ..files import read_csv
 from ..hardware.profile import Profile
 from ..lower import Lowered, lower
-from ..subjects.single_kernels import Convolution, Product
+from ..report.format import percent, signed_percent
+from ..report.table import Table, left, right
+from ..subjects.single_kernels import Convolution
 from ..subjects.streams import Streams
 from ..target import calibrated_target
-from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_sizes
+from .evidence import CONVOLUTION_SIZES, PRODUCT_SIZES, kernel_of
 
 _LEAST_US = 1200.0  # below this a figure tells more about launch and synchronisation than about the device
 _FLOORS_US = range(200, 801, 5)
 _PRECISIONS = ("fp32", "fp16")
+_COLUMNS = (
+    *(left("precision"), left("class"), right("rows")),
+    *(right("|error|", percent), right("bias", signed_percent), right("max", percent)),
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def read_table(path: Path) -> Iterator[PublishedKernel]:
     for number, row in enumerate(read_csv(path), 2):
         table = Checked(path, {str(key): _value(text) for key, text in row.items()}, f"line {number}")
         try:
-            yield (_convolution if "conv_type" in row else _product)(table, streams)
+            yield _published(table, streams)
         except CaptureError as error:
             raise table.error(str(error)) from error
 
@@ -65,22 +70,14 @@ def _value(text: Any) -> Any:
     return text
 
 
-def _convolution(row: Checked, streams: Streams) -> PublishedKernel:
+def _published(row: Checked, streams: Streams) -> PublishedKernel:
     precision = row.one_of("precision", _PRECISIONS)
-    *sizes, batch = kernel_sizes(row, CONVOLUTION_SIZES)
-    found = Convolution(*sizes)
-    kind = "depthwise" if found.groups > 1 else f"{found.kernel}x{found.kernel} convolution"
-    return PublishedKernel(kind, precision, _us(row), lower(streams.ops(found, batch, precision)))
-
-
-def _product(row: Checked, streams: Streams) -> PublishedKernel:
-    precision = row.one_of("precision", _PRECISIONS)
-    batch, *sizes = kernel_sizes(row, PRODUCT_SIZES)
-    return PublishedKernel("product", precision, _us(row), lower(streams.ops(Product(*sizes), batch, precision)))
-
-
-def _us(row: Checked) -> float:
-    return 1e3 * row.number("mean_ms", LATENCY_MS)
+    kernel, batch = kernel_of(row, CONVOLUTION_SIZES if row.has("conv_type") else PRODUCT_SIZES)
+    kind = "product"
+    if isinstance(kernel, Convolution):
+        kind = "depthwise" if kernel.groups > 1 else f"{kernel.kernel}x{kernel.kernel} convolution"
+    measured_us = 1e3 * row.number("mean_ms", LATENCY_MS)
+    return PublishedKernel(kind, precision, measured_us, lower(streams.ops(kernel, batch, precision)))
 
 
 def error_lines(rows: Iterable[PublishedKernel], profile: Profile) -> Iterator[str]:
@@ -88,29 +85,22 @@ def error_lines(rows: Iterable[PublishedKernel], profile: Profile) -> Iterator[s
     by_precision: Dict[str, List[PublishedKernel]] = {}
     for row in rows:
         by_precision.setdefault(row.precision, []).append(row)
-    yield f"{'precision':<10} {'class':<18} {'rows':>5} {'|error|':>8} {'bias':>8} {'max':>8}"
+    errors: List[Sequence[Any]] = []
+    floors = []
     for precision, found in by_precision.items():
         measured_us = np.array([row.measured_us for row in found])
         device_us = np.array([_device_us(row, profile) for row in found])
-        floor_us = min(_FLOORS_US, key=lambda us: _mean_log_error(device_us + us, measured_us))
+        floor_us = min(_FLOORS_US, key=lambda us: np.abs(np.log((device_us + us) / measured_us)).mean())
+        floors.append(f"  {precision}: one launch and synchronisation: {floor_us} us")
         errors_pct = 100 * ((device_us + floor_us) / measured_us - 1)
         for kind in sorted({row.kind for row in found}):
-            yield _line(precision, kind, [e for e, row in zip(errors_pct, found) if row.kind == kind])
-        yield f"{precision:<10} one launch and synchronisation: {floor_us} us"
-
-
-def _mean_log_error(estimated_us: Column, measured_us: Column) -> float:
-    return float(np.abs(np.log(estimated_us / measured_us)).mean())
+            of_kind = errors_pct[[row.kind == kind for row in found]]
+            off_pct = np.abs(of_kind)
+            errors.append((precision, kind, len(of_kind), off_pct.mean(), of_kind.mean(), off_pct.max()))
+    yield from (*Table(_COLUMNS, errors).text(), *floors)
 
 
 def _device_us(row: PublishedKernel, profile: Profile) -> float:
-    ops = op_columns(row.lowered)
-    kernels = kernel_columns(row.lowered)
     target = calibrated_target(profile, row.precision)
-    return float(price(ops, kernels, target, profile.values()).device_us.sum())
-
-
-def _line(precision: str, kind: str, errors_pct: List[float]) -> str:
-    absolute = [abs(error) for error in errors_pct]
-    figures = f"{fmean(absolute):>6.1f} % {fmean(errors_pct):>+6.1f} % {max(absolute):>6.1f} %"
-    return f"{precision:<10} {kind:<18} {len(errors_pct):>5} {figures}"
+    costs = price(op_columns(row.lowered), kernel_columns(row.lowered), target, profile.values())
+    return float(costs.device_us.sum())

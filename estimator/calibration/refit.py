@@ -84,9 +84,8 @@ def _from_records(board: Board, profile: Profile, folder: Path, fit_only: bool) 
     evidence, software = _recorded(profile, folder)
     fitter = Fitter(profile, evidence)
     fit = fitter.fit()
-    units = {name: constant.unit for name, constant in profile.constants.items()}
     print(f"{profile.name} at {profile.calibrated_mode}, from {summary(evidence)}\n")
-    print("\n".join(constant_lines(fit, units)))
+    print("\n".join(constant_lines(profile, fit)))
     fitter, files = fitter.on(_with_constants(profile, fit)), {}
     if not fit_only:
         rows = cross_validate(fitter, fit, progress=_say)

@@ -10,10 +10,20 @@ from typing import Any, Callable, Dict, List, Sequence
 from ..against.simple import compute_ops, peaks_of, per_op_us, roofline_us
 from ..interval import QUANTILE
 from ..pipeline import estimate_lowered
+from ..report.format import percent, signed_percent
+from ..report.table import Table, left, right
 from ..target import calibrated_target
 from .fit import Fit, Fitter, indices
 
-COLUMNS = ("in_sample_pct", "without_model_pct", "without_family_pct", "per_op_pct", "roofline_pct")
+_HEADLINES = {
+    "in_sample": "in_sample_pct",
+    "leave_one_model_out": "without_model_pct",
+    "leave_one_family_out": "without_family_pct",
+    "one_constant_per_op": "per_op_pct",
+    "plain_roofline": "roofline_pct",
+}
+COLUMNS = tuple(_HEADLINES.values())
+_TITLES = ("In-sample", "Without the model", "Without its family", "One µs per op", "Plain roofline")
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,9 @@ def cross_validate(fitter: Fitter, fit: Fit, progress: Callable[[str], None] = l
     evidence, in_sample = fitter.evidence, fitter.errors_pct(fit)
     models = [i for i, item in enumerate(evidence) if item.group == "model"]
     without_family: Dict[int, float] = {}
-    for family in dict.fromkeys(evidence[i].family for i in models):
+    for family in dict.fromkeys(str(evidence[i].family) for i in models):
         progress(f"without {family}")
-        left_out = indices(evidence, family=family)
+        left_out = indices(evidence, family)
         errors = fitter.errors_pct(fitter.fit(left_out))
         without_family.update({i: errors[i] for i in left_out})
     each_us = per_op_us([evidence[i].latency_us for i in models], [compute_ops(evidence[i].lowered) for i in models])
@@ -63,29 +73,20 @@ def held_out_spread_pct(fitter: Fitter, rows: Sequence[ModelErrors]) -> float:
 
 def as_golden(rows: Sequence[ModelErrors]) -> Dict[str, Any]:
     """Returns the rows and their headline means as plain data for JSON."""
-    headline = {
-        "in_sample": "in_sample_pct",
-        "leave_one_model_out": "without_model_pct",
-        "leave_one_family_out": "without_family_pct",
-        "one_constant_per_op": "per_op_pct",
-        "plain_roofline": "roofline_pct",
-    }
-    summary = {name: _summary([getattr(row, column) for row in rows]) for name, column in headline.items()}
+    summary = {name: _summary(rows, column) for name, column in _HEADLINES.items()}
     models = {row.model: {"family": row.family, **{c: getattr(row, c) for c in COLUMNS}} for row in rows}
     return {**summary, "models": models}
 
 
 def as_markdown(rows: Sequence[ModelErrors]) -> str:
     """Returns the rows as a Markdown table, the headline means below."""
-    head = ["Model", "In-sample", "Without the model", "Without its family", "One µs per op", "Plain roofline"]
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
-    lines += ["| " + " | ".join([r.model, *(f"{getattr(r, c):+.1f} %" for c in COLUMNS)]) + " |" for r in rows]
-    for label, key in (("**mean \\|error\\|**", "mean_abs_error_pct"), ("**max \\|error\\|**", "max_abs_error_pct")):
-        figures = [_summary([getattr(row, column) for row in rows])[key] for column in COLUMNS]
-        lines.append("| " + " | ".join([label, *(f"{figure:.1f} %" for figure in figures)]) + " |")
-    return "\n".join(lines) + "\n"
+    cells = [[row.model, *(signed_percent(getattr(row, column)) for column in COLUMNS)] for row in rows]
+    summaries = [_summary(rows, column) for column in COLUMNS]
+    for label, key in (("mean", "mean_abs_error_pct"), ("max", "max_abs_error_pct")):
+        cells.append([f"**{label} |error|**", *(percent(summary[key]) for summary in summaries)])
+    return "\n".join(Table((left("Model"), *map(right, _TITLES)), cells).markdown()) + "\n"
 
 
-def _summary(errors_pct: Sequence[float]) -> Dict[str, float]:
-    absolute = [abs(error) for error in errors_pct]
+def _summary(rows: Sequence[ModelErrors], column: str) -> Dict[str, float]:
+    absolute = [abs(getattr(row, column)) for row in rows]
     return {"mean_abs_error_pct": round(mean(absolute), 2), "max_abs_error_pct": max(absolute)}
