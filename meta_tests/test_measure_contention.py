@@ -165,13 +165,13 @@ def test_processes_that_account_for_more_than_the_machine_was_busy_hide_nobody()
 
 
 def test_a_look_begins_where_the_last_one_ended(proc):
-    looks = looking.Looks(proc.root)
-    assert looks.contention([OWN]) == ()  # nobody has looked yet
-    looks.begin()
+    reader = CpuReader(proc.root)
+    assert reader.read([OWN]).others == ()  # nobody has looked yet
+    reader.begin()
     proc.run(1.0, SORT=1.0)
-    assert looks.contention([OWN]) == ("sort (x) y (process 20)",)
+    assert reader.read([OWN]).others == ("sort (x) y (process 20)",)
     proc.run(0.5)
-    assert looks.contention([OWN]) == ()
+    assert reader.read([OWN]).others == ()
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def root(request, tmp_path):
 
 
 def read(root):
-    return JetsonReader(root, ask_nvpmodel=False).read()
+    return JetsonReader(root).read()
 
 
 def replace(root, pattern, text):
@@ -72,16 +72,6 @@ def test_another_power_mode_is_refused(root):
 def test_an_unreadable_power_mode_is_refused(root):
     (root / "var/lib/nvpmodel/status").unlink()
     assert "its power mode cannot be read, 50W is needed" in before(read(root))
-
-
-@pytest.mark.parametrize(
-    ("known", "ask", "mode"), [(True, True, "MODE_50W"), (False, True, "ASKED"), (False, False, None)]
-)
-def test_nvpmodel_is_asked_where_no_file_says_the_mode(root, monkeypatch, known, ask, mode):
-    monkeypatch.setattr("estimator.measure.device.jetson._nvpmodel_mode", lambda: "ASKED")
-    if not known:
-        (root / "var/lib/nvpmodel/status").unlink()
-    assert JetsonReader(root, ask_nvpmodel=ask).read().power_mode == mode
 
 
 def test_nvpmodel_s_answer_names_the_mode(root):
@@ -142,7 +132,7 @@ def test_another_process_on_the_gpu_is_refused(root):
     (root / "proc/4242/comm").write_text("python3\n")
     os.symlink("/dev/nvhost-gpu", folder / "7")
     assert before(read(root)) == "another process uses it: python3 (4242)"
-    assert JetsonReader(root, ask_nvpmodel=False).read([4242]).others == ()
+    assert JetsonReader(root).read([4242]).others == ()
 
 
 def test_one_open_node_of_the_gpu_among_other_files_is_enough_and_others_are_none(root):
@@ -548,15 +538,7 @@ def test_over_current_events_are_those_of_soctherm_that_can_be_counted(tmp_path)
     assert read(tmp_path).throttle_events == {"oc2": 4, "oc4": 0}
 
 
-def test_a_jetson_asks_nvpmodel_unless_it_is_told_not_to(tmp_path, monkeypatch):
-    monkeypatch.setattr("estimator.measure.device.jetson._nvpmodel_mode", lambda: "ASKED")
-    assert JetsonReader(tmp_path).read().power_mode == "ASKED"
-    files(tmp_path, **{"proc__device-tree__model": b"NVIDIA Jetson X\0", "proc__meminfo": "MemTotal: 1048576 kB\n"})
-    monkeypatch.setattr("estimator.measure.device.jetson._nvpmodel_mode", lambda: pytest.fail("it takes a second"))
-    assert visible_gpu(tmp_path) == ("NVIDIA Jetson X", 1.0)
-
-
-def test_nvpmodel_is_asked_quietly_and_not_waited_for_long(monkeypatch):
+def test_nvpmodel_is_asked_quietly_where_no_file_says_the_mode(root, monkeypatch):
     asked = []
 
     def answer(words, **how):
@@ -564,18 +546,26 @@ def test_nvpmodel_is_asked_quietly_and_not_waited_for_long(monkeypatch):
         return SimpleNamespace(stdout=b"NVPM WARN: \xff\nNV Power Mode: MODE_30W\n2\n")
 
     monkeypatch.setattr(jetson.subprocess, "run", answer)
-    assert jetson._nvpmodel_mode() == "MODE_30W"
+    assert (read(root).power_mode, asked) == ("MODE_50W", [])
+    (root / "var/lib/nvpmodel/status").unlink()
+    assert read(root).power_mode == "MODE_30W"
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": 10}
     assert asked == [(["nvpmodel", "-q"], how)]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("nvpmodel"), subprocess.TimeoutExpired("nvpmodel", 10)])
-def test_without_an_answer_of_nvpmodel_there_is_no_mode(monkeypatch, error):
+def test_without_an_answer_of_nvpmodel_there_is_no_mode(tmp_path, monkeypatch, error):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(jetson.subprocess, "run", fail)
-    assert jetson._nvpmodel_mode() is None
+    assert read(tmp_path).power_mode is None
+
+
+def test_which_jetson_it_is_is_known_without_nvpmodel_which_takes_a_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(jetson.subprocess, "run", lambda *_, **__: pytest.fail("it takes a second"))
+    files(tmp_path, **{"proc__device-tree__model": b"NVIDIA Jetson X\0", "proc__meminfo": "MemTotal: 1048576 kB\n"})
+    assert visible_gpu(tmp_path) == ("NVIDIA Jetson X", 1.0)
 
 
 def test_what_a_gpu_does_not_support_is_not_known():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
@@ -9,7 +10,7 @@ from typing import Optional, Tuple
 from ...errors import UsageError
 from ...hardware.boards import Board, ThisCpu
 from .jetson import JetsonReader, is_jetson
-from .state import FileReader, is_named
+from .state import is_named
 
 DEVICES = ("auto", "recorded", "cpu", "cuda")
 _NODES = ("dev/nvidia[0-9]*", "dev/nvgpu/*", "dev/nvhost-gpu")
@@ -41,8 +42,7 @@ def choose_device(wanted: str, board: Board, root: Path = Path("/")) -> Choice:
             f"--device cpu measures this machine's own CPU, not {board.name}: add --hardware {ThisCpu.NAME}"
         )
     if wanted == "cuda" and not has_gpu(root):
-        nodes = ", ".join(f"/{node}" for node in _NODES)
-        raise UsageError(f"--device cuda: the device is absent, there is no NVIDIA GPU here (no {nodes})")
+        raise UsageError(f"--device cuda: the device is absent, there is no NVIDIA GPU here (no /{', /'.join(_NODES)})")
     return Choice(wanted, "as asked")
 
 
@@ -66,10 +66,9 @@ def has_gpu(root: Path = Path("/")) -> bool:
 
 def visible_gpu(root: Path = Path("/")) -> Tuple[Optional[str], Optional[float]]:
     """Returns name and memory in GiB of the GPU, as Jetson's device tree or NVIDIA's driver states them; or None."""
+    reader = JetsonReader(root)
     if is_jetson(root):
-        state = JetsonReader(root, ask_nvpmodel=False).read()
-        return state.name, state.memory_gib
-    kernel = FileReader(root)
-    texts = map(kernel.text, kernel.folders("proc/driver/nvidia/gpus/*/information"))
-    models = [line for text in texts for line in text.splitlines() if line.startswith("Model:")]
-    return (models[0].split(":", 1)[1].strip() if models else None), None
+        return reader.name(), reader.memory_gib()
+    texts = "\n".join(map(reader.text, reader.folders("proc/driver/nvidia/gpus/*/information")))
+    model = re.search(r"^Model:(.*)$", texts, re.MULTILINE)
+    return (model.group(1).strip() if model else None), None

@@ -44,12 +44,9 @@ def read_cpu_times(root: Path) -> CpuTimes:
 
 
 def contention(before: CpuTimes, now: CpuTimes, own_pids: Sequence[int]) -> Tuple[str, ...]:
-    """Returns who used more than MOST_CPUS between two looks, in words.
-
-    `own_pids` do not count, nor do the kernel's threads.
-    """
+    """Returns who used more than MOST_CPUS between two looks, in words, but `own_pids` and the kernel's threads."""
     look_s = now.at_s - before.at_s
-    used = {pid: _used_cpus(before, now, pid, look_s) for pid in now.processes}
+    used = {pid: _used_s(before, now, pid) / look_s for pid in now.processes}
     others = {pid: cpus for pid, cpus in used.items() if pid not in own_pids and pid not in now.kernel}
     found = [f"{now.processes[pid][0]} (process {pid})" for pid, cpus in others.items() if cpus > MOST_CPUS]
     unnamed = sum(cpus for cpus in others.values() if cpus <= MOST_CPUS)
@@ -61,10 +58,10 @@ def contention(before: CpuTimes, now: CpuTimes, own_pids: Sequence[int]) -> Tupl
     return tuple(found)
 
 
-def _used_cpus(before: CpuTimes, now: CpuTimes, pid: int, look_s: float) -> float:
+def _used_s(before: CpuTimes, now: CpuTimes, pid: int) -> float:
     name, used_s = now.processes[pid]
     old_name, old_s = before.processes.get(pid, (name, 0.0))
-    return (used_s - (old_s if old_name == name else 0.0)) / look_s
+    return used_s - (old_s if old_name == name else 0.0)
 
 
 def _whole_machine_s(root: Path) -> Tuple[Optional[float], float]:
@@ -85,22 +82,3 @@ def _processes(root: Path) -> Iterator[Tuple[int, int, str, float]]:
             words = after.split()
             used_s = (int(words[11]) + int(words[12])) * _TICK_S
             yield int(path.parent.name), int(words[1]), before.partition("(")[2], used_s
-
-
-class Looks:
-    """Looks at the CPU one after another; each tells who used it since the last one that was long enough ago."""
-
-    def __init__(self, root: Path) -> None:
-        self._root, self._look_s = root, LOOK_S
-        self._last: Optional[CpuTimes] = None
-
-    def begin(self, look_s: float = LOOK_S) -> None:
-        """Forgets who used the CPU before now; from here on a look takes at least this long."""
-        self._last, self._look_s = read_cpu_times(self._root), look_s
-
-    def contention(self, own_pids: Sequence[int]) -> Tuple[str, ...]:
-        """Returns who else used the CPU since the last look; nobody where it was not long enough ago."""
-        if self._last is None or time.monotonic() - self._last.at_s < self._look_s:
-            return ()
-        before, self._last = self._last, read_cpu_times(self._root)
-        return contention(before, self._last, own_pids)

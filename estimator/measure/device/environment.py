@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -100,9 +101,8 @@ def _describe_cuda() -> Dict[str, Any]:
 
 def cpu_name(root: Path) -> str:
     """Returns the processor's name from /proc/cpuinfo below `root`, the architecture where it has none."""
-    lines = FileReader(root).text("proc/cpuinfo").splitlines()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    name = re.search(r"^model name\s*:(.*)$", FileReader(root).text("proc/cpuinfo"), re.MULTILINE)
+    return name.group(1).strip() if name else platform.machine()
 
 
 def driver_version(root: Path) -> str:

@@ -18,23 +18,16 @@ _ZONE_OFF = -1000.0  # one that is off reads -256000
 
 
 class JetsonReader(FileReader):
-    """Reads below `root`, "/" on the device itself; `ask_nvpmodel` is what to do where the files say no mode."""
-
-    def __init__(self, root: Path = Path("/"), ask_nvpmodel: bool = True) -> None:
-        super().__init__(root)
-        self._ask_nvpmodel = ask_nvpmodel
+    """Reads below `root`; where the files say no power mode, nvpmodel is asked."""
 
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now."""
         mode, limits = self._modes().get(self._mode_id(), (None, {}))
-        if mode is None and self._ask_nvpmodel:
-            mode = _nvpmodel_mode()
         zones = [n for n in self.numbers("sys/class/thermal/thermal_zone*/temp") if n > _ZONE_OFF]
         loads = list(self.numbers(*_GPU_LOADS))
-        kib = re.search(r"MemTotal:\s+(\d+) kB", self.text("proc/meminfo"))
         return DeviceState(
-            name=self._name(),
-            power_mode=mode,
+            name=self.name(),
+            power_mode=mode or _nvpmodel_mode(),
             clocks_mhz=self._highest_mhz("cur_freq", "scaling_cur_freq"),
             caps_mhz={**self._highest_mhz("max_freq", "scaling_max_freq"), **limits},
             temperature_c=max(zones) / 1000 if zones else None,
@@ -42,10 +35,11 @@ class JetsonReader(FileReader):
             throttle_events=self._throttle_events(),
             load=loads[0] / 1000 if loads else None,
             others=tuple(self._others({*own_pids, os.getpid()})),
-            memory_gib=int(kib.group(1)) / 2**20 if kib else None,
+            memory_gib=self.memory_gib(),
         )
 
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Returns the board's name, which has "Jetson" in it."""
         name = (self.text("proc/device-tree/model") or "no Jetson").rstrip("\0\n ")
         return name if "jetson" in name.lower() else name.replace("NVIDIA", "NVIDIA Jetson", 1)
 
@@ -82,8 +76,8 @@ class JetsonReader(FileReader):
         found = {}
         for folder in self.folders("sys/class/hwmon/hwmon*"):
             if "soctherm" in (self.text(f"{folder}/name") or "soctherm"):
-                for path in sorted(self.root.glob(f"{folder}/oc*_event_cnt")):
-                    found.update({path.name.split("_")[0]: int(n) for n in self.numbers(f"{folder}/{path.name}")})
+                for name in self.folders(f"{folder}/oc*_event_cnt"):
+                    found.update({Path(name).name.split("_")[0]: int(n) for n in self.numbers(name)})
         return found
 
     def _others(self, own_pids: Set[int]) -> Iterator[str]:

@@ -28,11 +28,12 @@ class NvmlReader(StateReader):
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now; the power mode of such a GPU is its limit in watts."""
         nvml, handle = self._nvml, self._handle
+        name = nvml.nvmlDeviceGetName(handle)  # bytes in older releases
         watts = _maybe(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000)
         clock = _maybe(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)))
         cap = _maybe(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)))
         return DeviceState(
-            name=_decoded(nvml.nvmlDeviceGetName(handle)),
+            name=name.decode() if isinstance(name, bytes) else name,
             power_mode=None if watts is None else f"{watts:.0f}W",
             clocks_mhz={} if clock is None else {"gpu": clock},
             caps_mhz={} if cap is None else {"gpu": cap},
@@ -69,10 +70,6 @@ def _maybe(read: Any) -> Any:
         return read()
     except Exception:
         return None
-
-
-def _decoded(text: Any) -> str:
-    return text.decode() if isinstance(text, bytes) else str(text)
 
 
 class TorchReader(StateReader):

@@ -35,18 +35,12 @@ class DeviceState:
 
 
 class StateReader:
-    """Reads the state of a device; one implementation per kind of device.
-
-    `unchecked` says what it can never see, and what to do about it; empty where it sees all that is asked for.
-    """
+    """Reads the state of a device; `unchecked` says what it can never see, and what to do about it."""
 
     unchecked: str = ""
 
     def begin(self, look_s: float = 0.0) -> None:
-        """Called before a measurement: what other processes did until now is of no concern.
-
-        From here on they are judged by what they do on average over `look_s` seconds, where that is how they are seen.
-        """
+        """Forgets what others did before; they are judged by averages over `look_s` where that is how they are seen."""
 
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now; `own_pids` do not count as other users."""
@@ -76,6 +70,11 @@ class FileReader(StateReader):
         """Returns the names that match, sorted."""
         return sorted(str(path.relative_to(self.root)) for path in self.root.glob(pattern))
 
+    def memory_gib(self, which: str = "MemTotal") -> Optional[float]:
+        """Returns what /proc/meminfo says in GiB, None where it does not."""
+        kib = re.search(rf"{which}:\s+(\d+) kB", self.text("proc/meminfo"))
+        return int(kib.group(1)) / 2**20 if kib else None
+
     def cpu_mhz(self, which: str) -> Dict[str, float]:
         """Returns the highest clock of the cores in MHz, by the name "cpu"; empty where none can be read."""
         khz = list(self.numbers(f"sys/devices/system/cpu/cpu[0-9]*/cpufreq/{which}"))
@@ -87,14 +86,9 @@ def is_named(hardware: str, name: str, memory_gib: Optional[float] = None) -> bo
 
     A size of memory ("32GB") may be missing from the name, where the device has about that much.
     """
-    words = set(_words(name))
-    if "mig" in words:  # a slice of a GPU is not that GPU
-        return False
-    return all(word in words or _is_size(word, memory_gib) for word in _words(hardware) if word != "nvidia")
-
-
-def _words(text: str) -> Sequence[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
+    words, wanted = (set(re.findall(r"[a-z0-9]+", text.lower())) for text in (name, hardware))
+    missing = wanted - words - {"nvidia"}
+    return "mig" not in words and all(_is_size(word, memory_gib) for word in missing)  # a MIG slice is not that GPU
 
 
 def _is_size(word: str, memory_gib: Optional[float]) -> bool:
@@ -118,12 +112,8 @@ def refusals_before(state: DeviceState, hardware: str, power_mode: Optional[str]
 
 def same_mode(wanted: str, found: str) -> bool:
     """Whether two names of a power mode are the same: nvpmodel says MODE_50W or 50W."""
-    return _mode(wanted) == _mode(found)
-
-
-def _mode(name: str) -> str:
-    plain = name.strip().upper()
-    return plain[len("MODE_") :] if plain.startswith("MODE_") else plain
+    plain = [re.sub("^MODE_", "", name.strip().upper()) for name in (wanted, found)]
+    return plain[0] == plain[1]
 
 
 def refusals_after(before: DeviceState, during: Sequence[DeviceState], after: DeviceState) -> Iterator[str]:
@@ -144,22 +134,22 @@ def refusals_after(before: DeviceState, during: Sequence[DeviceState], after: De
 def _slow_clocks(during: Sequence[DeviceState]) -> Iterator[str]:
     for name in sorted({name for state in during for name in state.caps_mhz}):
         seen = [s for s in during if name in s.clocks_mhz and name in s.caps_mhz]
-        if not seen or _never_busy(seen, name):
-            continue
-        cap_mhz, clock_mhz = seen[-1].caps_mhz[name], _under_load_mhz(seen, name)
-        if clock_mhz < LEAST_CLOCK_SHARE * cap_mhz:
+        clock_mhz = _under_load_mhz(seen, name)
+        if clock_mhz is not None and clock_mhz < LEAST_CLOCK_SHARE * seen[-1].caps_mhz[name]:
             yield (
                 f"the {name} clock was {clock_mhz:.0f} MHz under load, below {LEAST_CLOCK_SHARE:.0%} of its cap of "
-                f"{cap_mhz:.0f} MHz: let it cool, or lock the clocks (docs/runner.md)"
+                f"{seen[-1].caps_mhz[name]:.0f} MHz: let it cool, or lock the clocks (docs/runner.md)"
             )
 
 
-def _never_busy(seen: Sequence[DeviceState], name: str) -> bool:
-    """Whether a device only waited for its host: a governor that left its clock down then slowed nothing."""
-    return name != "cpu" and all(s.load is not None and s.load < _BUSY for s in seen)
+def _under_load_mhz(seen: Sequence[DeviceState], name: str) -> Optional[float]:
+    """Of a device the median while it was busy; of the host, or where nothing says how busy it was, the highest.
 
-
-def _under_load_mhz(seen: Sequence[DeviceState], name: str) -> float:
-    """Of a device the median while it was busy; of the host, or where nothing says how busy it was, the highest."""
-    busy = [s.clocks_mhz[name] for s in seen if name != "cpu" and s.load is not None and s.load >= _BUSY]
-    return statistics.median(busy) if busy else max(s.clocks_mhz[name] for s in seen)
+    None of a device that only waited for its host: a governor that left its clock down then slowed nothing.
+    """
+    clocks_mhz = [s.clocks_mhz[name] for s in seen]
+    loads = [None if name == "cpu" else s.load for s in seen]
+    busy = [mhz for mhz, load in zip(clocks_mhz, loads) if load is not None and load >= _BUSY]
+    if busy:
+        return statistics.median(busy)
+    return max(clocks_mhz) if None in loads else None
