@@ -59,7 +59,7 @@ def measured(machine, runs=1, rounds=6):
     board = ThisCpu()
     plan = Plan(Choice("cpu", "as asked"), make_protocol("cpu", 1, rounds), runs, record=False)
     session = MeasuringSession(target_on(board, board.base_profile()), None, plan, Progress(None))
-    session.processes, session._reader, session._lock = [machine] * runs, machine, object()
+    session.processes, session.reader, session.lock = [machine] * runs, machine, object()
     return session, measure_models(session, MODELS)
 
 

@@ -62,7 +62,7 @@ def test_a_model_that_is_kept_is_built_once(monkeypatch):
     kept = {**request("mobilenet_v3_small"), "keep": True}
     assert [answer["kind"] for answer in measured([kept, kept, {"forget": True}, kept])] == ["hello"] + 4 * ["done"]
     assert len(built) == 2
-    monkeypatch.setattr(worker, "_ROOM_BYTES", 1e18)
+    monkeypatch.setattr(worker, "ROOM_GIB", 1e9)
     measured([kept, kept])
     assert len(built) == 4  # without room nothing is kept
 

@@ -1,10 +1,22 @@
-"""`python -m estimator.measure --device cpu`: one fresh process that measures what it is asked to, as JSON lines."""
+"""`python -m estimator.measure --device cpu`: one fresh process that measures what it is asked to, as JSON lines.
+
+What libraries print goes to standard error.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import sys
 
-from .worker import main
+from .worker import serve
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m estimator.measure", description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", default="fp32")
+    options = parser.parse_args()
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    serve(options.device, options.precision, sys.stdin, lambda message: print(json.dumps(message), file=answers))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Dict
 
 from ..subjects.custom import OwnModel
 
@@ -39,7 +38,8 @@ def build_model(model: Subject, device: str, dtype: Any = None) -> torch.nn.Modu
 def build_seeded(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.Module:
     """Returns what `make` builds on "cpu" or "cuda", with seeded weights in place of its own initialisation."""
     module = _without_initialisation(make, device)
-    _fill(module, device)
+    for name, parameter in module.named_parameters():
+        _fill(name, parameter, device)
     return module
 
 
@@ -82,7 +82,7 @@ def _with_data(module: torch.nn.Module, device: str) -> torch.nn.Module:
         for name, weight in part.named_parameters(recurse=False):
             if weight.is_meta:
                 data = made.setdefault(id(weight), torch.nn.Parameter(torch.empty_like(weight, device=device), False))
-                _fill_one(name, data, device)
+                _fill(name, data, device)
                 setattr(part, name, data)
         for name, buffer in part.named_buffers(recurse=False):
             if buffer.is_meta:
@@ -91,7 +91,10 @@ def _with_data(module: torch.nn.Module, device: str) -> torch.nn.Module:
 
 
 def _without_initialisation(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.Module:
+    from unittest import mock
+
     import torch
+    import torch.nn.init as init
     from torch.overrides import TorchFunctionMode
 
     class WithoutDraws(TorchFunctionMode):
@@ -102,24 +105,11 @@ def _without_initialisation(make: Callable[[], torch.nn.Module], device: str) ->
                 return args[0]
             return func(*args, **(kwargs or {}))
 
-    with _initialisers_off(), torch.device(device), WithoutDraws():
-        return make()
-
-
-@contextmanager
-def _initialisers_off() -> Iterator[None]:
-    """trunc_normal_ must not run at all without its draws: newer releases repeat them until all are in range."""
-    import torch.nn.init as init
-
     names = [name for name in vars(init) if name.endswith("_") and not name.startswith("_")]
-    originals = {name: getattr(init, name) for name in names}
-    try:
-        for name in names:
-            setattr(init, name, lambda tensor, *_, **__: tensor)
-        yield
-    finally:
-        for name, original in originals.items():
-            setattr(init, name, original)
+    # trunc_normal_ must not run at all without its draws: newer releases repeat them until all are in range
+    unchanged: Dict[str, Any] = dict.fromkeys(names, lambda tensor, *_, **__: tensor)
+    with mock.patch.multiple(init, **unchanged), torch.device(device), WithoutDraws():
+        return make()
 
 
 @functools.lru_cache(maxsize=None)
@@ -129,23 +119,13 @@ def _pool(device: str) -> torch.Tensor:
     return torch.randn(_POOL, generator=torch.Generator().manual_seed(SEED)).to(device)
 
 
-def _fill(module: torch.nn.Module, device: str) -> None:
-    for name, parameter in module.named_parameters():
-        _fill_one(name, parameter, device)
-
-
-def _fill_one(name: str, parameter: torch.nn.Parameter, device: str) -> None:
+def _fill(name: str, parameter: torch.nn.Parameter, device: str) -> None:
     import torch
 
     with torch.no_grad():
         if parameter.dim() < 2:
             parameter.fill_(1.0 if name.endswith("weight") else 0.0)
         else:
-            _tile(parameter.view(-1), _pool(device), math.sqrt(2 / parameter[0].numel()))
-
-
-def _tile(flat: torch.Tensor, pool: torch.Tensor, scale: float) -> None:
-    whole, rest = divmod(flat.numel(), pool.numel())
-    if whole:
-        flat[: whole * pool.numel()].view(whole, pool.numel()).copy_((pool * scale).expand(whole, -1))
-    flat[whole * pool.numel() :].copy_(pool[:rest] * scale)
+            scale = math.sqrt(2 / parameter[0].numel())
+            for part in parameter.view(-1).split(_POOL):
+                part.copy_(_pool(device)[: part.numel()] * scale)

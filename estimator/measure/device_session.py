@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-)
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..errors import MeasurementError, MeasurementRefused
 from ..report.format import significant
@@ -29,7 +17,7 @@ from .device.jetson import JetsonReader, is_jetson
 from .device.nvidia import nvidia_reader
 from .device.state import DeviceState, StateReader, refusals_after, refusals_before
 from .device.this_cpu import CpuReader
-from .process import MeasuringProcess, Run
+from .process import MeasuringProcess, Run, Tick
 from .progress import Progress
 from .protocol import Plan, Protocol, median_noise_pct, percentile_ms
 from .regression import spread_pct
@@ -41,7 +29,6 @@ if TYPE_CHECKING:
     from .chain_times import ChainTimes
 
 _T = TypeVar("_T")
-Tick = Callable[[], None]
 
 MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 30.0, "cuda": 10.0}
 """A run whose median is not known better than this (95 %) is refused; a CPU is shared with everything else."""
@@ -98,13 +85,12 @@ class Measured:
     @property
     def clocks(self) -> str:
         """Returns the clocks seen while it ran, "gpu 810 to 816 of 816 MHz", or that there are none to read."""
-        names = sorted({name for state in self.during for name in state.clocks_mhz})
-        return "; ".join(self._clock(name) for name in names) or "not readable"
-
-    def _clock(self, name: str) -> str:
-        seen = [state.clocks_mhz[name] for state in self.during if name in state.clocks_mhz]
-        cap = next((f" of {s.caps_mhz[name]:.0f}" for s in self.during if name in s.caps_mhz), "")
-        return f"{name} {min(seen):.0f} to {max(seen):.0f}{cap} MHz"
+        found = []
+        for name in sorted({name for state in self.during for name in state.clocks_mhz}):
+            seen = [state.clocks_mhz[name] for state in self.during if name in state.clocks_mhz]
+            cap = next((f" of {s.caps_mhz[name]:.0f}" for s in self.during if name in s.caps_mhz), "")
+            found.append(f"{name} {min(seen):.0f} to {max(seen):.0f}{cap} MHz")
+        return "; ".join(found) or "not readable"
 
 
 @dataclass
@@ -122,18 +108,23 @@ class MeasuringSession:
     tests: Dict[str, Place] = field(default_factory=dict)  # where the processes find modules of the user's own
     start_s: float = field(default_factory=time.time)
     processes: List[MeasuringProcess] = field(default_factory=list)
-    _reader: Optional[StateReader] = None
-    _lock: Any = None
+    lock: Any = None  # held for the whole session
+
+    @functools.cached_property
+    def reader(self) -> StateReader:
+        """Returns what reads the state of the device."""
+        if self.target.profile.processor == "cpu":
+            return CpuReader()
+        return JetsonReader() if is_jetson() else nvidia_reader(self.environment())
 
     def start(self) -> None:
         """Starts the processes, which load torch while pytest goes on.
 
         A GPU is locked from here on: processes that only wait hold a part of it. MeasurementRefused if it stays taken.
         """
-        device = self._device
-        if device == "cuda":
-            self._lock = _acquired(device)
-        self.processes = [MeasuringProcess(device, self.target.precision.name) for _ in range(self.plan.runs)]
+        if self._device == "cuda":
+            self.lock = _acquired(self._device)
+        self.processes = [MeasuringProcess(self._device, self.target.precision.name) for _ in range(self.plan.runs)]
         for process in self.processes:
             process.start()
 
@@ -141,8 +132,8 @@ class MeasuringSession:
         """Ends the processes and lets go of the device."""
         for process in self.processes:
             process.close()
-        if self._lock is not None:
-            self._lock.release()
+        if self.lock is not None:
+            self.lock.release()
 
     @property
     def started(self) -> bool:
@@ -168,13 +159,13 @@ class MeasuringSession:
 
         with self.device_alone():
             runs = self.watched(run_chains, CHAINS_LOOK_S)[0]
-            refuse(self.noise([run.passes_us for run in runs]))
+            self.refuse_noise([run.passes_us for run in runs])
         return runs
 
     @contextmanager
     def device_alone(self) -> Iterator[None]:
         """Locks the device unless it is locked, with all processes ready; MeasurementRefused if it stays taken."""
-        lock = _acquired(self._device) if self._lock is None else None
+        lock = _acquired(self._device) if self.lock is None else None
         try:
             for process in self.processes:
                 process.environment()  # all have loaded torch before one measures
@@ -192,46 +183,34 @@ class MeasuringSession:
         Other users are judged by `look_s` seconds each, where that is how they are seen. MeasurementRefused names what
         is wrong with the state.
         """
-        reader = self._state_reader()
-        reader.begin(look_s)
-        before = self._state(reader)
-        refuse(refusals_before(before, self.target.hardware, self.power_mode))
+        self.reader.begin(look_s)
+        before = self.state()
+        _refuse(*refusals_before(before, self.target.hardware, self.power_mode))
         during: List[DeviceState] = []
-        done = work(lambda: during.append(self._state(reader)))
-        after = self._state(reader)
-        refuse(refusals_after(before, during, after))
+        done = work(lambda: during.append(self.state()))
+        after = self.state()
+        _refuse(*refusals_after(before, during, after))
         return done, before, tuple(during), after
 
     def run(
-        self,
-        process: MeasuringProcess,
-        model: str,
-        protocol: Protocol,
-        words: str,
-        tick: Tick,
-        keep: bool = False,
+        self, process: MeasuringProcess, model: str, protocol: Protocol, words: str, tick: Tick, keep: bool = False
     ) -> Run:
         """Returns what the process measured of the model; `words` say in the line of progress which run it is."""
         request = {"model": model, "batch_size": self.target.batch_size, "keep": keep}
         if model in self.tests:
             request["test"] = asdict(self.tests[model])
-        result = process.measure(request, protocol, self._show(model, words), tick)
+        result = process.measure(request, protocol, functools.partial(self.progress.show, model, words), tick)
         self.measuring_s += result.warmup_s + result.rounds_s
         if not result.finite:
-            raise MeasurementError(
-                f"{model}: its output is not finite: what was timed is no forward pass to compare with"
-            )
+            raise MeasurementError(f"{model}: its output is not finite: this is no forward pass to compare with")
         return result
 
-    def _show(self, what: str, run: str) -> Callable[[str, int, int], None]:
-        return lambda phase, done, of: self.progress.show(what, run, phase, done, of)
-
-    def noise(self, runs: Sequence[Sequence[float]]) -> List[str]:
-        """Returns why samples of these runs are too noisy to be kept, empty if they are not."""
+    def refuse_noise(self, runs: Sequence[Sequence[float]]) -> None:
+        """Raises MeasurementRefused where the median of one of these runs is not known well enough."""
         noise_pct, limit_pct = max(map(median_noise_pct, runs)), MOST_NOISE_PCT[self._device]
-        if noise_pct <= limit_pct:
-            return []
-        return [f"the samples are too noisy: their median is known to ±{noise_pct:.0f} %, at most {limit_pct:.0f} %"]
+        if noise_pct > limit_pct:
+            about = f"their median is known to ±{noise_pct:.0f} %, at most {limit_pct:.0f} %"
+            raise MeasurementRefused(f"the samples are too noisy: {about}")
 
     @property
     def _device(self) -> str:
@@ -239,25 +218,12 @@ class MeasuringSession:
 
     def state(self) -> DeviceState:
         """Returns the state of the device now."""
-        return self._state(self._state_reader())
+        return self.reader.read([process.pid for process in self.processes if process.pid is not None])
 
     @property
     def unchecked(self) -> str:
         """Returns what could not be checked of the device, empty if nothing."""
-        return self._state_reader().unchecked
-
-    def _state(self, reader: StateReader) -> DeviceState:
-        return reader.read([process.pid for process in self.processes if process.pid is not None])
-
-    def _state_reader(self) -> StateReader:
-        if self._reader is None:
-            self._reader = self._make_reader()
-        return self._reader
-
-    def _make_reader(self) -> StateReader:
-        if self.target.profile.processor == "cpu":
-            return CpuReader()
-        return JetsonReader() if is_jetson() else nvidia_reader(self.environment())
+        return self.reader.unchecked
 
 
 def session_on(target: Target, plan: Plan, progress: Progress) -> MeasuringSession:
@@ -275,9 +241,8 @@ def _acquired(device: str) -> Any:
     """Returns the lock of the device, taken; MeasurementRefused where another measurement keeps it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(
-        lock_path(device), timeout=_LOCK_WAIT_S, mode=0o666
-    )  # whoever measures here next may be another user
+    # Whoever measures here next may be another user.
+    lock = FileLock(lock_path(device), timeout=_LOCK_WAIT_S, mode=0o666)
     try:
         lock.acquire()
     except Timeout:
@@ -287,8 +252,6 @@ def _acquired(device: str) -> Any:
     return lock
 
 
-def refuse(reasons: Iterable[str]) -> None:
-    """Raises MeasurementRefused with all the reasons, if there are any."""
-    found = list(reasons)
-    if found:
-        raise MeasurementRefused("; ".join(found))
+def _refuse(*reasons: str) -> None:
+    if reasons:
+        raise MeasurementRefused("; ".join(reasons))

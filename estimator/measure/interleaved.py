@@ -9,12 +9,12 @@ does not drift so: there a model's rounds are one part, and the models follow ea
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Sequence, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 from ..errors import GoldenLatencyError, MeasurementError, MeasurementRefused
 from .device.state import DeviceState
-from .device_session import Measured, MeasuringSession, Tick, refuse
-from .process import Run
+from .device_session import Measured, MeasuringSession
+from .process import Run, Tick
 from .protocol import Protocol, typical
 
 Outcome = Union[Measured, GoldenLatencyError]
@@ -26,8 +26,12 @@ class _Taken:
 
     parts: Dict[int, List[Run]] = field(default_factory=dict)
     states: List[DeviceState] = field(default_factory=list)
-    refused: List[MeasurementRefused] = field(default_factory=list)
-    failed: List[MeasurementError] = field(default_factory=list)
+    error: Optional[GoldenLatencyError] = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no use in trying again."""
+        return isinstance(self.error, MeasurementError)
 
 
 def measure_models(session: MeasuringSession, models: Sequence[str]) -> Mapping[str, Outcome]:
@@ -70,11 +74,10 @@ def _take(session: MeasuringSession, index: int, model: str, protocol: Protocol,
     for _ in range(2 if is_interleaved else 1):
         try:
             run, before, during, after = session.watched(work)
-        except MeasurementError as error:
-            found.failed.append(error)
-            return
-        except MeasurementRefused as refused:
-            found.refused.append(refused)
+        except (MeasurementError, MeasurementRefused) as error:
+            found.error = error
+            if found.failed:
+                return
         else:
             session.references_ms += references_ms
             found.parts.setdefault(index, []).append(run)
@@ -83,13 +86,11 @@ def _take(session: MeasuringSession, index: int, model: str, protocol: Protocol,
 
 
 def _outcome(session: MeasuringSession, model: str, found: _Taken) -> Outcome:
-    if found.failed:
-        return found.failed[-1]
-    if len(found.parts) < len(session.processes):
-        return found.refused[-1]
+    if found.error is not None and (found.failed or len(found.parts) < len(session.processes)):
+        return found.error
     runs = tuple(map(_joined, found.parts.values()))
     try:
-        refuse(session.noise([run.samples_ms for run in runs]))
+        session.refuse_noise([run.samples_ms for run in runs])
     except MeasurementRefused as refused:
         return refused
     before, *during, after = found.states

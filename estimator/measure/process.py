@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -23,6 +24,11 @@ from .protocol import Protocol, Rounds
 _TICK_S = 1.0
 _SILENCE_S = 600.0
 Progress = Callable[[str, int, int], None]
+Tick = Callable[[], None]
+
+
+def _unheard(*_: Any) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class MeasuringProcess:
 
     def __init__(self, device: str, precision: str) -> None:
         self._command = [sys.executable, "-m", "estimator.measure", "--device", device, "--precision", precision]
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._process: Any = None  # a Popen
         self._environment: Mapping[str, Any] = {}
         self._greeted = False
         self._errors: Any = None
@@ -62,35 +68,27 @@ class MeasuringProcess:
         """Starts the process, which loads torch meanwhile, unless it runs."""
         if self._process is None:
             self._errors, self._unread, self._greeted = tempfile.TemporaryFile(), b"", False  # noqa: SIM115  closed by close()
-            root = str(Path(__file__).parents[2])
-            path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                env={**os.environ, "PYTHONPATH": path},
-            )
+            path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+            environment = {**os.environ, "PYTHONPATH": path}
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+            self._process = subprocess.Popen(self._command, env=environment, **pipes)
 
     def environment(self) -> Mapping[str, Any]:
         """Returns versions, switches and device as the process sees them, also once it is closed.
 
         MeasurementError if it does not start.
         """
-        if self._process is None and self._environment:
-            return self._environment
-        return self._greeting()
-
-    def _greeting(self) -> Mapping[str, Any]:
-        self.start()
-        if not self._greeted:
-            self._environment = self._answer("hello", "start", lambda *_: None, lambda: None)
-            self._greeted = True
+        if self._process is not None or not self._environment:
+            self._greet()
         return self._environment
 
-    def measure(
-        self, request: Mapping[str, Any], protocol: Protocol, progress: Progress, tick: Callable[[], None]
-    ) -> Run:
+    def _greet(self) -> None:
+        self.start()
+        if not self._greeted:
+            self._environment = self._answer("hello", "start")
+            self._greeted = True
+
+    def measure(self, request: Mapping[str, Any], protocol: Protocol, progress: Progress, tick: Tick) -> Run:
         """Returns a run of a model; `tick` is called about once a second meanwhile.
 
         The request names the "model" and its "batch_size", for one of the user's own the "test" that checks it; with
@@ -98,24 +96,18 @@ class MeasuringProcess:
         model does not fit, fails or kills the process.
         """
         done = self._ask({**request, "protocol": asdict(protocol)}, str(request["model"]), progress, tick)
-        done["samples_ms"] = tuple(done["samples_ms"])
-        return Run(**done)
+        return Run(**{**done, "samples_ms": tuple(done["samples_ms"])})
 
     def reference_ms(self, tick: Callable[[], None]) -> float:
         """Returns what the reference workload takes now; raises as `measure`."""
-        return float(self._ask({"reference": True}, "reference", lambda *_: None, tick)["reference_ms"])
+        return float(self._ask({"reference": True}, "reference", tick=tick)["reference_ms"])
 
     def forget(self) -> None:
         """Lets go of the models that were kept."""
-        self._ask({"forget": True}, "forget", lambda *_: None, lambda: None)
+        self._ask({"forget": True}, "forget")
 
     def measure_chains(
-        self,
-        chains: Sequence[Chain],
-        budget_s: float,
-        progress: Progress,
-        tick: Callable[[], None],
-        host_alone: bool = False,
+        self, chains: Sequence[Chain], budget_s: float, progress: Progress, tick: Tick, host_alone: bool = False
     ) -> ChainTimes:
         """Returns the times of all layers of the chains, measured for about `budget_s`; raises as `measure`.
 
@@ -126,16 +118,12 @@ class MeasuringProcess:
         return ChainTimes(**self._ask(request, "calibration", progress, tick))
 
     def _ask(
-        self, request: Mapping[str, Any], what: str, progress: Progress, tick: Callable[[], None]
+        self, request: Mapping[str, Any], what: str, progress: Progress = _unheard, tick: Tick = _unheard
     ) -> Dict[str, Any]:
-        self._greeting()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        try:
+        self._greet()
+        with contextlib.suppress(OSError):  # it died: reading says how
             self._process.stdin.write((json.dumps(request) + "\n").encode())
             self._process.stdin.flush()
-        except OSError:
-            pass  # it died: reading says how
         return self._answer("done", what, progress, tick)
 
     def close(self) -> None:
@@ -146,7 +134,7 @@ class MeasuringProcess:
             self._errors.close()
             self._process = None
 
-    def _answer(self, kind: str, what: str, progress: Progress, tick: Callable[[], None]) -> Dict[str, Any]:
+    def _answer(self, kind: str, what: str, progress: Progress = _unheard, tick: Tick = _unheard) -> Dict[str, Any]:
         try:
             for message in self._messages(what, tick):
                 found = message.pop("kind")
@@ -165,9 +153,7 @@ class MeasuringProcess:
             self.close()  # what it would still answer must not be taken for the next model's
             raise
 
-    def _messages(self, what: str, tick: Callable[[], None]) -> Iterator[Dict[str, Any]]:
-        assert self._process is not None
-        assert self._process.stdout is not None
+    def _messages(self, what: str, tick: Tick) -> Iterator[Dict[str, Any]]:
         heard_s = time.monotonic()
         while True:
             *lines, self._unread = self._unread.split(b"\n")
@@ -184,7 +170,6 @@ class MeasuringProcess:
             tick()
 
     def _death(self) -> str:
-        assert self._process is not None
         status = self._process.wait()
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import json
 import math
-import os
-import sys
 import time
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from .allocator import give_memory_back, keep_memory
+from .device.state import FileReader
 from .protocol import Protocol, run_rounds
 
 Send = Callable[[Dict[str, Any]], None]
-_ROOM_BYTES = 6 * 2**30
-
-
-def main(arguments: List[str]) -> int:
-    """Serves requests from standard input until it ends; what libraries print goes to standard error."""
-    parser = argparse.ArgumentParser(prog="python -m estimator.measure", description=__doc__)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--precision", default="fp32")
-    options = parser.parse_args(arguments)
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-
-    def send(message: Dict[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-
-    serve(options.device, options.precision, sys.stdin, send)
-    return 0
+ROOM_GIB = 6.0
+"""What must be left to keep a model: as much as the largest takes while it is built, and something for the machine."""
 
 
 def serve(device: str, precision: str, requests: Iterable[str], send: Send) -> None:
@@ -70,7 +52,7 @@ class Worker:
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Returns the answer to a request, or the error that kept it from being one."""
         try:
-            return {"kind": "done", **self._work(request)(request)}
+            return {"kind": "done", **self._work(request)}
         except Exception as error:
             return {"kind": "error", "message": _one_line(error), "fatal": _is_fatal(error)}
         finally:
@@ -78,14 +60,15 @@ class Worker:
                 with contextlib.suppress(RuntimeError):
                     _release(self._device)
 
-    def _work(self, request: Dict[str, Any]) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
-        known = {
-            "chains": self._calibrate,
-            "reference": self._time_reference,
-            "forget": self._forget,
-            "model": self._measure,
-        }
-        return next(work for key, work in known.items() if key in request)
+    def _work(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        if "chains" in request:
+            return self._calibrate(request)
+        if "reference" in request:
+            return self._time_reference()
+        if "forget" in request:
+            self._kept.clear()
+            return {}
+        return self._measure(request)
 
     def _measure(self, request: Dict[str, Any]) -> Dict[str, Any]:
         import torch
@@ -104,7 +87,7 @@ class Worker:
                 last[:] = [module(*args, **kwargs)]
 
             protocol = Protocol(**request["protocol"])
-            rounds = run_rounds(ONCE[self._device](forward), protocol, _reporter(self._send))
+            rounds = run_rounds(ONCE[self._device](forward), protocol, self._report)
             finite = _is_finite(last[0])
         return {**vars(rounds), "build_s": build_s, "finite": finite}
 
@@ -117,15 +100,11 @@ class Worker:
             return self._kept[name]
         model, dtype = _subject(request), tensor_dtype(self._precision)
         built = (build_model(model, self._device, dtype), make_input(model, batch_size, self._device, dtype))
-        if request.get("keep") and _has_room():
+        if request.get("keep") and (FileReader().memory_gib("MemAvailable") or 0.0) > ROOM_GIB:
             self._kept[name] = built
         return built
 
-    def _forget(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        self._kept.clear()
-        return {}
-
-    def _time_reference(self, request: Dict[str, Any]) -> Dict[str, Any]:
+    def _time_reference(self) -> Dict[str, Any]:
         import torch
 
         from .chain_times import ReferenceWorkload
@@ -140,7 +119,10 @@ class Worker:
 
         chains = [tuple(map(Block.from_data, chain)) for chain in request["chains"]]
         budget_s, host_alone = request["budget_s"], request["host_alone"]
-        return vars(measure_chains(chains, self._device, budget_s, _reporter(self._send), host_alone))
+        return vars(measure_chains(chains, self._device, budget_s, self._report, host_alone))
+
+    def _report(self, phase: str, done: int, of: int) -> None:
+        self._send({"kind": "progress", "phase": phase, "done": done, "of": of})
 
 
 def _subject(request: Dict[str, Any]) -> Any:
@@ -154,23 +136,9 @@ def _subject(request: Dict[str, Any]) -> Any:
     return tested_model(Place(request["test"]["node"], tuple(request["test"]["options"])), name)
 
 
-def _has_room() -> bool:
-    """Whether as much memory is left as the largest model takes while it is built, with something for the machine."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        free_kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return False
-    return free_kib * 1024 > _ROOM_BYTES
-
-
 def _is_fatal(error: Exception) -> bool:
     """Whether the device is of no more use to this process: an error of CUDA itself stays until the process ends."""
     return "CUDA error" in str(error) and "out of memory" not in str(error)
-
-
-def _reporter(send: Send) -> Callable[[str, int, int], None]:
-    return lambda phase, done, of: send({"kind": "progress", "phase": phase, "done": done, "of": of})
 
 
 def _is_finite(output: Any) -> bool:
