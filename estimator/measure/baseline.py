@@ -53,21 +53,15 @@ def record(session: MeasuringSession, old: Record, root: Path, names: Sequence[s
     about = provenance(session, root)
     old.path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock_path("recording"), mode=0o666):  # another recording may have written meanwhile
-        merged = _merged_with_what_is_there(session, old.path, about, rows)
+        there = load_record(old.path, ())
+        if not {*rows, *session.refused} >= {*there.runs_ms}:  # -k and node ids select, too
+            refuse_mixing(session, there)
+        merged = merge(there, about, rows)
         for left_over in merged.path.parent.glob(f".{merged.path.name}.*.tmp"):
             left_over.unlink()  # of a recording that was killed
         write_record(merged)
     left_out = [f"{name} ({reason})" for name, reason in session.refused.items() if name in names]
     return f"Recorded {len(rows)} figures to {merged.path}" + (f"; left out: {'; '.join(left_out)}" if left_out else "")
-
-
-def _merged_with_what_is_there(
-    session: MeasuringSession, path: Path, about: Mapping[str, str], rows: Mapping[str, Sequence[float]]
-) -> Record:
-    old = load_record(path, ())
-    if not {*rows, *session.refused} >= {*old.runs_ms}:  # -k and node ids select, too
-        refuse_mixing(session, old)
-    return merge(old, about, rows)
 
 
 def merge(old: Record, new: Mapping[str, str], rows: Mapping[str, Sequence[float]]) -> Record:
@@ -86,8 +80,7 @@ def merge(old: Record, new: Mapping[str, str], rows: Mapping[str, Sequence[float
 
 def provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
     """Returns where the figures of this run come from, as the record keeps it."""
-    seen = list(session.measured.values())
-    plan = session.plan
+    seen, plan = list(session.measured.values()), session.plan
     return {
         **_identity(session),
         "protocol": "eager module, seeded random weights, eval(), no_grad(), "
@@ -141,27 +134,23 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 def revision(root: Path) -> str:
     """Returns the commit of the suite, with "and changes" where the tree differs from it; "unknown" without git."""
+    commit, changes = ["git", "-C", str(root), "rev-parse", "HEAD"], ["git", "-C", str(root), "status", "--porcelain"]
     try:
-        commit, changes = (_git(root, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain")))
+        found = [subprocess.check_output(words, stderr=subprocess.DEVNULL).decode() for words in (commit, changes)]
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return commit + (" and changes" if changes else "")
-
-
-def _git(root: Path, *words: str) -> str:
-    command = ["git", "-C", str(root), *words]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return done.stdout.decode().strip()
+    return found[0].strip() + (" and changes" if found[1] else "")
 
 
 def repeat_lines(session: MeasuringSession) -> Iterator[str]:
     """Yields how far this run's medians are from those of the last run here, and keeps this run's for the next."""
     path = cache_folder() / session.target.hardware / session.target.label / "last-run.json"
     now = {name: measured.median_ms for name, measured in session.measured.items()}
+    before: Dict[str, float] = {}
     try:
-        before = _last_run(path)
+        last = Checked(path, read_json(path) if path.exists() else {})
+        before = {name: last.number(name, LATENCY_MS) for name in last.content}
     except RecordError as error:
-        before = {}
         yield f"  Against the last run here: not known, written anew: {error}"
     differences = [100 * abs(ms / before[name] - 1) for name, ms in now.items() if name in before]
     if differences:
@@ -173,11 +162,3 @@ def repeat_lines(session: MeasuringSession) -> Iterator[str]:
     with contextlib.suppress(OSError):  # it only serves the next run's comparison
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps({**before, **now}, indent=1) + "\n")
-
-
-def _last_run(path: Path) -> Dict[str, float]:
-    """By model its median in ms; empty where nothing was measured here before."""
-    if not path.exists():
-        return {}
-    data = Checked(path, read_json(path))
-    return {name: data.number(name, LATENCY_MS) for name in data.content}

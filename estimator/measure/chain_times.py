@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence,
 
 from ..subjects.chains import Block, Chain, make_layers
 from .build import SEED, build_seeded
-from .protocol import typical
+from .protocol import Report, typical
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,6 @@ REFERENCE_S = 0.1
 _CHAINS_A_REFERENCE = 8
 _LEAST_PASSES = 2
 _WARMUP, _ROUNDS = 2, 7
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,10 @@ class ChainTimes:
     `references_ms` are what the reference workload took in between, on a CPU.
     """
 
-    layers_us: Tuple[Tuple[Tuple[Tuple[float, ...], ...], ...], ...]
-    passes_us: Tuple[float, ...]
+    layers_us: Sequence[Sequence[Sequence[Sequence[float]]]]
+    passes_us: Sequence[float]
     measuring_s: float
-    references_ms: Tuple[float, ...] = ()
+    references_ms: Sequence[float] = ()
 
 
 def measure_chains(
@@ -67,8 +66,10 @@ def measure_chains(
     with torch.no_grad():
         if device == "cuda" and not host_alone:
             return _on_cuda(chains, budget_s, report)
-        build = build_whole_block if host_alone else build_block
-        return _in_chains([[build(block, device) for block in chain] for chain in chains], device, budget_s, report)
+        built = [[build_block(block, device) for block in chain] for chain in chains]
+        if host_alone:  # each copy of a block in one module, as a model has them
+            built = [[(x, [[torch.nn.Sequential(*c)] for c in copies]) for x, copies in chain] for chain in built]
+        return _in_chains(built, device, budget_s, report)
 
 
 BuiltBlock = Tuple[Any, List[List[Any]]]
@@ -79,7 +80,9 @@ def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: flo
 
     A GPU is idle before each: no call waits for room in its queue.
     """
-    wait = _waiting(device)
+    import torch
+
+    wait: Callable[[], Any] = torch.cuda.synchronize if device == "cuda" else lambda: None
     samples_us: Dict[Tuple[int, int, int], List[float]] = {}
     passes_us: List[float] = []
     reference = ReferenceWorkload() if device == "cpu" else None
@@ -98,13 +101,10 @@ def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: flo
             wait()
             report("calibration", *_done(passes_us, index + 1, len(built), time.perf_counter() - start_s, budget_s))
     measuring_s = time.perf_counter() - start_s
-    layers_us = tuple(
-        tuple(
-            (tuple(typical(samples_us[c, b, i]) for i in range(len(copies[0]))),) for b, (_, copies) in enumerate(chain)
-        )
-        for c, chain in enumerate(built)
-    )
-    return ChainTimes(layers_us, tuple(passes_us), measuring_s, tuple(references_ms))
+    layers_us: List[List[Any]] = [[([],) for _ in chain] for chain in built]
+    for (index, block, _), block_us in samples_us.items():
+        layers_us[index][block][0].append(typical(block_us))
+    return ChainTimes(layers_us, passes_us, measuring_s, references_ms)
 
 
 def _done(passes_us: Sequence[float], chains: int, of: int, used_s: float, budget_s: float) -> Tuple[int, int]:
@@ -129,12 +129,6 @@ class ReferenceWorkload:
         return typical(passes_ms)
 
 
-def _waiting(device: str) -> Callable[[], None]:
-    import torch
-
-    return torch.cuda.synchronize if device == "cuda" else lambda: None
-
-
 def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
     """Returns a seeded input of the block, and so many copies of its layers, each with weights of its own."""
     import torch
@@ -143,14 +137,6 @@ def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
     source = torch.randn(block.input_shape, generator=generator).to(device)
     make = lambda: torch.nn.ModuleList(make_layers(block))  # noqa: E731
     return source, [list(build_seeded(make, device).eval()) for _ in range(copies)]  # type: ignore[call-overload]
-
-
-def build_whole_block(block: Block, device: str) -> BuiltBlock:
-    """Returns the block with each copy of its layers in one module, as a model has them."""
-    import torch
-
-    source, copies = build_block(block, device)
-    return source, [[torch.nn.Sequential(*layers)] for layers in copies]
 
 
 def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
@@ -174,18 +160,17 @@ def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
 def _on_cuda(chains: Sequence[Chain], budget_s: float, report: Report) -> ChainTimes:
     """Block after block, each alone in memory; the budget is not needed: rounds are few and counted."""
     start_s, done, total = time.perf_counter(), 0, sum(map(len, chains))
-    layers_us: List[Tuple[Any, ...]] = []
+    layers_us: List[List[Any]] = []
     rounds_us = [0.0] * _ROUNDS
     for chain in chains:
-        blocks = []
+        layers_us.append([])
         for block in chain:
             layers = list(_cuda_layers(block))
-            blocks.append(tuple(tuple(map(statistics.median, way)) for way in zip(*layers)))
+            layers_us[-1].append([list(map(statistics.median, way)) for way in zip(*layers)])
             rounds_us = [sum(parts) for parts in zip(rounds_us, *(way for layer in layers for way in layer))]
             done += 1
             report("calibration", done, total)
-        layers_us.append(tuple(blocks))
-    return ChainTimes(tuple(layers_us), tuple(rounds_us), time.perf_counter() - start_s)
+    return ChainTimes(layers_us, rounds_us, time.perf_counter() - start_s)
 
 
 def _cuda_layers(block: Block) -> Iterator[Tuple[List[float], List[float]]]:

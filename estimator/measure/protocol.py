@@ -21,6 +21,7 @@ INTERLEAVED: Mapping[str, int] = {"cpu": 3, "cuda": 1}
 """Parts of a model's rounds, the other models in between: a shared CPU drifts within minutes."""
 _PROGRESS_S = 0.5
 _CUT = 1.5  # times the median
+Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,19 @@ class Protocol:
 
     def parts(self) -> Tuple[Protocol, ...]:
         """Returns the protocol of each part: its share of the rounds, and one warm-up at least if there is any."""
-        count = self.interleaved
-        return tuple(
-            Protocol(
-                warmup=-(-self.warmup // count),
-                rounds=(self.rounds + count - 1 - part) // count,
-                min_warmup=-(-self.min_warmup // count),
-                min_rounds=(self.min_rounds + count - 1 - part) // count,
-                budget_s=self.budget_s / count,
-            )
-            for part in range(count)
-        )
+        count, parts = self.interleaved, []
+        warmup, min_warmup = (-(-most // count) for most in (self.warmup, self.min_warmup))
+        for part in range(count):
+            rounds, min_rounds = ((most + count - 1 - part) // count for most in (self.rounds, self.min_rounds))
+            parts.append(Protocol(warmup, rounds, min_warmup, min_rounds, self.budget_s / count))
+        return tuple(parts)
 
 
 def make_protocol(device: str, warmup: Optional[int] = None, rounds: Optional[int] = None) -> Protocol:
     """Returns the default protocol of "cpu" or "cuda"; a count that is given is kept, whatever it takes."""
-    return Protocol(
-        warmup=WARMUP if warmup is None else warmup,
-        rounds=ROUNDS if rounds is None else rounds,
-        min_warmup=MIN_WARMUP if warmup is None else warmup,
-        min_rounds=MIN_ROUNDS if rounds is None else rounds,
-        budget_s=BUDGETS_S[device],
-        interleaved=min(INTERLEAVED[device], ROUNDS if rounds is None else rounds),
-    )
+    most_warmup, min_warmup = (WARMUP, MIN_WARMUP) if warmup is None else (warmup, warmup)
+    most, least = (ROUNDS, MIN_ROUNDS) if rounds is None else (rounds, rounds)
+    return Protocol(most_warmup, most, min_warmup, least, BUDGETS_S[device], min(INTERLEAVED[device], most))
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,7 @@ class Rounds:
     page_faults: int
 
 
-def run_rounds(once_ms: Callable[[], float], protocol: Protocol, report: Callable[[str, int, int], None]) -> Rounds:
+def run_rounds(once_ms: Callable[[], float], protocol: Protocol, report: Report) -> Rounds:
     """Returns the rounds of `once_ms`, which runs one forward and returns its ms; `report` gets (phase, done, of)."""
     start_s = time.perf_counter()
     warm = _repeat(once_ms, protocol.warmup, protocol.min_warmup, protocol.budget_s / 3, "warm-up", report)
@@ -111,12 +102,7 @@ def run_rounds(once_ms: Callable[[], float], protocol: Protocol, report: Callabl
 
 
 def _repeat(
-    once_ms: Callable[[], float],
-    most: int,
-    least: int,
-    budget_s: float,
-    phase: str,
-    report: Callable[[str, int, int], None],
+    once_ms: Callable[[], float], most: int, least: int, budget_s: float, phase: str, report: Report
 ) -> List[float]:
     start_s = reported_s = time.perf_counter()
     samples_ms: List[float] = []

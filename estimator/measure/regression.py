@@ -2,11 +2,7 @@
 
 Processes differ more than rounds within one: a run counts as one observation, the median of its rounds. The verdict
 is a two-sample t interval of the logarithms of those medians at level `ALPHA`. (A rank test could not do it: of three
-runs against three, the most extreme order has a probability of 1 in 10 by chance alone.) So the margin of a model is
-
-    max(FLOOR, t(runs - 2 degrees of freedom) x spread between runs x sqrt(1 / baseline runs + 1 / live runs))
-
-It follows from the spread of that model's own runs, and can be wide: the suite prints it rather than hide it.
+runs against three, the most extreme order has a probability of 1 in 10 by chance alone.)
 """
 
 from __future__ import annotations
@@ -16,6 +12,8 @@ import math
 import statistics
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
+
+from ..report.format import percent
 
 ALPHA = 0.0008
 """Level of the interval: with the recorded runs resampled, which are no normal distribution, a model judged alone and
@@ -50,15 +48,12 @@ class Verdict:
         """Returns the verdict in words, with its figures."""
         if self.change_pct is None:
             return self.word
-        return f"{self.word} ({self.change_pct:+.1f} %, margin {self._margin_text})"
-
-    @property
-    def _margin_text(self) -> str:
+        margin = percent(self.margin_pct)
         if self.margin_pct is None:
-            return "unknown: one run each, use --runs 3"
-        if self.margin_pct > _WIDE_PCT:
-            return f"above {_WIDE_PCT:.0f} %: runs this few and this far apart tell nothing, use --runs 3"
-        return f"{self.margin_pct:.1f} %"
+            margin = "unknown: one run each, use --runs 3"
+        elif self.margin_pct > _WIDE_PCT:
+            margin = f"above {_WIDE_PCT:.0f} %: runs this few and this far apart tell nothing, use --runs 3"
+        return f"{self.word} ({self.change_pct:+.1f} %, margin {margin})"
 
 
 def judge(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> Verdict:
@@ -70,12 +65,12 @@ def judge(baseline_ms: Sequence[float], live_ms: Sequence[float]) -> Verdict:
 
 def judge_logs(before: Sequence[float], now: Sequence[float], alpha: float = ALPHA) -> Verdict:
     """Returns the verdict on logarithms of latencies, one per run; neither side may be empty."""
-    change = statistics.fmean(now) - statistics.fmean(before)
-    margin = log_margin(spread(before, now), len(before), len(now), alpha)
-    if margin is None:
-        return Verdict(UNJUDGED, _percent(change))
+    change, spread_log = statistics.fmean(now) - statistics.fmean(before), spread(before, now)
+    if spread_log is None:
+        return Verdict(UNJUDGED, 100 * math.expm1(change))
+    margin = log_margin(spread_log, len(before), len(now), alpha)
     word = SAME if abs(change) <= margin else REGRESSION if change > 0 else FASTER
-    return Verdict(word, _percent(change), _percent(margin))
+    return Verdict(word, 100 * math.expm1(change), 100 * math.expm1(margin))
 
 
 def logs(values: Sequence[float]) -> Tuple[float, ...]:
@@ -83,18 +78,11 @@ def logs(values: Sequence[float]) -> Tuple[float, ...]:
     return tuple(map(math.log, values))
 
 
-def _percent(log_ratio: float) -> float:
-    return 100 * math.expm1(log_ratio)
-
-
 def spread(*groups: Sequence[float]) -> Optional[float]:
     """Returns the standard deviation between runs within groups of logarithms; None where no group has two runs."""
     freedom = sum(len(group) - 1 for group in groups)
-    if freedom == 0:
-        return None
-    means = [statistics.fmean(group) for group in groups]
-    squares = sum((x - mean) ** 2 for group, mean in zip(groups, means) for x in group)
-    return math.sqrt(squares / freedom)
+    squares = sum(len(group) * statistics.pvariance(group) for group in groups)
+    return math.sqrt(squares / freedom) if freedom else None
 
 
 def spread_pct(*runs_ms: Sequence[float]) -> Optional[float]:
@@ -103,12 +91,11 @@ def spread_pct(*runs_ms: Sequence[float]) -> Optional[float]:
     return None if found is None else 100 * found
 
 
-def log_margin(
-    spread_log: Optional[float], baseline_runs: int, live_runs: int, alpha: float = ALPHA
-) -> Optional[float]:
-    """Returns the logarithm beyond which a change is a verdict; None where the spread is not known."""
-    if spread_log is None:
-        return None
+def log_margin(spread_log: float, baseline_runs: int, live_runs: int, alpha: float = ALPHA) -> float:
+    """Returns the logarithm beyond which a change is a verdict, from the spread of the model's own runs.
+
+    max(FLOOR, t(runs - 2 degrees of freedom) x spread x sqrt(1 / baseline runs + 1 / live runs))
+    """
     t = student_t(1 - alpha, baseline_runs + live_runs - 2)
     return max(math.log1p(FLOOR_PCT / 100), t * spread_log * math.sqrt(1 / baseline_runs + 1 / live_runs))
 

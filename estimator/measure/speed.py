@@ -32,13 +32,8 @@ class Speed:
 
     def applied_to(self, estimate: Estimate) -> Estimate:
         """Returns the estimate for the speed of now: a CPU has one clock, and the reference workload shows it."""
-        factor = self.slowdown or 1.0
-        return replace(
-            estimate,
-            latency_ms=factor * estimate.latency_ms,
-            host_ms=factor * estimate.host_ms,
-            device_ms=factor * estimate.device_ms,
-        )
+        factor, terms = self.slowdown or 1.0, ("latency_ms", "host_ms", "device_ms")
+        return replace(estimate, **{term: factor * getattr(estimate, term) for term in terms})
 
 
 def speed_of(profile: Profile, references_ms: Sequence[float]) -> Speed:

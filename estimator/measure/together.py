@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from dataclasses import dataclass
-from typing import Collection, Dict, List, Mapping, Optional, Sequence
+from typing import Collection, List, Mapping, Optional, Sequence
 
 from .regression import Verdict, judge_logs, logs
 
@@ -47,13 +47,11 @@ def judge_together(baseline_ms: Runs, live_ms: Runs, sharing: Collection[str]) -
         return None
     deviations = {name: _deviations(baseline_ms[name], live_ms[name]) for name in names}
     common = [statistics.median(column) for column in zip(*(deviations[name] for name in shared))]
-    nothing = [0.0] * len(common)
     recorded = len(baseline_ms[names[0]])
-    models: Dict[str, Verdict] = {}
-    for name in names:
-        left = [x - y for x, y in zip(deviations[name], common if name in sharing else nothing)]
-        models[name] = judge_logs(left[:recorded], left[recorded:], ALPHA)
-    return Together(judge_logs(common[:recorded], common[recorded:], ALPHA), models)
+    for name in shared:
+        deviations[name] = [x - y for x, y in zip(deviations[name], common)]
+    judged = {name: judge_logs(d[:recorded], d[recorded:], ALPHA) for name, d in {**deviations, "": common}.items()}
+    return Together(judged.pop(""), judged)
 
 
 def _comparable(baseline_ms: Runs, live_ms: Runs) -> List[str]:
