@@ -1,9 +1,8 @@
 """The designed set of micro-benchmarks: blocks of every kind that models are made of, over a seeded grid of shapes.
 
 No shape is taken from a model, but the kinds of numbers are those of networks: channels are multiples of powers of two,
-whatever the vectors of the processor are wide, and images are some seven or eight pixels times a whole number. A chain
-holds about fifteen blocks of one group, so that code and caches are in the state in which a model finds them: one kind
-of block after another, with the weights of all others in between.
+and images are some seven or eight pixels times a whole number. A chain holds about fifteen blocks of one group, so that
+code and caches are as a model finds them: one kind of block after another, with other weights in between.
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ _HALVED = (7, 14, 28, 56, 112, 224)  # what an image of 224 pixels is halved to:
 
 @dataclass(frozen=True)
 class Size:
-    """What a single layer may ask of the device: so much work, and so many elements of an activation or a weight.
-
-    `blocks` is how many times the blocks of each group are drawn that a GPU gets.
-    """
+    """The largest work, activation and weight of a layer, and how many times a GPU's blocks are drawn."""
 
     gflop: float
     melements: float

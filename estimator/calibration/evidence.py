@@ -39,8 +39,7 @@ Kernel = Union[Convolution, Product]
 class Evidence:
     """One measured figure: its latency in us, its relative spread, and the op stream it is the latency of.
 
-    `synchronised` figures carry one launch and synchronisation of the measuring loop in place of host time. `source` is
-    RECORDS for what was recorded of models and patterns or published of single kernels, else MICROBENCHMARKS.
+    `synchronised` figures carry one launch and synchronisation of the measuring loop in place of host time.
     """
 
     name: str

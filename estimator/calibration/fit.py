@@ -33,10 +33,9 @@ _SETTLED = 1e-3
 
 @dataclass(frozen=True)
 class Fit:
-    """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence.
+    """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence, if any.
 
-    `covariance` is that of the constants' logarithms, in their order. `synchronised_call_us` is None where no piece of
-    evidence carries one.
+    `covariance` is that of the constants' logarithms, in their order.
     """
 
     constants: Mapping[str, float]
@@ -59,10 +58,7 @@ class _Pieces:
 
 
 class Fitter:
-    """Prices all evidence at once for any constants; the op streams become columns only once.
-
-    Models repeat their blocks: of equal ops, one is priced.
-    """
+    """Prices all evidence at once for any constants: op streams become columns once, and of equal ops one is priced."""
 
     def __init__(self, profile: Profile, evidence: Sequence[Evidence]) -> None:
         self.profile, self.evidence = profile, tuple(evidence)
@@ -95,10 +91,7 @@ class Fitter:
         return other
 
     def main_ops(self, constants: Mapping[str, float]) -> Tuple[Column, Column, Column]:
-        """Returns for each piece of evidence the kind of op that takes most of it, that op's features, and its share.
-
-        Kinds and features are those of `cost.corrections.describe`; a synchronised figure has a share of 0.
-        """
+        """Returns each piece of evidence's main kind of op, its features, and its share, 0 where synchronised."""
         costs, timed = self._costs(constants), self._timed
         each_us = costs.host_us + np.bincount(self._kernels.op, costs.device_us, len(costs.host_us))
         kinds, features = describe(self._ops, self._kernels)
@@ -131,9 +124,7 @@ class Fitter:
         return 100 * (self.latencies_us(fit.constants, fit.synchronised_call_us) / self.measured_us - 1)
 
     def fit(self, without: Sequence[int] = (), start: Optional[Fit] = None) -> Fit:
-        """Returns the constants that fit all evidence but that at the indices `without`.
-
-        The search begins at the priors, or at `start`, a fit to most of the same evidence, which is near the end.
+        """Returns the constants that fit all evidence but that at these indices; `start` is a fit to most of it.
 
         Minimises the squares of log(estimate/measurement)/spread and of log(constant/prior)/prior_sigma, within the
         constants' bounds; of thousands of micro-benchmarks single ones may be far off (soft L1). CalibrationError when
@@ -225,8 +216,5 @@ def sums(values: Column, bounds: Column) -> Column:
 
 
 def _softened(errors: Column) -> Column:
-    """Residuals whose squares are the soft L1 loss: as they are when small, their square root when large.
-
-    By hand, because the solver's own loss would soften the priors, too.
-    """
+    """Residuals whose squares are the soft L1 loss: the solver's own loss would soften the priors, too."""
     return np.sign(errors) * np.sqrt(2 * (np.sqrt(1 + errors**2) - 1))

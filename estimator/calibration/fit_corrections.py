@@ -54,10 +54,7 @@ class _Pieces:
 def fit_corrections(
     fitter: Fitter, fit: Fit, settings: Optional[Mapping[str, Settings]] = None, without: Sequence[int] = ()
 ) -> Tuple[Dict[str, Correction], Dict[str, Settings]]:
-    """Returns the correction of each kind of op that enough layers tell about, and the settings that were used.
-
-    `settings` of another fit spare the search for them; layers at the indices `without` are left out.
-    """
+    """Returns each kind's correction, made without some layers, and its settings, looked for where none are given."""
     found: Dict[str, Correction] = {}
     used: Dict[str, Settings] = {}
     for kind, pieces in _by_kind(fitter, fit, without).items():

@@ -18,10 +18,7 @@ from .profile_text import profile_text, sources, summary
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The text of the new profile, the lines that tell the user what it says, and how far unseen chains are off.
-
-    `spread_pct` is one sigma; None where chains were not left out.
-    """
+    """The new profile's text, what it says in lines, and the spread of unseen chains (one sigma), if it is known."""
 
     text: str
     lines: Tuple[str, ...]
@@ -35,10 +32,7 @@ def calibrate(
     progress: Callable[[str], None],
     recorded: Sequence[Evidence] = (),
 ) -> Calibrated:
-    """Returns the profile as the micro-benchmarks (and recorded models, if given) fit it.
-
-    CalibrationError when the fit does not converge or there is nothing to fit.
-    """
+    """Returns the profile that the evidence gives; CalibrationError without any, or where the fit does not converge."""
     evidence = (*recorded, *as_evidence(found))
     if not evidence:
         raise CalibrationError("no micro-benchmarks to calibrate from")

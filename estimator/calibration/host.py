@@ -1,9 +1,7 @@
 """The host's constants alone: the chains that show them, and their fit, which leaves the device's as they are.
 
-On a GPU a layer's call returns when the host has issued its kernels, not when they have run. In chains of short layers
-the time from call to return is the host's cost and nothing of the device's: no constant of the device has a part in the
-fit, and the new constants are not correlated with the old ones. Blocks are timed whole: what Python does around the
-layers of a model is in the cost of their ops, as it is where constants are fitted to models.
+On a GPU a layer's call returns when the host has issued its kernels: in chains of short layers that is the host's cost
+and nothing of the device's. Blocks are timed whole: what Python does around layers is in the cost of their ops.
 """
 
 from __future__ import annotations
@@ -40,10 +38,7 @@ _PX, _TOKENS, _HEADS, _SQUEEZED, _WINDOWS = 8, 16, 4, 8, 4
 
 
 def host_design(share: float = 1.0) -> Tuple[Chain, ...]:
-    """Returns the chains, always the same: blocks of every kind that models are made of, each with little to compute.
-
-    `share` below 1 leaves whole chains out.
-    """
+    """Returns the chains, always the same: short blocks of every kind; `share` below 1 leaves whole chains out."""
     return tuple(map(_chain, _WIDTHS[: max(1, round(share * len(_WIDTHS)))]))
 
 
@@ -76,10 +71,7 @@ def _chain(c: int) -> Chain:
 
 @dataclass(frozen=True)
 class HostTimes:
-    """Mean us of each block's call over the processes that measured, and how well they know the speed that all share.
-
-    `common_spread` is relative, one sigma.
-    """
+    """Mean us of each block's call over the processes, and the relative spread of the speed that all share."""
 
     blocks_us: Tuple[Tuple[float, ...], ...]
     processes: int
@@ -87,10 +79,7 @@ class HostTimes:
 
 
 def taken_together(runs: Sequence[ChainTimes]) -> HostTimes:
-    """Returns what the processes measured, each block as one layer.
-
-    A process keeps a speed of its own. The spread is not below the floor that a few processes of one day cannot show.
-    """
+    """Returns what the processes measured; a few cannot show how much their speeds differ: the spread has a floor."""
     by_run = [[[block[0][0] for block in chain] for chain in run.layers_us] for run in runs]
     logs = [math.log(sum(map(sum, chains_us))) for chains_us in by_run]
     error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
@@ -126,8 +115,7 @@ def calibrate_host(
 ) -> Calibrated:
     """Returns the profile with the host's constants as the short chains fit them; CalibrationError where they do not.
 
-    The device's constants and their block of the covariance stay; cross terms are zero, since what was measured has no
-    part of the device in it.
+    The device's constants and their covariance stay; cross terms are zero.
     """
     evidence = host_evidence(chains, times)
     fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)

@@ -43,11 +43,10 @@ def _importance(fitter: Fitter, fit: Fit, group: str, rows: Sequence[int], progr
 def held_out_chain_spread_pct(
     fitter: Fitter, fit: Fit, settings: Mapping[str, Settings], progress: Callable[[str], None]
 ) -> float:
-    """Returns the spread, in percent, of whole chains' errors when the fit has not seen them; the chains in five parts.
+    """Returns the spread, in percent, of whole chains' errors when neither fit nor corrections have seen them.
 
-    `settings` are those of the corrections, if there are any: they are made without the chains, too. A chain is a sum
-    over some fifteen blocks, as a model is. The spread is the median's (1.48 median |error|): a chain of nothing but
-    tiny ops, which a model has few of, is no measure for it.
+    A chain is a sum over some fifteen blocks, as a model is. The spread is the median's (1.48 median |error|): a chain
+    of nothing but tiny ops, which a model has few of, is no measure for it.
     """
     chains = list(_rows_by(fitter, "family").values())
     errors: List[float] = []

@@ -38,10 +38,7 @@ class TimedBlock:
 
 @dataclass(frozen=True)
 class Microbenchmarks:
-    """What was measured on a device, where and with what; `queue` calls in a row make a queued layer.
-
-    `reference_ms` is what the reference workload took on a CPU meanwhile, None where it was not measured.
-    """
+    """What was measured, and with what; `queue` calls make a queued layer, a CPU has a reference workload."""
 
     provenance: Mapping[str, str]
     queue: int

@@ -32,8 +32,7 @@ def calibrated(
 ) -> Iterator[str]:
     """Yields what is done and found; the profile is written at the end.
 
-    MeasurementRefused, MeasurementError or CalibrationError, with nothing written, where the device refuses, a chain
-    fails or the fit does not converge.
+    MeasurementRefused, MeasurementError or CalibrationError where that fails: then nothing is written.
     """
     session = session_on(target, plan, progress)
     try:

@@ -23,7 +23,7 @@ def profile_text(
 ) -> str:
     """Returns the TOML of the fitter's profile with what the fit gives; `board` replaces facts about the board.
 
-    `software` has the versions that the evidence was measured with. A board that borrowed its constants gets its own.
+    `software` has the versions that the evidence was measured with.
     """
     document, profile = _document(fitter.profile), fitter.profile
     for key, value in (board or {}).items():
@@ -53,10 +53,9 @@ def profile_text(
 
 
 def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> str:
-    """Returns the TOML of the profile with the host's constants as `fit` gives them, and all else as it was.
+    """Returns the TOML of the profile with the host's constants as `fit` gives them, `about` says from what.
 
-    `about` says where, when and with what they were fitted. A board that borrowed its constants gets copies of the
-    device's, so that they stay those that the host's belong to; each constant's source says which of the two it is.
+    A board that borrowed its constants gets copies of the device's; each constant's source says which of the two it is.
     """
     document = _document(profile)
     calibration, whole = document["calibration"], _with_device(profile, fit)

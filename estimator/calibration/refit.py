@@ -34,8 +34,7 @@ Files = Dict[Path, str]
 def refitted(board: Board, goldens: Path, evidence: Optional[str], fit_only: bool) -> Files:
     """Returns by path the text that a refit gives; prints constants and cross-validation.
 
-    `evidence` is "records", "microbenchmarks", "both", or None for the records where there are any. CalibrationError
-    where there is nothing to fit, or the fit does not converge.
+    `evidence` is one of EVIDENCE, None for the records where there are any. CalibrationError where no fit is found.
     """
     profile = board.base_profile()
     folder = board.folder(goldens) / calibrated_target(profile).label

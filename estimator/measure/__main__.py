@@ -1,7 +1,4 @@
-"""`python -m estimator.measure --device cpu`: one fresh process that measures what it is asked to, as JSON lines.
-
-What libraries print goes to standard error.
-"""
+"""`python -m estimator.measure --device cpu`: one fresh process that measures what it is asked to, as JSON lines."""
 
 from __future__ import annotations
 

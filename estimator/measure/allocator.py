@@ -10,10 +10,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_memory() -> bool:
-    """Tells glibc, before any work, not to map large blocks on their own and not to give memory back.
-
-    Else each forward may fault its activations in again. Returns False where the C library knows no such setting.
-    """
+    """Keeps glibc from giving memory back, else each forward may fault its activations in; False where it cannot."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

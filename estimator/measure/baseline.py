@@ -41,7 +41,7 @@ def refuse_mixing(session: MeasuringSession, old: Record) -> None:
 def record(session: MeasuringSession, old: Record, root: Path, names: Sequence[str]) -> Optional[str]:
     """Writes what was measured of these, atomically; returns the line that says so, None where nothing was measured.
 
-    Rows that were not measured now stay if device and software are those of the record, else they go.
+    Other rows stay where device and software are the same.
     """
     from filelock import FileLock
 

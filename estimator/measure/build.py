@@ -23,11 +23,7 @@ _POOL = 1_000_003  # prime: no layer's size is a multiple of it
 
 
 def build_model(model: Subject, device: str, dtype: Any = None) -> torch.nn.Module:
-    """Returns the model in `eval()` on "cpu" or "cuda", converted to `dtype` if one is given.
-
-    A model of the zoo has seeded weights; a module of the user's own keeps what it has, and has seeded weights where it
-    was made on the meta device.
-    """
+    """Returns the model in `eval()`; its weights are seeded, but those that a user's own module has stay."""
     if isinstance(model, OwnModel):
         module = _with_data(model.build(), device).to(device).eval()
     else:
@@ -46,8 +42,7 @@ def build_seeded(make: Callable[[], torch.nn.Module], device: str) -> torch.nn.M
 def make_input(model: Subject, batch_size: int, device: str, dtype: Any = None) -> Any:
     """Returns example inputs with data on the device: seeded normal numbers in place of everything but whole numbers.
 
-    Never constant ones: kernels may be quicker on those; and what `torch.empty` left may not be finite. Whole numbers
-    and masks stay as they are; where they have no data they are 0, which is an index everywhere, and True.
+    Constant ones may be quicker. Whole numbers stay; without data they are 0, which is an index everywhere, or True.
     """
     import torch
 

@@ -1,11 +1,10 @@
 """Times every layer of a set of chains: within its chain on a CPU, alone and in a queue on a GPU.
 
-On a CPU host and device are one: the time from a layer's call to its return is all it costs, if caches are as a model
-leaves them. Each block runs three times with weights of its own, after the blocks before it; its input is fresh. The
-first time is not counted: it finds caches and memory as a block of other sizes left them, as few layers of a model do.
-On a GPU a layer runs once after a synchronise (host plus device) and many times in a row (the slower of the two), so
-that neither is mistaken for the other. Where only its host is asked for, blocks run in chains as on a CPU: a call
-returns when its kernels are issued. A block is then timed as a whole, with what Python adds around its layers.
+On a CPU the time from a layer's call to its return is all it costs, if caches are as a model leaves them. Each block
+runs three times with weights of its own, after the blocks before it; its input is fresh. The first time is not counted:
+it finds caches and memory as a block of other sizes left them, as few layers of a model do. On a GPU a layer runs once
+after a synchronise (host plus device) and many times in a row (the slower of the two). Where only its host is asked
+for, blocks run in chains as on a CPU, each timed as a whole: a call returns when its kernels are issued.
 """
 
 from __future__ import annotations
@@ -43,10 +42,7 @@ _WARMUP, _ROUNDS = 2, 7
 
 @dataclass(frozen=True)
 class ChainTimes:
-    """Typical us of each layer, by chain, block, way and layer; and the us of every pass over all chains, in order.
-
-    `references_ms` are what the reference workload took in between, on a CPU.
-    """
+    """Typical us by chain, block, way and layer; us of each pass over all chains, and a CPU's reference workload."""
 
     layers_us: Sequence[Sequence[Sequence[Sequence[float]]]]
     passes_us: Sequence[float]
@@ -57,10 +53,7 @@ class ChainTimes:
 def measure_chains(
     chains: Sequence[Chain], device: str, budget_s: float, report: Report, host_alone: bool = False
 ) -> ChainTimes:
-    """Returns the times of all layers; `report` gets ("calibration", done, of) as the budget is used up.
-
-    With `host_alone` it is what the host needs to call each block, as of a single layer, whatever the device does.
-    """
+    """Returns the times of all layers, or of the host's calls of each block; `report` gets (phase, done, of)."""
     import torch
 
     with torch.no_grad():
@@ -76,10 +69,7 @@ BuiltBlock = Tuple[Any, List[List[Any]]]
 
 
 def _in_chains(built: Sequence[Sequence[BuiltBlock]], device: str, budget_s: float, report: Report) -> ChainTimes:
-    """Passes over all chains until the budget is used: each chain runs once to warm up and once to be timed.
-
-    A GPU is idle before each: no call waits for room in its queue.
-    """
+    """Passes over all chains until the budget is used: once to warm up and once to be timed, each on an idle GPU."""
     import torch
 
     wait: Callable[[], Any] = torch.cuda.synchronize if device == "cuda" else lambda: None
@@ -140,10 +130,7 @@ def build_block(block: Block, device: str, copies: int = COPIES) -> BuiltBlock:
 
 
 def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
-    """Runs each block with all its copies in a row, as stages of a model do.
-
-    Returns (block, layer, us) per call of all copies but the first.
-    """
+    """Runs each block's copies in a row, as stages do; returns (block, layer, us) of all copies but the first."""
     clock_ns, times = time.perf_counter_ns, []
     for block, (source, copies) in enumerate(chain):
         for copy, layers in enumerate(copies):

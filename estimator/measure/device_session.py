@@ -118,10 +118,7 @@ class MeasuringSession:
         return JetsonReader() if is_jetson() else nvidia_reader(self.environment())
 
     def start(self) -> None:
-        """Starts the processes, which load torch while pytest goes on.
-
-        A GPU is locked from here on: processes that only wait hold a part of it. MeasurementRefused if it stays taken.
-        """
+        """Starts the processes and locks a GPU, which they hold a part of; MeasurementRefused if it stays taken."""
         if self._device == "cuda":
             self.lock = _acquired(self._device)
         self.processes = [MeasuringProcess(self._device, self.target.precision.name) for _ in range(self.plan.runs)]
@@ -149,8 +146,7 @@ class MeasuringSession:
     ) -> Tuple[ChainTimes, ...]:
         """Returns the times of all layers, or with `host_alone` of the host's calls, by process, one after another.
 
-        MeasurementRefused names the reasons where the device or the samples are not to be trusted; MeasurementError
-        says what failed.
+        MeasurementRefused where device or samples are not to be trusted, MeasurementError where measuring failed.
         """
 
         def run_chains(look: Tick) -> Tuple[ChainTimes, ...]:
@@ -180,8 +176,7 @@ class MeasuringSession:
     ) -> Tuple[_T, DeviceState, Tuple[DeviceState, ...], DeviceState]:
         """Runs `work`, which calls its argument about once a second; looks at the device around it and meanwhile.
 
-        Other users are judged by `look_s` seconds each, where that is how they are seen. MeasurementRefused names what
-        is wrong with the state.
+        Others are judged by `look_s` seconds where that is how they are seen; MeasurementRefused says what is wrong.
         """
         self.reader.begin(look_s)
         before = self.state()

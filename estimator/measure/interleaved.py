@@ -1,9 +1,8 @@
 """Models in interleaved rounds: each a part of its rounds at a time, all others and a reference workload in between.
 
-A shared CPU drifts by several percent within minutes. A model that is measured in one go meets one state of it; all
-interleaved models meet the same ones, and the parts of a model say how well the machine repeats. What keeps a part from
-being trusted (another process, say) costs that part: it is measured again once, and left out if that fails, too. A GPU
-does not drift so: there a model's rounds are one part, and the models follow each other.
+A shared CPU drifts by several percent within minutes: all interleaved models meet the same states of it. What keeps a
+part from being trusted (another process, say) costs that part: it is measured again once. A GPU does not drift so:
+there a model's rounds are one part, and the models follow each other.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ class _Taken:
 def measure_models(session: MeasuringSession, models: Sequence[str]) -> Mapping[str, Outcome]:
     """Returns what was measured of each model, or why it could not be.
 
-    Each of the session's processes measures all parts before the next one does, so that the models of one of them are
-    in memory at a time.
+    One process measures all parts before the next does: the models of one are in memory at a time.
     """
     taken = {model: _Taken() for model in models}
     parts = session.plan.protocol.parts()

@@ -33,10 +33,7 @@ def _unheard(*_: Any) -> None:
 
 @dataclass(frozen=True)
 class Run(Rounds):
-    """What one fresh process measured of one model, and the seconds it took to build it.
-
-    `parts_ms` is the typical round of each part, where the rounds were interleaved with other models'.
-    """
+    """What one process measured of a model, the seconds to build it, and of interleaved parts each typical round."""
 
     build_s: float
     finite: bool
@@ -74,10 +71,7 @@ class MeasuringProcess:
             self._process = subprocess.Popen(self._command, env=environment, **pipes)
 
     def environment(self) -> Mapping[str, Any]:
-        """Returns versions, switches and device as the process sees them, also once it is closed.
-
-        MeasurementError if it does not start.
-        """
+        """Returns versions, switches and device, also of a closed process; MeasurementError if it does not start."""
         if self._process is not None or not self._environment:
             self._greet()
         return self._environment
@@ -92,8 +86,7 @@ class MeasuringProcess:
         """Returns a run of a model; `tick` is called about once a second meanwhile.
 
         The request names the "model" and its "batch_size", for one of the user's own the "test" that checks it; with
-        "keep" the model stays for the next time, if there is memory for it. MeasurementError with the reason when the
-        model does not fit, fails or kills the process.
+        "keep" the model stays if there is room. MeasurementError when it does not fit, fails or kills the process.
         """
         done = self._ask({**request, "protocol": asdict(protocol)}, str(request["model"]), progress, tick)
         return Run(**{**done, "samples_ms": tuple(done["samples_ms"])})
@@ -109,10 +102,7 @@ class MeasuringProcess:
     def measure_chains(
         self, chains: Sequence[Chain], budget_s: float, progress: Progress, tick: Tick, host_alone: bool = False
     ) -> ChainTimes:
-        """Returns the times of all layers of the chains, measured for about `budget_s`; raises as `measure`.
-
-        With `host_alone` they are what the host needs to call each block.
-        """
+        """Returns the times of all layers, or of the host's calls of each block; raises as `measure`."""
         plain = [[asdict(block) for block in chain] for chain in chains]
         request = {"chains": plain, "budget_s": budget_s, "host_alone": host_alone}
         return ChainTimes(**self._ask(request, "calibration", progress, tick))

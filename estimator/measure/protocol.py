@@ -26,10 +26,7 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How many forwards: at most `warmup` + `rounds`, at least the minimum of each, in between as `budget_s` allows.
-
-    Each of the `interleaved` parts is measured with the other models in between.
-    """
+    """How many forwards: at most `warmup` + `rounds`, at least the minimum of each, as the budget allows; in parts."""
 
     warmup: int
     rounds: int
@@ -77,10 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What one process measured: the latency of each round in ms, and the seconds that warm-ups and rounds took.
-
-    `page_faults` are those of a round, on average.
-    """
+    """What one process measured: ms of each round, seconds of warm-ups and of rounds, mean page faults of a round."""
 
     samples_ms: Tuple[float, ...]
     warmups: int
@@ -121,8 +115,7 @@ def _repeat(
 def typical(samples: Sequence[float]) -> float:
     """Returns the mean of the samples, each cut at 1.5 times their median; the same for a layer's and a model's times.
 
-    A mean, because a model's latency is the sum of its layers' and means add up; cut, because what the machine did
-    meanwhile is neither's.
+    Means add up, as layers do; what is cut the machine did meanwhile.
     """
     limit = _CUT * statistics.median(samples)
     return statistics.fmean(min(sample, limit) for sample in samples)
@@ -135,10 +128,7 @@ def percentile_ms(samples_ms: Sequence[float], percent: float) -> float:
 
 
 def median_noise_pct(samples_ms: Sequence[float]) -> float:
-    """Returns the half-width, in percent of the median, of the 95 % confidence interval of the samples' median.
-
-    From the order statistics, without any assumption about the distribution; below six samples they reach 94 % or less.
-    """
+    """Returns half the 95 % confidence interval of the median in percent of it, from order statistics alone."""
     ordered, count = sorted(samples_ms), len(samples_ms)
     reach = 1.96 * math.sqrt(count) / 2
     low = max(0, math.floor(count / 2 - reach))

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speed:
-    """What the reference workload takes now over what it took at calibration, and an estimate's interval in percent.
-
-    `slowdown` is None where it was not measured now or then; `spread_pct` is its mean |time - median| now.
-    """
+    """The reference workload now over that at calibration, how it varies now, and the interval of an estimate."""
 
     slowdown: Optional[float]
     spread_pct: float

@@ -1,9 +1,8 @@
 """All models of a run judged together: what its processes' own speed did to every one of them is taken out first.
 
-A process keeps a speed of its own (where its memory lies, how warm the board is). Host-bound models are slow or fast
-with it together, device-bound ones are not: of three recorded runs of a Jetson, the first was 7 % slower than the
-second for all host-bound models alike, and 0 % for the others. So each run's common speed is the median, over the
-models that share it, of their deviations from the baseline; what is left of a model varies half as much as the model.
+A process keeps a speed of its own (where its memory lies, how warm the board is), which host-bound models share and
+device-bound ones do not. So each run's common speed is the median, over the models that share it, of their deviations
+from the baseline; what is left of a model varies half as much as the model.
 """
 
 from __future__ import annotations
@@ -36,10 +35,9 @@ class Together:
 
 
 def judge_together(baseline_ms: Runs, live_ms: Runs, sharing: Collection[str]) -> Optional[Together]:
-    """Returns the verdicts on the models of `live_ms` that have a baseline; latencies in ms, one per run, same order.
+    """Returns the verdicts on models with a baseline and as many runs as most; ms, one per run, in the same order.
 
-    `sharing` names the models that the speed of the host moves. None where too few of them have a baseline. A model
-    that was recorded by itself, with another number of runs, is left out.
+    `sharing` names the models that the speed of the host moves. None where too few of them have a baseline.
     """
     names = _comparable(baseline_ms, live_ms)
     shared = [name for name in names if name in sharing]

@@ -23,10 +23,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """CPU seconds since boot: of all CPUs busy, stolen by the hypervisor, and of each process by id, with its name.
-
-    `kernel` are the ids of the kernel's own threads.
-    """
+    """CPU seconds since boot: busy, stolen by the hypervisor, and by process id; and which are the kernel's own."""
 
     at_s: float
     busy_s: Optional[float]

@@ -114,7 +114,7 @@ def driver_version(root: Path) -> str:
 def installed_software(root: Path) -> Dict[str, str]:
     """Returns the versions of this machine and this Python, by the keys of SOFTWARE, as far as files tell.
 
-    torch is not loaded: CUDA and cuDNN are left out. On a Jetson they come with JetPack, elsewhere with torch's build.
+    torch is not loaded: CUDA and cuDNN are left out.
     """
     versions = [f"Python {platform.python_version()}"]
     for name in ("torch", "torchvision"):

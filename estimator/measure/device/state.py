@@ -18,8 +18,7 @@ _BUSY = 0.8
 class DeviceState:
     """A device at one moment; what cannot be read is None or empty.
 
-    `clocks_mhz` and `caps_mhz` by clock ("gpu", "cpu"); `throttled` names the reasons that hold now, `throttle_events`
-    counts them since boot; `load` is the busy share of the device; `others` names other processes that use it.
+    Clocks are by name ("gpu", "cpu"), `throttle_events` since boot; `load` is the busy share of the device.
     """
 
     name: str
@@ -82,10 +81,7 @@ class FileReader(StateReader):
 
 
 def is_named(hardware: str, name: str, memory_gib: Optional[float] = None) -> bool:
-    """Whether a device that calls itself `name` is the hardware of a profile: each word of it, in any order.
-
-    A size of memory ("32GB") may be missing from the name, where the device has about that much.
-    """
+    """Whether `name` has all words of the hardware; a size ("32GB") may be missing where the memory is about that."""
     words, wanted = (set(re.findall(r"[a-z0-9]+", text.lower())) for text in (name, hardware))
     missing = wanted - words - {"nvidia"}
     return "mig" not in words and all(_is_size(word, memory_gib) for word in missing)  # a MIG slice is not that GPU
