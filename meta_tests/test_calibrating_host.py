@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from estimator.calibration.from_microbenchmarks import calibrate
-from estimator.calibration.host import calibrate_host, host_design, taken_together
+from estimator.calibration.host import calibrate_host, common_spread, host_design, host_evidence
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.gpu import device_us, host_us
 from estimator.cost.rates import rates_of
@@ -158,7 +158,7 @@ def test_a_board_with_borrowed_constants_gets_a_host_of_its_own_and_copies_of_th
 def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
     profile = load_profile(H100)
     chains = host_design()
-    times = taken_together([host_times_of(H100, chains)])
+    times = [host_times_of(H100, chains)]
     about = {"board": "synthetic", "software": NEW, "date": "today", "revision": "none"}
     path = tmp_path / f"{H100}.toml"
     path.write_text(calibrate_host(profile, chains, times, "default", about).text, encoding="utf-8")
@@ -177,7 +177,7 @@ def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
 
 def test_the_clock_of_another_power_mode_is_not_in_the_constants(tmp_path):
     profile, chains = load_profile(ORIN), host_design()
-    times = taken_together([host_times_of(ORIN, chains, "MAXN")])
+    times = [host_times_of(ORIN, chains, "MAXN")]
     path = tmp_path / f"{ORIN}.toml"
     path.write_text(calibrate_host(profile, chains, times, "MAXN", {"software": NEW}).text, encoding="utf-8")
     found = read_profile(path)
@@ -190,9 +190,10 @@ def test_processes_that_differ_leave_the_host_less_certain():
     def timed(us):
         return ChainTimes(((((us,),), ((2 * us,),)),), (us,), 1.0)
 
-    alike, apart = (taken_together([timed(us) for us in speeds]) for speeds in ((10, 10.1, 9.9), (8.0, 10.0, 12.0)))
-    assert alike.common_spread == 0.04 < apart.common_spread
-    assert alike.blocks_us[0] == pytest.approx((10, 20))
+    alike, apart = ([timed(us) for us in speeds] for speeds in ((10, 10.1, 9.9), (8.0, 10.0, 12.0)))
+    assert common_spread(alike) == common_spread(alike[:1]) == 0.04 < common_spread(apart)
+    blocks = Block("tiny", (1, 8), (("ReLU",),)), Block("tiny", (1, 8), (("Sigmoid",),))
+    assert [piece.latency_us for piece in host_evidence([blocks], alike)] == pytest.approx((10, 20))
 
 
 def test_each_short_layer_takes_the_device_less_time_than_the_host():

@@ -16,7 +16,7 @@ from estimator.hardware.boards import Board, find_board
 from estimator.measure.device import environment, jetson
 from estimator.measure.device.choice import Choice, choose_device, has_gpu, visible_gpu
 from estimator.measure.device.environment import cpu_name, driver_version, installed_software, set_arithmetic
-from estimator.measure.device.jetson import JetsonReader, is_jetson, mode_in_answer
+from estimator.measure.device.jetson import JetsonReader, is_jetson
 from estimator.measure.device.nvidia import NvmlReader, TorchReader, nvidia_reader
 from estimator.measure.device.state import DeviceState, is_named, refusals_after, refusals_before, same_mode
 from estimator.measure.device.this_cpu import CpuReader
@@ -72,11 +72,6 @@ def test_another_power_mode_is_refused(root):
 def test_an_unreadable_power_mode_is_refused(root):
     (root / "var/lib/nvpmodel/status").unlink()
     assert "its power mode cannot be read, 50W is needed" in before(read(root))
-
-
-def test_nvpmodel_s_answer_names_the_mode(root):
-    assert mode_in_answer((root / "nvpmodel-q.txt").read_text()) == "MODE_50W"
-    assert mode_in_answer("") is None
 
 
 def test_throttling_is_refused(root):
@@ -540,17 +535,18 @@ def test_over_current_events_are_those_of_soctherm_that_can_be_counted(tmp_path)
 
 def test_nvpmodel_is_asked_quietly_where_no_file_says_the_mode(root, monkeypatch):
     asked = []
+    answers = [(root / "nvpmodel-q.txt").read_bytes(), b"NVPM WARN: \xff\nNV Power Mode: MODE_30W\n2\n", b""]
 
     def answer(words, **how):
         asked.append((words, how))
-        return SimpleNamespace(stdout=b"NVPM WARN: \xff\nNV Power Mode: MODE_30W\n2\n")
+        return SimpleNamespace(stdout=answers[len(asked) - 1])
 
     monkeypatch.setattr(jetson.subprocess, "run", answer)
     assert (read(root).power_mode, asked) == ("MODE_50W", [])
     (root / "var/lib/nvpmodel/status").unlink()
-    assert read(root).power_mode == "MODE_30W"
+    assert [read(root).power_mode for _ in answers] == ["MODE_50W", "MODE_30W", None]
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": 10}
-    assert asked == [(["nvpmodel", "-q"], how)]
+    assert asked == [(["nvpmodel", "-q"], how)] * 3
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("nvpmodel"), subprocess.TimeoutExpired("nvpmodel", 10)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -69,32 +69,25 @@ def _chain(c: int) -> Chain:
     )
 
 
-@dataclass(frozen=True)
-class HostTimes:
-    """Mean us of each block's call over the processes, and the relative spread of the speed that all share."""
-
-    blocks_us: Tuple[Tuple[float, ...], ...]
-    processes: int
-    common_spread: float
-
-
-def taken_together(runs: Sequence[ChainTimes]) -> HostTimes:
-    """Returns what the processes measured; a few cannot show how much their speeds differ: the spread has a floor."""
-    by_run = [[[block[0][0] for block in chain] for chain in run.layers_us] for run in runs]
-    logs = [math.log(sum(map(sum, chains_us))) for chains_us in by_run]
-    error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
-    blocks_us = tuple(tuple(map(statistics.fmean, zip(*chains_us))) for chains_us in zip(*by_run))
-    return HostTimes(blocks_us, len(runs), max(MODEL_SPREAD_FLOOR, error))
-
-
-def host_evidence(chains: Sequence[Chain], times: HostTimes) -> List[Evidence]:
-    """Returns a piece of evidence per block."""
+def host_evidence(chains: Sequence[Chain], runs: Sequence[ChainTimes]) -> List[Evidence]:
+    """Returns a piece of evidence per block: its mean us over the processes that measured."""
     evidence = []
-    for index, (chain, chain_us) in enumerate(zip(chains, times.blocks_us)):
-        for block, us in zip(chain, chain_us):
+    for index, chain in enumerate(chains):
+        for place, block in enumerate(chain):
+            us = statistics.fmean(run.layers_us[index][place][0][0] for run in runs)
             spread = micro_benchmark_spread(us, len(block.layers))
             evidence.append(micro_benchmark(block.group, index, block, us, spread, sum(lower_layers(block), ())))
     return evidence
+
+
+def common_spread(runs: Sequence[ChainTimes]) -> float:
+    """Returns how well the speed that all blocks share is known, relative, one sigma.
+
+    A process keeps a speed of its own; a few processes of one day cannot show a spread below the floor.
+    """
+    logs = [math.log(sum(way[0] for chain in run.layers_us for (way,) in chain)) for run in runs]
+    error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
+    return max(MODEL_SPREAD_FLOOR, error)
 
 
 class HostFitter(Fitter):
@@ -111,18 +104,22 @@ class HostFitter(Fitter):
 
 
 def calibrate_host(
-    profile: Profile, chains: Sequence[Chain], times: HostTimes, power_mode: str, provenance: Mapping[str, str]
+    profile: Profile,
+    chains: Sequence[Chain],
+    runs: Sequence[ChainTimes],
+    power_mode: str,
+    provenance: Mapping[str, str],
 ) -> Calibrated:
     """Returns the profile with the host's constants as the short chains fit them; CalibrationError where they do not.
 
     The device's constants and their covariance stay; cross terms are zero.
     """
-    evidence = host_evidence(chains, times)
+    evidence = host_evidence(chains, runs)
     fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
-    fit = _with_common(fitter.fit(), times.common_spread)
+    fit = _with_common(fitter.fit(), common_spread(runs))
     about = {
         "power_mode": power_mode,
-        "evidence": f"{summary(evidence)}, {times.processes} processes",
+        "evidence": f"{summary(evidence)}, {len(runs)} processes",
         **{key: provenance[key] for key in ("board", "date", "revision") if key in provenance},
         "software": software_in(provenance["software"]),
         "residuals_pct": residuals_pct(fitter, fit),

@@ -18,7 +18,7 @@ from ..target import Target
 from ..target_options import target_command
 from .design import design
 from .from_microbenchmarks import Calibrated, calibrate
-from .host import calibrate_host, host_design, taken_together
+from .host import calibrate_host, host_design
 from .microbenchmarks import FILE_NAME, Microbenchmarks, timed_blocks, write_microbenchmarks
 
 CPU_BUDGET_S = 40.0
@@ -74,7 +74,7 @@ def _host(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:
     runs = session.measure_chains(chains, HOST_BUDGET_S * share, host_alone=True)
     about = calibration_provenance(session, root)
     session.progress.say("fit")
-    made = calibrate_host(target.profile, chains, taken_together(runs), target.mode.name, about)
+    made = calibrate_host(target.profile, chains, runs, target.mode.name, about)
     yield from _written(session, made, sum(run.measuring_s for run in runs))
 
 

@@ -21,9 +21,8 @@ from ..subjects.patterns import PATTERNS
 from ..subjects.zoo import MODELS
 from ..target import calibrated_target
 from .evidence import MICROBENCHMARKS, RECORDS, Evidence, load_evidence
-from .fit import Fit, Fitter
-from .from_microbenchmarks import calibrate
-from .importance import constant_lines
+from .fit import Fitter
+from .from_microbenchmarks import calibrate, constant_lines
 from .microbenchmarks import FILE_NAME, load_microbenchmarks
 from .profile_text import profile_text, summary
 from .validation import as_golden, as_markdown, cross_validate, held_out_spread_pct
@@ -85,7 +84,8 @@ def _from_records(board: Board, profile: Profile, folder: Path, fit_only: bool) 
     fit = fitter.fit()
     print(f"{profile.name} at {profile.calibrated_mode}, from {summary(evidence)}\n")
     print("\n".join(constant_lines(profile, fit)))
-    fitter, files = fitter.on(_with_constants(profile, fit)), {}
+    constants = {name: replace(profile.constants[name], value=value) for name, value in fit.constants.items()}
+    fitter, files = fitter.on(replace(profile, constants=constants, covariance=fit.covariance)), {}
     if not fit_only:
         rows = cross_validate(fitter, fit, progress=_say)
         fitter = fitter.on(replace(fitter.profile, held_out_spread_pct=held_out_spread_pct(fitter, rows)))
@@ -93,11 +93,6 @@ def _from_records(board: Board, profile: Profile, folder: Path, fit_only: bool) 
         files[folder / "cross-validation.md"] = as_markdown(rows)
         print(as_markdown(rows))
     return {**files, board.profile_path: profile_text(fitter, fit, software)}
-
-
-def _with_constants(profile: Profile, fit: Fit) -> Profile:
-    constants = {name: replace(profile.constants[name], value=value) for name, value in fit.constants.items()}
-    return replace(profile, constants=constants, covariance=fit.covariance)
 
 
 def _say(step: str) -> None:

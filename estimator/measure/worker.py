@@ -54,7 +54,9 @@ class Worker:
         try:
             return {"kind": "done", **self._work(request)}
         except Exception as error:
-            return {"kind": "error", "message": _one_line(error), "fatal": _is_fatal(error)}
+            text = str(error)  # an error of CUDA itself stays until the process ends
+            is_fatal = "CUDA error" in text and "out of memory" not in text
+            return {"kind": "error", "message": _one_line(error), "fatal": is_fatal}
         finally:
             if not self._kept:
                 with contextlib.suppress(RuntimeError):
@@ -134,11 +136,6 @@ def _subject(request: Dict[str, Any]) -> Any:
     if "test" not in request:
         return find_subject(name)
     return tested_model(Place(request["test"]["node"], tuple(request["test"]["options"])), name)
-
-
-def _is_fatal(error: Exception) -> bool:
-    """Whether the device is of no more use to this process: an error of CUDA itself stays until the process ends."""
-    return "CUDA error" in str(error) and "out of memory" not in str(error)
 
 
 def _is_finite(output: Any) -> bool:

@@ -100,12 +100,7 @@ def _nvpmodel_mode() -> Optional[str]:
         done = subprocess.run(["nvpmodel", "-q"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return mode_in_answer(done.stdout.decode(errors="replace"))
-
-
-def mode_in_answer(text: str) -> Optional[str]:
-    """Returns the mode that the output of `nvpmodel -q` names."""
-    found = re.search(r"NV Power Mode:\s*(\S+)", text)
+    found = re.search(r"NV Power Mode:\s*(\S+)", done.stdout.decode(errors="replace"))
     return found.group(1) if found else None
 
 
