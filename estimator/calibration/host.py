@@ -81,10 +81,7 @@ def host_evidence(chains: Sequence[Chain], runs: Sequence[ChainTimes]) -> List[E
 
 
 def common_spread(runs: Sequence[ChainTimes]) -> float:
-    """Returns how well the speed that all blocks share is known, relative, one sigma.
-
-    A process keeps a speed of its own; a few processes of one day cannot show a spread below the floor.
-    """
+    """Returns the relative spread of the speed that all blocks share: a few processes show no less than the floor."""
     logs = [math.log(sum(way[0] for chain in run.layers_us for (way,) in chain)) for run in runs]
     error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
     return max(MODEL_SPREAD_FLOOR, error)
@@ -110,10 +107,7 @@ def calibrate_host(
     power_mode: str,
     provenance: Mapping[str, str],
 ) -> Calibrated:
-    """Returns the profile with the host's constants as the short chains fit them; CalibrationError where they do not.
-
-    The device's constants and their covariance stay; cross terms are zero.
-    """
+    """Returns the profile with the host's constants fitted, the device's as before; CalibrationError where that fails."""
     evidence = host_evidence(chains, runs)
     fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
     fit = _with_common(fitter.fit(), common_spread(runs))

@@ -30,10 +30,7 @@ HOST_BUDGET_S = 60.0
 def calibrated(
     target: Target, plan: Plan, share: float, host_alone: bool, root: Path, progress: Progress
 ) -> Iterator[str]:
-    """Yields what is done and found; the profile is written at the end.
-
-    MeasurementRefused, MeasurementError or CalibrationError where that fails: then nothing is written.
-    """
+    """Yields what is done and found; MeasurementRefused, MeasurementError or CalibrationError leave nothing written."""
     session = session_on(target, plan, progress)
     try:
         session.start()

@@ -21,10 +21,7 @@ _SOURCE_OF_PART = re.compile(r"^(fitted here|transferred from [\w.-]+); ")
 def profile_text(
     fitter: Fitter, fit: Fit, software: Mapping[str, str], board: Optional[Mapping[str, Any]] = None
 ) -> str:
-    """Returns the TOML of the fitter's profile with what the fit gives; `board` replaces facts about the board.
-
-    `software` has the versions that the evidence was measured with.
-    """
+    """Returns the fitter's profile as TOML with what the fit gives; `board` replaces facts about the board."""
     document, profile = _document(fitter.profile), fitter.profile
     for key, value in (board or {}).items():
         table, name = (document["power_mode"]["default"], key) if key == "threads" else (document["board"], key)

@@ -19,7 +19,7 @@ from .device.state import DeviceState, StateReader, refusals_after, refusals_bef
 from .device.this_cpu import CpuReader
 from .process import MeasuringProcess, Run, Tick
 from .progress import Progress
-from .protocol import Plan, Protocol, median_noise_pct, percentile_ms
+from .protocol import Plan, Protocol, deviation_pct, median_noise_pct, percentile_ms
 from .regression import spread_pct
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ class Measured:
     def repeatability_pct(self) -> Optional[float]:
         """Returns mean |part - median| in percent, None where a model's rounds were one part."""
         parts_ms = [ms for run in self.runs for ms in run.parts_ms]
-        if len(parts_ms) < 2:
-            return None
-        median_ms = statistics.median(parts_ms)
-        return statistics.fmean(100 * abs(ms / median_ms - 1) for ms in parts_ms)
+        return deviation_pct(parts_ms) if len(parts_ms) > 1 else None
 
     @property
     def clocks(self) -> str:

@@ -34,10 +34,7 @@ class _Taken:
 
 
 def measure_models(session: MeasuringSession, models: Sequence[str]) -> Mapping[str, Outcome]:
-    """Returns what was measured of each model, or why it could not be.
-
-    One process measures all parts before the next does: the models of one are in memory at a time.
-    """
+    """Returns what was measured of each model, or why not; one process measures all parts before the next does."""
     taken = {model: _Taken() for model in models}
     parts = session.plan.protocol.parts()
     with session.device_alone():

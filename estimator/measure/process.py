@@ -19,11 +19,10 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 from ..errors import MeasurementError
 from ..subjects.chains import Chain
 from .chain_times import ChainTimes
-from .protocol import Protocol, Rounds
+from .protocol import Protocol, Report, Rounds
 
 _TICK_S = 1.0
 _SILENCE_S = 600.0
-Progress = Callable[[str, int, int], None]
 Tick = Callable[[], None]
 
 
@@ -82,7 +81,7 @@ class MeasuringProcess:
             self._environment = self._answer("hello", "start")
             self._greeted = True
 
-    def measure(self, request: Mapping[str, Any], protocol: Protocol, progress: Progress, tick: Tick) -> Run:
+    def measure(self, request: Mapping[str, Any], protocol: Protocol, progress: Report, tick: Tick) -> Run:
         """Returns a run of a model; `tick` is called about once a second meanwhile.
 
         The request names the "model" and its "batch_size", for one of the user's own the "test" that checks it; with
@@ -100,7 +99,7 @@ class MeasuringProcess:
         self._ask({"forget": True}, "forget")
 
     def measure_chains(
-        self, chains: Sequence[Chain], budget_s: float, progress: Progress, tick: Tick, host_alone: bool = False
+        self, chains: Sequence[Chain], budget_s: float, progress: Report, tick: Tick, host_alone: bool = False
     ) -> ChainTimes:
         """Returns the times of all layers, or of the host's calls of each block; raises as `measure`."""
         plain = [[asdict(block) for block in chain] for chain in chains]
@@ -108,7 +107,7 @@ class MeasuringProcess:
         return ChainTimes(**self._ask(request, "calibration", progress, tick))
 
     def _ask(
-        self, request: Mapping[str, Any], what: str, progress: Progress = _unheard, tick: Tick = _unheard
+        self, request: Mapping[str, Any], what: str, progress: Report = _unheard, tick: Tick = _unheard
     ) -> Dict[str, Any]:
         self._greet()
         with contextlib.suppress(OSError):  # it died: reading says how
@@ -124,7 +123,7 @@ class MeasuringProcess:
             self._errors.close()
             self._process = None
 
-    def _answer(self, kind: str, what: str, progress: Progress = _unheard, tick: Tick = _unheard) -> Dict[str, Any]:
+    def _answer(self, kind: str, what: str, progress: Report = _unheard, tick: Tick = _unheard) -> Dict[str, Any]:
         try:
             for message in self._messages(what, tick):
                 found = message.pop("kind")

@@ -113,12 +113,15 @@ def _repeat(
 
 
 def typical(samples: Sequence[float]) -> float:
-    """Returns the mean of the samples, each cut at 1.5 times their median; the same for a layer's and a model's times.
-
-    Means add up, as layers do; what is cut the machine did meanwhile.
-    """
+    """Returns the mean of the samples, each cut at 1.5 times their median: what is cut the machine did meanwhile."""
     limit = _CUT * statistics.median(samples)
     return statistics.fmean(min(sample, limit) for sample in samples)
+
+
+def deviation_pct(values: Sequence[float]) -> float:
+    """Returns the mean |value - median| in percent of the median."""
+    median = statistics.median(values)
+    return statistics.fmean(100 * abs(value / median - 1) for value in values)
 
 
 def percentile_ms(samples_ms: Sequence[float], percent: float) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional, Sequence
 
 from ..interval import QUANTILE
+from .protocol import deviation_pct
 
 if TYPE_CHECKING:
     from ..hardware.profile import Profile
@@ -38,6 +39,5 @@ def speed_of(profile: Profile, references_ms: Sequence[float]) -> Speed:
     interval_pct = QUANTILE * profile.held_out_spread_pct
     if not references_ms or profile.reference_ms is None:
         return Speed(None, 0.0, interval_pct)
-    median_ms = statistics.median(references_ms)
-    spread_pct = statistics.fmean(100 * abs(ms / median_ms - 1) for ms in references_ms)
-    return Speed(median_ms / profile.reference_ms, spread_pct, interval_pct)
+    slowdown = statistics.median(references_ms) / profile.reference_ms
+    return Speed(slowdown, deviation_pct(references_ms), interval_pct)

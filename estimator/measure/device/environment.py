@@ -112,10 +112,7 @@ def driver_version(root: Path) -> str:
 
 
 def installed_software(root: Path) -> Dict[str, str]:
-    """Returns the versions of this machine and this Python, by the keys of SOFTWARE, as far as files tell.
-
-    torch is not loaded: CUDA and cuDNN are left out.
-    """
+    """Returns this machine's versions by the keys of SOFTWARE; CUDA's and cuDNN's would need torch loaded."""
     versions = [f"Python {platform.python_version()}"]
     for name in ("torch", "torchvision"):
         with contextlib.suppress(metadata.PackageNotFoundError):

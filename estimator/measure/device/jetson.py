@@ -22,7 +22,8 @@ class JetsonReader(FileReader):
 
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now."""
-        mode, limits = self._modes().get(self._mode_id(), (None, {}))
+        mode_id = re.search(r"pmode:0*(\d+)", self.text("var/lib/nvpmodel/status"))
+        mode, limits = self._modes().get(int(mode_id.group(1)) if mode_id else None, (None, {}))
         zones = [n for n in self.numbers("sys/class/thermal/thermal_zone*/temp") if n > _ZONE_OFF]
         loads = list(self.numbers(*_GPU_LOADS))
         return DeviceState(
@@ -42,10 +43,6 @@ class JetsonReader(FileReader):
         """Returns the board's name, which has "Jetson" in it."""
         name = (self.text("proc/device-tree/model") or "no Jetson").rstrip("\0\n ")
         return name if "jetson" in name.lower() else name.replace("NVIDIA", "NVIDIA Jetson", 1)
-
-    def _mode_id(self) -> Optional[int]:
-        found = re.search(r"pmode:0*(\d+)", self.text("var/lib/nvpmodel/status"))
-        return int(found.group(1)) if found else None
 
     def _modes(self) -> Dict[Optional[int], Tuple[Optional[str], Dict[str, float]]]:
         """Each mode's name and its limits in MHz, where it has any."""
