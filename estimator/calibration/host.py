@@ -107,7 +107,7 @@ def calibrate_host(
     power_mode: str,
     provenance: Mapping[str, str],
 ) -> Calibrated:
-    """Returns the profile with the host's constants fitted, the device's as before; CalibrationError where that fails."""
+    """Returns the profile with the host's constants fitted and the device's as before, or raises CalibrationError."""
     evidence = host_evidence(chains, runs)
     fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
     fit = _with_common(fitter.fit(), common_spread(runs))
