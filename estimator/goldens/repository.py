@@ -56,7 +56,6 @@ class Repository:
         self._texts: Dict[Path, Optional[str]] = {}
         self._documents: Dict[Path, Document] = {}
         self._objects: Dict[Path, Checked] = {}
-        self._boards: Dict[str, Board] = {}
         self._profiles: Dict[str, Profile] = {}
 
     @classmethod
@@ -106,20 +105,18 @@ class Repository:
 
     def board(self, name: str) -> Board:
         """Returns the hardware of that name; UsageError names the known ones."""
-        if name not in self._boards:
-            self._boards[name] = find_board(name)
-        return self._boards[name]
+        return find_board(name)
 
     def profile(self, name: str) -> Profile:
-        """Returns the profile of the hardware of that name; raises as `board` and `Board.profile`."""
+        """Returns the profile of the hardware of that name, read once; raises as `find_board` and `Board.profile`."""
         if name not in self._profiles:
-            self._profiles[name] = self.board(name).profile()
+            self._profiles[name] = find_board(name).profile(self.profile)
         return self._profiles[name]
 
     def target(self, hardware: str, label: str) -> Target:
         """Returns the target of a board's configuration; RecordError or UsageError for a name that is none."""
         path = self._place(hardware, label)
-        return parse_label(self.board(hardware), self.profile(hardware), label, path)
+        return parse_label(find_board(hardware), self.profile(hardware), label, path)
 
     def boards(self) -> Tuple[str, ...]:
         """Returns the names of the boards that have goldens, sorted."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple
+from typing import Callable, Tuple
 
 from ..checked import shown
 from ..commands import calibrate_command
 from ..errors import ProfileError, UsageError
 from ..files import cache_folder
 from .profile import Profile
-from .reading import PROFILES, TEMPLATES, known_profiles, read_profile
+from .reading import PROFILES, TEMPLATES, known_profiles, read_known, read_profile
 
 DEFAULT_HARDWARE = "Jetson-Orin-AGX"
 
@@ -29,9 +29,9 @@ class Board:
         """Returns the file of its profile, which a calibration writes."""
         return PROFILES / f"{self.name}.toml"
 
-    def profile(self) -> Profile:
-        """Returns its checked profile; ProfileError names the file and key that is wrong."""
-        return read_profile(self.profile_path)
+    def profile(self, profile_of: Callable[[str], Profile] = read_known) -> Profile:
+        """Returns its checked profile, as `read_profile` does."""
+        return read_profile(self.profile_path, profile_of)
 
     def base_profile(self) -> Profile:
         """Returns what a calibration starts from."""
@@ -64,7 +64,7 @@ class ThisCpu(Board):
         """Returns the file of the profile in the user's cache."""
         return cache_folder() / self.name / f"{self.name}.toml"
 
-    def profile(self) -> Profile:
+    def profile(self, profile_of: Callable[[str], Profile] = read_known) -> Profile:
         """Returns the calibrated profile; UsageError with the command that calibrates where there is none."""
         command = calibrate_command(self.name)
         if not self.estimates():

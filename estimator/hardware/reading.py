@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -53,9 +54,17 @@ def known_profiles() -> Tuple[str, ...]:
     return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))
 
 
-def read_profile(path: Path) -> Profile:
-    """Returns the checked profile in `path`, read anew each time; ProfileError names the file and key that is wrong."""
-    document = Checked(path, _parse(path), error=ProfileError)
+def read_known(name: str) -> Profile:
+    """Returns the profile of a board of that name, which must be known; raises as `read_profile`."""
+    return read_profile(PROFILES / f"{name}.toml")
+
+
+def read_profile(path: Path, profile_of: Callable[[str], Profile] = read_known) -> Profile:
+    """Returns the checked profile in `path`, read anew each time; ProfileError names the file and key that is wrong.
+
+    `profile_of` gives the profile of the board whose constants it takes, if it takes another's.
+    """
+    document = _document(path)
     document.only(_TABLES)
     board, modes = document.table("board"), document.table("power_mode").tables()
     board.only(_BOARD_KEYS)
@@ -63,12 +72,16 @@ def read_profile(path: Path) -> Profile:
     profile = Profile(
         name=path.stem,
         path=path,
-        board={key: board.text(key, default) for key, default in _ABOUT_BOARD.items()},
+        board={
+            "description": board.text("description"),
+            "software": board.text("software", "not known"),
+            "source": board.text("source"),
+        },
         facts=_facts(document, board) if processor == "gpu" else {},
         modes={key: _power_mode(key, table, processor) for key, table in modes.items()},
         default_mode=board.text("default_power_mode", next(iter(modes), "")),
         processor=processor,
-        **_calibration(document, document.table("calibration")),
+        **_calibration(document, document.table("calibration"), profile_of),
     )
     _check(profile, document)
     return profile
@@ -76,13 +89,12 @@ def read_profile(path: Path) -> Profile:
 
 def fixed_constants(path: Path) -> Tuple[Constant, ...]:
     """Returns constants that no calibration moves: each is its own prior, known as well as its file says."""
-    return tuple(map(_fixed, Checked(path, _parse(path), error=ProfileError).tables().values()))
+    return tuple(map(_fixed, _document(path).tables().values()))
 
 
 def _fixed(table: Checked) -> Constant:
-    q, uncertainty_pct = _quantity(table), table.number("uncertainty_pct", PERCENT)
-    sigma = math.log1p(uncertainty_pct / 100)
-    return Constant(q.name, q.value, q.unit, q.source, q.lower, q.upper, q.value, sigma, uncertainty_pct)
+    quantity, uncertainty_pct = _quantity(table), table.number("uncertainty_pct", PERCENT)
+    return Constant(*astuple(quantity), quantity.value, math.log1p(uncertainty_pct / 100), uncertainty_pct)
 
 
 def write_profile_text(path: Path, text: str) -> None:
@@ -97,13 +109,9 @@ def write_profile_text(path: Path, text: str) -> None:
     write_atomically(path, text)
 
 
-_ABOUT_BOARD: Mapping[str, Optional[str]] = {"description": None, "software": "not known", "source": None}
-"""What a profile says of its board, with what is said where it does not."""
-
-
-def _parse(path: Path) -> Dict[str, Any]:
+def _document(path: Path) -> Checked:
     try:
-        return read_toml(path)
+        return Checked(path, read_toml(path), error=ProfileError)
     except RecordError as error:
         raise ProfileError(str(error)) from error
 
@@ -134,13 +142,13 @@ def _fact(table: Checked, name: str, source: str) -> Quantity:
     return Quantity(name, table.number(name, bounds), bounds.unit, source, bounds.lower, bounds.upper)
 
 
-def _calibration(document: Checked, calibration: Checked) -> Dict[str, Any]:
+def _calibration(document: Checked, calibration: Checked, profile_of: Callable[[str], Profile]) -> Dict[str, Any]:
     """The board's own constants, or those of the board it names in `transferred_from`.
 
     With a host calibrated apart, a transferred profile has constants of its own: the device's are copies.
     """
     calibration.only(_CALIBRATION_KEYS)
-    origin = _origin(calibration) if calibration.has("transferred_from") else None
+    origin = _origin(calibration, profile_of) if calibration.has("transferred_from") else None
     if origin is not None and not calibration.has("host"):
         return _transferred(origin)
     software = _software(calibration)
@@ -206,12 +214,12 @@ def _correction(table: Checked) -> Correction:
     )
 
 
-def _origin(calibration: Checked) -> Profile:
+def _origin(calibration: Checked, profile_of: Callable[[str], Profile]) -> Profile:
     origin = calibration.text("transferred_from")
     if origin not in known_profiles() or origin == calibration.path.stem:
         known = ", ".join(known_profiles())
         raise calibration.error(f"unknown hardware {shown(origin)}; known: {known}", "transferred_from")
-    source = read_profile(PROFILES / f"{origin}.toml")
+    source = profile_of(origin)
     if source.transferred_from:
         raise calibration.error(f"{origin} is itself transferred from {source.transferred_from}", "transferred_from")
     return source
@@ -240,7 +248,7 @@ def _constant(table: Checked) -> Constant:
     q = _quantity(table)
     prior = table.number("prior", Bounds(q.lower, q.upper, q.unit))
     rest = prior, table.number("prior_sigma", PRIOR_SIGMA), table.number("uncertainty_pct", PERCENT)
-    return Constant(q.name, q.value, q.unit, q.source, q.lower, q.upper, *rest)
+    return Constant(*astuple(q), *rest)
 
 
 def _power_mode(name: str, table: Checked, processor: str) -> PowerMode:
