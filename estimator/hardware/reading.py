@@ -6,7 +6,7 @@ import math
 import tempfile
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 

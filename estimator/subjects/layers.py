@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple
 
 from ..checked import Bounds, whole
@@ -16,7 +17,10 @@ _TORCH = (
 ).split()
 """The layers of torch.nn that chains are made of."""
 Layer = Tuple[Any, ...]
-"""A layer of torch.nn, or one of this module's, by name with its arguments: ("Conv2d", 64, 64, 3)."""
+"""A layer of torch.nn, or one of this module's, by name with its arguments: ("Conv2d", 64, 64, 3).
+
+A pattern may give a function that makes the layer in place of a name.
+"""
 
 
 def example_tensor(shape: Tuple[int, ...], device: str) -> torch.Tensor:
@@ -27,13 +31,13 @@ def example_tensor(shape: Tuple[int, ...], device: str) -> torch.Tensor:
     return make(shape, device=device)
 
 
-def make_layer(name: str, *arguments: Any) -> torch.nn.Module:
+def make_layer(name: Any, *arguments: Any) -> torch.nn.Module:
     """Returns the layer; AttributeError where neither torch.nn nor this module has one of that name."""
     import torch
 
     if name in _COMBINING:
         return _combining(_COMBINING[name], arguments)
-    make: Any = _OWN[name] if name in _OWN else getattr(torch.nn, name)
+    make: Any = name if callable(name) else _OWN[name] if name in _OWN else getattr(torch.nn, name)
     return make(*arguments)  # type: ignore[no-any-return]
 
 
@@ -77,10 +81,6 @@ _COMBINING: Dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _permute(*order: int) -> torch.nn.Module:
-    return function(lambda x: x.permute(*order).contiguous())
-
-
 def _views(count: int) -> torch.nn.Module:
     whole(count, _VIEWS)
 
@@ -90,10 +90,6 @@ def _views(count: int) -> torch.nn.Module:
         return x
 
     return function(forward)
-
-
-def _view() -> torch.nn.Module:
-    return function(lambda x: x.view(x.shape))
 
 
 def _self_attention(width: int, heads: int) -> torch.nn.Module:
@@ -116,28 +112,28 @@ def _nested(*layers: Layer) -> torch.nn.Module:
     return torch.nn.Sequential(*(make_layer(*layer) for layer in layers))
 
 
-def _residual(*layers: Layer) -> torch.nn.Module:
-    """Adds the input to what the layers make of it."""
+def beside(combine: Callable[[Any, Any], Any], *layers: Layer) -> torch.nn.Module:
+    """Returns a module that combines its input with what the layers make of it."""
     import torch
 
-    class Residual(torch.nn.Module):
+    class Beside(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.inner = _nested(*layers)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x + self.inner(x)  # type: ignore[no-any-return]
+            return combine(x, self.inner(x))  # type: ignore[no-any-return]
 
-    return Residual()
+    return Beside()
 
 
 _OWN: Dict[str, Callable[..., Any]] = {
-    "Permute": _permute,
-    "View": _view,
+    "Permute": lambda *order: function(lambda x: x.permute(*order).contiguous()),
+    "View": lambda: function(lambda x: x.view(x.shape)),
     "Views": _views,
     "SelfAttention": _self_attention,
     "Nested": _nested,
-    "Residual": _residual,
+    "Residual": lambda *layers: beside(operator.add, *layers),
 }
 
 
