@@ -16,7 +16,7 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, MutableMapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, MutableMapping, Optional, Tuple, Union
 from weakref import WeakKeyDictionary
 
 from ..files import cache_folder, write_atomically
@@ -41,11 +41,8 @@ Known = Union[ZooModel, Pattern, Convolution, Product]
 Streamed = Union[Known, OwnModel, KeptModel]
 """What has an op stream."""
 _PACKAGE = Path(__file__).parents[1]
-_CAPTURING = ("capture.py", "subjects/zoo.py", "subjects/patterns.py")
-"""What makes an op stream, with all that these import of this package."""
-_CALLING = ("subjects/streams.py", "subjects/single_kernels.py")
-"""What builds a module and has it captured."""
-_IMPORT = re.compile(r"^\s*from (\.+)([\w.]*) import ([\w, ]+)", re.MULTILINE)
+_CAPTURING = ("capture.py", "on_cuda.py", "opstream.py", "checked.py", "errors.py", "subjects/*.py")
+"""What makes an op stream: all that capturing imports of this package, and what builds a module."""
 _DISTRIBUTIONS = ("torch", "torchvision")
 
 
@@ -177,23 +174,8 @@ def _version(distribution: str) -> Optional[str]:
 
 def sources_digest(package: Path) -> str:
     """Returns what changes with every source that an op stream of the zoo is made by."""
-    found: Dict[Path, str] = {}
-    waiting = [package / name for name in _CAPTURING]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found[path] = path.read_text(encoding="utf-8")
-            waiting += _imported(path, found[path])
-    found.update({package / name: (package / name).read_text(encoding="utf-8") for name in _CALLING})
-    return _digest("\0".join(found[path] for path in sorted(found)))
-
-
-def _imported(path: Path, source: str) -> Iterator[Path]:
-    """The modules of this package that a module imports, wherever in it that stands."""
-    for dots, module, names in _IMPORT.findall(source):
-        folder = path.parents[len(dots) - 1].joinpath(*filter(None, module.split(".")))
-        candidates = [folder, *(folder / name.strip() for name in names.split(","))]
-        yield from (found for found in (one.with_suffix(".py") for one in candidates) if found.is_file())
+    paths = sorted(path for name in _CAPTURING for path in package.glob(name))
+    return _digest("\0".join(path.read_text(encoding="utf-8") for path in paths))
 
 
 def _digest(text: str) -> str:
