@@ -353,8 +353,8 @@ def test_the_json_has_what_moved_and_why_by_place(overfitted):
 
 
 BAD = {
-    "format": (("--format", "pdf"), "error: --format pdf: unknown; known: terminal, markdown, json"),
-    "gate": (("--fail-on", "luck"), "error: --fail-on luck: unknown; known: rating, held-out, any"),
+    "format": (("--format", "pdf"), "error: --format: unknown 'pdf'; known: terminal, markdown, json"),
+    "gate": (("--fail-on", "luck"), "error: --fail-on: unknown 'luck'; known: rating, held-out, any"),
     "revision": (("no-such-revision",), "error: git archive *no-such-revision*"),
 }
 

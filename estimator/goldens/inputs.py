@@ -125,11 +125,6 @@ def can_be_set(profile: Profile, name: str, text: Optional[str]) -> bool:
     return text is not None and kind in ("constant", "mode") and known
 
 
-def facts_taken_away(profile: Profile, inputs: Mapping[str, str]) -> Dict[str, Optional[str]]:
-    """Returns None for each fact of the profile that inputs do not have."""
-    return {f"fact.{name}": None for name in profile.facts if f"fact.{name}" not in inputs}
-
-
 def _fact(profile: Profile, name: str, value: float) -> Quantity:
     if name in profile.facts:
         return replace(profile.facts[name], value=value)

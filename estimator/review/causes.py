@@ -13,7 +13,7 @@ from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
 from ..goldens.content import ESTIMATE_TITLES, MEASURED_KEYS, estimate_row, golden_data, row_data
 from ..goldens.difference import Difference
-from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, facts_taken_away, with_inputs
+from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, with_inputs
 from ..goldens.tables import Row, Table
 from ..hardware.boards import find_board
 from ..lower import NO_RULES, lower
@@ -160,8 +160,8 @@ def _at(target: Target, inputs: Optional[Table]) -> Target:
     """The target with these inputs, and without the facts that they lack; as it is without any."""
     if inputs is None or not inputs.rows:
         return target
-    texts = {name: row[1] for name, row in inputs.rows.items()}
-    return _with(target, {**facts_taken_away(target.profile, texts), **texts})
+    lacking = (f"fact.{name}" for name in target.profile.facts)
+    return _with(target, {**dict.fromkeys(lacking), **{name: row[1] for name, row in inputs.rows.items()}})
 
 
 def _with(target: Target, inputs: Mapping[str, Optional[str]]) -> Target:
@@ -173,7 +173,8 @@ def _input_cause(change: InputChange, differences: Sequence[Difference], priced:
     if change.is_whole:
         return Cause("input", change.short_name, {}, _came_or_went(change, differences))
     concerned = [item for item in priced if item.difference.hardware in change.boards]
-    if _is_number(change) and any(not can_be_set(item.now.profile, change.name, change.before) for item in concerned):
+    is_number = change.name.startswith(NUMBERS)
+    if is_number and any(not can_be_set(item.now.profile, change.name, change.before) for item in concerned):
         return Cause("input", change.short_name, {}, WITH_CODE)
     shares = {}
     for item in concerned:
@@ -181,10 +182,6 @@ def _input_cause(change: InputChange, differences: Sequence[Difference], priced:
         if max(map(abs, (latency_pct, *terms_pct))) >= LEAST_PCT:
             shares[item.difference.place] = latency_pct
     return Cause("input", change.short_name, shares)
-
-
-def _is_number(change: InputChange) -> bool:
-    return change.name.startswith(NUMBERS)
 
 
 def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str:
@@ -228,8 +225,9 @@ def _code_causes(priced: Sequence[Priced], with_code: Sequence[str]) -> Iterator
     found: Dict[bool, Dict[Place, float]] = {True: {}, False: {}}
     for item in priced:
         difference = item.difference
-        if difference.before and difference.now and not difference.another_stream and _code_moved(item):
-            found[item.knows_inputs][difference.place] = _code_share_pct(item)
+        share_pct = None if difference.another_stream else _code_share_pct(item)
+        if share_pct is not None:
+            found[item.knows_inputs][difference.place] = share_pct
     if found[True]:
         also = f" (with {', '.join(with_code)})" if with_code else ""
         yield Cause("code", f"the code{also}", found[True])
@@ -237,11 +235,13 @@ def _code_causes(priced: Sequence[Priced], with_code: Sequence[str]) -> Iterator
         yield Cause("unknown", "not known: one side keeps no inputs", found[False])
 
 
-def _code_moved(item: Priced) -> bool:
-    """Whether this code gives another estimate or term from the inputs before than the golden before has."""
+def _code_share_pct(item: Priced) -> Optional[float]:
+    """By how much this code moves the estimate of the golden before; None where it gives that, and all its terms."""
     golden, again = item.difference.before, _golden_data_at(item, item.before)
     ignored = {*MEASURED_KEYS, *(() if item.same_uncertainty else ("interval_pct",))}
-    return any(golden[key] != again.get(key) for key in golden if key not in ignored)
+    if all(golden[key] == again.get(key) for key in golden if key not in ignored):
+        return None
+    return 100 * (again["est_ms"] / golden["est_ms"] - 1) if golden["est_ms"] else 0.0
 
 
 def _golden_data_at(item: Priced, target: Target) -> Mapping[str, Any]:
@@ -249,8 +249,3 @@ def _golden_data_at(item: Priced, target: Target) -> Mapping[str, Any]:
     if "host_terms_ms" in item.difference.before:
         return golden_data(result)
     return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
-
-
-def _code_share_pct(item: Priced) -> float:
-    again_ms, golden_ms = _golden_data_at(item, item.before)["est_ms"], item.difference.before["est_ms"]
-    return 100 * (again_ms / golden_ms - 1) if golden_ms else 0.0

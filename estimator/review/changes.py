@@ -23,8 +23,6 @@ def changed(before: Mapping[Any, _Value], now: Mapping[Any, _Value]) -> Iterator
 
 LEAST_PCT = 0.001
 """What moves an estimate by less does not move it."""
-
-
 _WHOLE = {"mode": "power mode", "board": "board"}
 """What an input is that came or went with all its figures."""
 
@@ -145,9 +143,5 @@ class Review:
     def is_empty(self) -> bool:
         """Whether nothing changed."""
         found = (self.inputs, self.differences, self.records, self.provenance, self.other_files)
-        return not (any(found) or self._held_out_moved)
-
-    @property
-    def _held_out_moved(self) -> bool:
         before, now = self.cross_validations
-        return before != now
+        return not any(found) and before == now

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence, Tuple
+import contextlib
+from typing import Iterator, List, Mapping, Tuple
 
 from ..errors import UsageError
 from ..goldens.inputs import golden_inputs, inputs_now
@@ -26,15 +26,17 @@ def live_verdict_lines(
     `now` is the provenance that a record made now would have, `digests` those of the op streams of
     the models that were measured.
     """
-    since, streams, inputs = _suite_changes(repository, target, record, digests)
+    with _at_record(repository, record) as (before, since):
+        stream_lines, same = _streams(before, target, digests)
+        lines = [*stream_lines, *_inputs(repository, before, target)]
     yield f"  This suite, since {since}:"
-    yield from (f"    {line}" for line in (*streams.lines, *inputs))
+    yield from (f"    {line}" for line in lines)
     yield "  The board and its software, since the record:"
     if not record.runs_ms:
         yield "    there is no record to compare with"
         return
     yield from (f"    {line}" for line in _device_lines(record.provenance, now))
-    if streams.same:
+    if same:
         yield "  The same ops were measured: another latency is the doing of the board, its software or the protocol."
 
 
@@ -48,30 +50,16 @@ def _device_lines(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[s
         yield "nothing that the record says is different"
 
 
-@dataclass(frozen=True)
-class _Streams:
-    """What is said of the op streams, and whether all are known to be the same."""
-
-    lines: Tuple[str, ...]
-    same: bool
-
-
-def _suite_changes(
-    repository: Repository, target: Target, record: Record, digests: Mapping[str, str]
-) -> Tuple[str, _Streams, Sequence[str]]:
-    """Since the revision that made the record where git has it, else since the goldens were made."""
+@contextlib.contextmanager
+def _at_record(repository: Repository, record: Record) -> Iterator[Tuple[Repository, str]]:
+    """The goldens of the revision that made the record where git has it, else those that are here."""
     revision = record.provenance.get("revision", "").split(" ")[0]
-    try:
-        with exported(repository.root, revision or "no revision") as folder:
-            before = Repository(folder, repository.has_zoo)
-            since = f"the record's revision {revision[:12]}"
-            return since, _streams(before, target, digests), list(_inputs(repository, before, target))
-    except UsageError:
-        return (
-            "the goldens were made",
-            _streams(repository, target, digests),
-            list(_inputs(repository, repository, target)),
-        )
+    with contextlib.ExitStack() as stack:
+        found = repository, "the goldens were made"
+        with contextlib.suppress(UsageError):
+            folder = stack.enter_context(exported(repository.root, revision or "no revision"))
+            found = Repository(folder, repository.has_zoo), f"the record's revision {revision[:12]}"
+        yield found
 
 
 def _inputs(repository: Repository, before: Repository, target: Target) -> Iterator[str]:
@@ -87,13 +75,14 @@ def _inputs(repository: Repository, before: Repository, target: Target) -> Itera
             yield f"{input_text(change)} (moves estimates, no latency)"
 
 
-def _streams(before: Repository, target: Target, digests: Mapping[str, str]) -> _Streams:
+def _streams(before: Repository, target: Target, digests: Mapping[str, str]) -> Tuple[List[str], bool]:
+    """What is said of the op streams, and whether all are known to be the same."""
     table = before.streams(target.stream_label)
     then = {name: table.named(name)["Digest"] for name in digests if name in table.rows}
     others = [name for name in then if then[name] != digests[name]]
     if others:
         text = "another model, or another torch or torchvision, is measured"
-        return _Streams(tuple(f"{name}: another op stream than then: {text}" for name in others), False)
+        return [f"{name}: another op stream than then: {text}" for name in others], False
     if len(then) < len(digests):
-        return _Streams((f"op streams: known of {len(then)} of {len(digests)}, and the same",), False)
-    return _Streams((f"op streams: the same, {len(then)} of {len(digests)}",), True)
+        return [f"op streams: known of {len(then)} of {len(digests)}, and the same"], False
+    return [f"op streams: the same, {len(then)} of {len(digests)}"], True

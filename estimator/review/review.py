@@ -18,7 +18,6 @@ from .sides import Side
 
 _READ = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem)
 _GOLDEN_DEPTH = len(("board", "configuration", "test_module", "test.json"))
-_OLD_LAYOUT = "{}: its goldens keep no inputs, as those before the tables; causes cannot be told"
 
 
 def review(before: Side, now: Side, estimates: Estimates) -> Review:
@@ -36,8 +35,14 @@ def review(before: Side, now: Side, estimates: Estimates) -> Review:
         unjudged=tuple(_unjudged(now)),
         errors_pct=(_errors_pct(before), _errors_pct(now)),
         cross_validations=(before.cross_validations, now.cross_validations),
-        records=tuple(_record_changes(before, now)),
-        provenance=tuple(_provenance_changes(before, now)),
+        records=tuple(
+            RecordChange(*place, name, old or (), new or ())
+            for (*place, _), name, old, new in _changed_in_records("runs_ms", before, now)
+        ),
+        provenance=tuple(
+            (f"{hardware} {label} ({tests.replace('test_', '', 1)})", key, old or "none", new or "none")
+            for (hardware, label, tests), key, old, new in _changed_in_records("provenance", before, now)
+        ),
         other_files=tuple(name for name in sorted(files) if not _is_read(name)),
         notices=(*_notices(before, now), *found.notices, *of_another_code(priced)),
     )
@@ -110,26 +115,17 @@ def _errors_pct(side: Side) -> Dict[Place, float]:
     return {place: error_pct for place, error_pct in pairs if error_pct is not None}
 
 
-def _record_changes(before: Side, now: Side) -> Iterator[RecordChange]:
-    for key in dict.fromkeys([*before.records, *now.records]):
-        sides = (side.records.get(key) for side in (before, now))
-        for name, old, new in changed(*(record.runs_ms if record is not None else {} for record in sides)):
-            yield RecordChange(key[0], key[1], name, old or (), new or ())
-
-
-def _provenance_changes(before: Side, now: Side) -> Iterator[Tuple[str, str, str, str]]:
-    """Where it stands, key, text before and now."""
-    for key in dict.fromkeys([*before.records, *now.records]):
-        sides = (side.records.get(key) for side in (before, now))
-        for name, old, new in changed(*(record.provenance if record is not None else {} for record in sides)):
-            where = f"{key[0]} {key[1]} ({key[2].replace('test_', '', 1)})"
-            yield where, name, old or "none", new or "none"
+def _changed_in_records(part: str, before: Side, now: Side) -> Iterator[Tuple[Place, str, Any, Any]]:
+    """Board, configuration and folder of tests of a record, and what that part of it says otherwise."""
+    for place in dict.fromkeys([*before.records, *now.records]):
+        sides = (getattr(side.records.get(place), part, {}) for side in (before, now))
+        yield from ((place, *change) for change in changed(*sides))
 
 
 def _notices(before: Side, now: Side) -> Iterator[str]:
     for side in (before, now):
         if not any(table.rows for table in side.inputs.values()):
-            yield _OLD_LAYOUT.format(side.name)
+            yield f"{side.name}: its goldens keep no inputs, as those before the tables; causes cannot be told"
 
 
 def _is_read(name: str) -> bool:

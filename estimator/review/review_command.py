@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, Optional, Tuple
 
-from ..errors import UsageError
+from ..checked import checked_option, one_of
 from ..estimates import Estimates
 from ..goldens.inputs import inputs_now
 from ..goldens.repository import IN_SAMPLE, Repository
@@ -24,10 +24,6 @@ from .sides import Side, merge_base, side_of, top_folder
 HELP = "what moved between two sets of goldens, and why"
 
 
-def _rating(found: Review) -> bool:
-    return any(difference.got_worse for difference in found.differences)
-
-
 def _held_out(found: Review) -> bool:
     before, now = found.cross_validations
     pairs = ((before[name].mean_pct, found.mean_pct) for name, found in now.items() if name in before)
@@ -35,7 +31,7 @@ def _held_out(found: Review) -> bool:
 
 
 FAILURES: Mapping[str, Callable[[Review], bool]] = {
-    "rating": _rating,
+    "rating": lambda found: any(difference.got_worse for difference in found.differences),
     "held-out": _held_out,
     "any": lambda found: not found.is_empty,
 }
@@ -56,22 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the review; returns 1 where --fail-on asks for it. UsageError for what is not known."""
-    _check("--format", arguments.format, FORMATS)
+    checked_option("--format", lambda: one_of(arguments.format, [*FORMATS]))
     if arguments.fail_on is not None:
-        _check("--fail-on", arguments.fail_on, FAILURES)
+        checked_option("--fail-on", lambda: one_of(arguments.fail_on, [*FAILURES]))
     names = arguments.base, arguments.head
-    root = top_folder(Path.cwd()) if any(map(_needs_git, names)) else Path.cwd()
+    root = Path.cwd() if all(name and Path(name).is_dir() for name in names) else top_folder(Path.cwd())
     with _sides(root, *names) as (before, now):
         found = review(before, now, Estimates())
     if arguments.head is None:
         found = replace(found, notices=(*found.notices, *_stale(Repository.at(root), now)))
     sys.stdout.buffer.write(FORMATS[arguments.format](found).encode("utf-8"))
     return int(arguments.fail_on is not None and FAILURES[arguments.fail_on](found))
-
-
-def _needs_git(name: Optional[str]) -> bool:
-    """A folder does not."""
-    return name is None or not Path(name).is_dir()
 
 
 def _stale(repository: Repository, now: Side) -> Iterator[str]:
@@ -81,11 +72,6 @@ def _stale(repository: Repository, now: Side) -> Iterator[str]:
     names = [change.short_name for change in changed_inputs(now.inputs, available)]
     if names:
         yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {repository.update_command}"
-
-
-def _check(option: str, name: str, known: Mapping[str, object]) -> None:
-    if name not in known:
-        raise UsageError(f"{option} {name}: unknown; known: {', '.join(known)}")
 
 
 @contextlib.contextmanager
