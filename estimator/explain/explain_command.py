@@ -15,7 +15,6 @@ HELP = "where a model's latency goes, which ops make it long, and what would mak
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
     add_target_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(

@@ -47,7 +47,6 @@ def explain(subject: Subject, target: Target, root: Path, estimates: Estimates) 
 
 
 def text_of(found: Explanation) -> str:
-    """Returns the explanation as lines for a terminal."""
     return "\n".join(_lines(found)) + "\n"
 
 

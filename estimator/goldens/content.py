@@ -16,7 +16,6 @@ ESTIMATE_TITLES: Row = ("Model", "Est (ms)", "Host (ms)", "Device (ms)", "Bound"
 STREAM_TITLES: Row = ("Model", "Ops", "Kernels", "GFLOP", "MB", "Without a rule", "Digest", "Ops by name")
 MEASURED_KEYS = ("meas_ms", "error_pct", "rating")
 """What a golden keeps of the measurement, and not of the estimate."""
-_ESTIMATE_KEYS = ("est_ms", "host_ms", "device_ms", "bound", "interval_pct")
 _MEASURED_ROW = ("est_ms", *MEASURED_KEYS, "bound", "host_ms", "device_ms", "interval_pct")
 
 
@@ -50,28 +49,27 @@ def row_data(cells: Mapping[str, str]) -> Dict[str, Any]:
     """Returns the row of a table by the keys of `golden_data`; ValueError where a figure is none."""
     if tuple(cells) != ESTIMATE_TITLES:
         raise ValueError(f"columns must be {', '.join(ESTIMATE_TITLES)}")
-    return dict(zip(_ESTIMATE_KEYS, (_cell(title, cells[title], check) for title, check in _CELLS.items())))
-
-
-def _cell(title: str, text: str, check: Callable[[str], Any]) -> Any:
-    try:
-        return check(text)
-    except ValueError as error:
-        raise ValueError(f"{title}: {error}") from None
+    found = {}
+    for title, (key, check) in _CELLS.items():
+        try:
+            found[key] = check(cells[title])
+        except ValueError as error:
+            raise ValueError(f"{title}: {error}") from None
+    return found
 
 
 def _interval_pct(text: str) -> Optional[float]:
     return None if text == NO_EVIDENCE else parsed(text.strip("± %"), PERCENT)
 
 
-_CELLS: Mapping[str, Callable[[str], Any]] = {
-    "Est (ms)": lambda text: parsed(text, LATENCY_MS),
-    "Host (ms)": lambda text: parsed(text, TERM_MS),
-    "Device (ms)": lambda text: parsed(text, TERM_MS),
-    "Bound": lambda text: one_of(text, BOUNDS),
-    "80% within": _interval_pct,
+_CELLS: Mapping[str, Tuple[str, Callable[[str], Any]]] = {
+    "Est (ms)": ("est_ms", lambda text: parsed(text, LATENCY_MS)),
+    "Host (ms)": ("host_ms", lambda text: parsed(text, TERM_MS)),
+    "Device (ms)": ("device_ms", lambda text: parsed(text, TERM_MS)),
+    "Bound": ("bound", lambda text: one_of(text, BOUNDS)),
+    "80% within": ("interval_pct", _interval_pct),
 }
-"""What the cells of an estimate's row must be, in the order of `_ESTIMATE_KEYS`."""
+"""The key of each cell of an estimate's row, and what the cell must be."""
 
 
 def stream_row(name: str, ops: Sequence[Op], result: Result) -> Row:
@@ -92,10 +90,9 @@ def stream_row(name: str, ops: Sequence[Op], result: Result) -> Row:
 
 def moved_terms(golden: Mapping[str, Any], now: Mapping[str, Any]) -> List[Tuple[str, Any, Any]]:
     """Returns (term, value in the golden, value now) for each term that differs, in the order of `now`."""
-    before = dict(_flat(golden))
-    after = dict(_flat(now))
-    names = [*after, *(name for name in before if name not in after)]
-    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+    before, after = dict(_flat(golden)), dict(_flat(now))
+    terms = ((name, before.get(name), after.get(name)) for name in dict.fromkeys([*after, *before]))
+    return [term for term in terms if term[1] != term[2]]
 
 
 def _flat(data: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:

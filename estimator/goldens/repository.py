@@ -35,7 +35,6 @@ _REPAIR = f"restore it with git, or delete it and run {UPDATE_OWN}"
 
 
 def golden_root(root: Path) -> Path:
-    """Returns the folder of all goldens of a repository."""
     return root / "golden"
 
 
@@ -60,7 +59,6 @@ class Repository:
 
     @classmethod
     def at(cls, root: Path) -> Repository:
-        """Returns the repository in a folder."""
         return cls(root, (root / "estimator" / "subjects" / "zoo.py").is_file())
 
     def text(self, path: Path) -> Optional[str]:
@@ -84,9 +82,8 @@ class Repository:
 
     def document_text(self, path: Path, document: Document) -> str:
         """Returns the text of a file of tables: what wrote it, how, and what the columns are stands above them."""
-        is_streams = path.stem == OP_STREAMS
-        of_board = _ABOUT_ESTIMATES if self.has_zoo else _ABOUT_INPUTS
-        about = _ABOUT_STREAMS if is_streams else of_board.format(board=path.parent.name)
+        rest = _ABOUT_CONFIGURATIONS if self.has_zoo else ""
+        about = _ABOUT_STREAMS if path.stem == OP_STREAMS else _ABOUT_INPUTS.format(path.parent.name, rest)
         return document_text(f"<!-- written by golden-latency -->\n<!-- {self.update_command} -->\n\n{about}", document)
 
     @property
@@ -100,7 +97,6 @@ class Repository:
         return self.folder / f"{OP_STREAMS}.md"
 
     def estimates_path(self, hardware: str) -> Path:
-        """Returns the file of a board's tables."""
         return self.folder / hardware / f"{ESTIMATES}.md"
 
     def board(self, name: str) -> Board:
@@ -115,7 +111,8 @@ class Repository:
 
     def target(self, hardware: str, label: str) -> Target:
         """Returns the target of a board's configuration; RecordError or UsageError for a name that is none."""
-        path = self._place(hardware, label)
+        folder = self.folder / hardware / label
+        path = folder if is_measured(folder) else self.estimates_path(hardware)
         return parse_label(find_board(hardware), self.profile(hardware), label, path)
 
     def boards(self) -> Tuple[str, ...]:
@@ -140,11 +137,6 @@ class Repository:
             if label in self.document(self.estimates_path(hardware)).sections
             or is_measured(self.folder / hardware / label)
         ]
-
-    def _place(self, hardware: str, label: str) -> Path:
-        """Where the goldens of a configuration are: its folder, or the board's tables."""
-        folder = self.folder / hardware / label
-        return folder if is_measured(folder) else self.estimates_path(hardware)
 
     def drop_section(self, target: Target) -> None:
         """Removes the configuration's section from its board's tables, where it has one: it has a folder now."""
@@ -208,7 +200,10 @@ class Repository:
         """Returns mean and largest |error| in percent in-sample and by kind of cross-validation; empty without one."""
         found = self._cross_validation(folder)
         tables = {} if found is None else {kind: found.table(kind) for kind in (IN_SAMPLE, *CROSS_VALIDATION_BARS_PCT)}
-        return {kind: (_error_pct(table, "mean"), _error_pct(table, "max")) for kind, table in tables.items()}
+        return {
+            kind: (table.number("mean_abs_error_pct", PERCENT), table.number("max_abs_error_pct", PERCENT))
+            for kind, table in tables.items()
+        }
 
     def held_out_pct(self, folder: Path) -> Dict[str, Dict[str, float]]:
         """Returns by model its errors in percent by what the fit has not seen; empty without a cross-validation."""
@@ -226,10 +221,6 @@ class Repository:
 
     def _object(self, path: Path) -> Checked:
         return Checked(path, read_json(path, _REPAIR, self.text(path)), repair=_REPAIR)
-
-
-def _error_pct(table: Checked, which: str) -> float:
-    return table.number(f"{which}_abs_error_pct", PERCENT)
 
 
 def _checked_golden(golden: Checked, kind: Kind) -> Tuple[str, str, Dict[str, Any]]:
@@ -283,15 +274,12 @@ _OTHER_KEYS: Mapping[str, Callable[[Any], Any]] = {
 """What the suite prints the differences of, where it is there."""
 
 
-_ABOUT_ESTIMATES = """# Estimates for {board}
+_ABOUT_INPUTS = """# Estimates for {}
 
-Inputs: what every golden of this board was made from. Then a section for each configuration that nobody has measured
-(power mode, precision, batch): the estimate, what host and device would take alone, and which of them bounds it.
+Inputs: what every golden of this board was made from.{}
 """
-_ABOUT_INPUTS = """# Estimates for {board}
-
-Inputs: what every golden of this board was made from.
-"""
+_ABOUT_CONFIGURATIONS = """ Then a section for each configuration that nobody has measured
+(power mode, precision, batch): the estimate, what host and device would take alone, and which of them bounds it."""
 _ABOUT_STREAMS = """# Op streams
 
 What each model is, by precision and batch: ops that the host issues, kernels that the device runs, their work and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..checked import shown
 from ..errors import RecordError
@@ -49,7 +49,6 @@ class Document:
         return Document({name: sections[name] for name in sorted(sections, key=_by_size)})
 
     def without_section(self, title: str) -> Document:
-        """Returns the document without this section."""
         return Document({name: table for name, table in self.sections.items() if name != title})
 
 
@@ -110,7 +109,9 @@ def _cells(line: str) -> Row:
 def parse_document(text: str) -> Document:
     """Returns the tables of a file's text; ValueError names the section and what is wrong with it."""
     sections: Dict[str, Table] = {}
-    for title, body in _sections(text):
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = part.partition("\n")
+        title = heading.strip()
         if title in sections:
             raise ValueError(f"there are two sections {shown(title)}")
         if len(title) > _LONGEST_TITLE:
@@ -120,12 +121,6 @@ def parse_document(text: str) -> Document:
         except ValueError as error:
             raise ValueError(f"section {shown(title)}: {error}") from error
     return Document(sections)
-
-
-def _sections(text: str) -> Iterator[Tuple[str, str]]:
-    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
-        title, _, body = part.partition("\n")
-        yield title.strip(), body
 
 
 def read_document(path: Path, text: str) -> Document:

@@ -84,7 +84,6 @@ def _plain(value: Any) -> Any:
 
 
 def json_text(review: Review) -> str:
-    """Returns the data as JSON."""
     return json.dumps(data(review), indent=2) + "\n"
 
 
