@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from ..errors import CalibrationError
-from ..goldens.repository import golden_root
-from ..hardware.boards import find_board
+from ..goldens.repository import Repository
 from ..lower import Lowered, lower
 from ..records.kinds import MODEL_KIND
-from ..records.record import Record, load_record
+from ..records.record import load_record
 from ..subjects.streams import Streams
 from ..subjects.zoo import MODELS
 from ..target import calibrated_target, resolve, tensor_dtype
@@ -26,32 +26,27 @@ def roofline_ms(model: torch.nn.Module, example_inputs: Any, hardware: str, mode
     return roofline_us(_lowered(model, example_inputs, precision), peaks) / 1e3
 
 
-class OneConstantPerOp:
-    """The same time for each op that launches a kernel.
+def one_constant_per_op(root: Path) -> Callable[..., float]:
+    """Returns an estimator with the same time for each op that launches a kernel; records are looked for below `root`.
 
     Fitted to all recorded models of the board that the constants are of, in the configuration that it was calibrated
-    in, the model that is estimated among them; other modes, precisions and boards take it as it is.
+    in, the model that is estimated among them; other modes, precisions and boards take it as it is. It returns ms, and
+    raises CalibrationError where no model is recorded.
     """
+    repository = Repository.at(root)
+    each_us = functools.lru_cache(maxsize=None)(lambda hardware: _fitted_us(repository, hardware))
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._each_us: Dict[str, float] = {}
+    def one_constant_ms(model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
+        fitted_on = repository.profile(hardware).transferred_from or hardware
+        return each_us(fitted_on) * compute_ops(_lowered(model, example_inputs, precision)) / 1e3
 
-    def __call__(self, model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
-        """Returns ms; CalibrationError where no model is recorded."""
-        board = find_board(hardware).profile().transferred_from or hardware
-        if board not in self._each_us:
-            self._each_us[board] = _fitted_us(self._record(board))
-        return self._each_us[board] * compute_ops(_lowered(model, example_inputs, precision)) / 1e3
-
-    def _record(self, hardware: str) -> Record:
-        board = find_board(hardware)
-        label = calibrated_target(board.profile()).label
-        path = board.folder(golden_root(self._root)) / label / MODEL_KIND.record
-        return load_record(path, [model.name for model in MODELS])
+    return one_constant_ms
 
 
-def _fitted_us(record: Record) -> float:
+def _fitted_us(repository: Repository, hardware: str) -> float:
+    label = calibrated_target(repository.profile(hardware)).label
+    folder = repository.configuration_folder(repository.target(hardware, label))
+    record = load_record(folder / MODEL_KIND.record, [model.name for model in MODELS])
     if not record.runs_ms:
         raise CalibrationError(f"{record.path}: no recorded models to fit the constant to")
     medians_ms = {model: record.median_ms(model.name) for model in MODELS}
@@ -68,6 +63,6 @@ def _lowered(model: torch.nn.Module, example_inputs: Any, precision: str) -> Seq
 
 KNOWN: Mapping[str, Callable[[Path], Callable[..., float]]] = {
     "roofline": lambda _root: roofline_ms,
-    "one-constant-per-op": OneConstantPerOp,
+    "one-constant-per-op": one_constant_per_op,
 }
 """Each simple estimate's name, and what makes it from the repository's root, where the records are."""

@@ -12,12 +12,12 @@ from ..checked import Checked
 from ..errors import CaptureError
 from ..estimates import Estimates
 from ..files import read_toml
-from ..goldens.repository import golden_root
+from ..goldens.repository import Repository
 from ..interval import QUANTILE, interval_pct
 from ..lower import Rules, lower
 from ..pipeline import ForwardPass, forward_pass, interval_of
 from ..records.kinds import KINDS
-from ..records.record import Record, load_record
+from ..records.record import load_record
 from ..subjects.custom import rules_of
 from ..subjects.registry import Subject, subject_names
 from ..target import PRECISIONS, Target
@@ -68,7 +68,7 @@ def what_if(subject: Subject, target: Target, root: Path, estimates: Estimates) 
     Records of the subject are looked for below `root`, a repository of goldens.
     """
     texts = _texts(target.hardware)
-    rows = [_row(case, subject.name, root, texts) for case in _cases(subject, target, estimates)]
+    rows = [_row(case, subject.name, Repository.at(root), texts) for case in _cases(subject, target, estimates)]
     as_is_ms = rows[0].per_image_ms
     return tuple(replace(row, speed_up=_ratio(as_is_ms, row.per_image_ms)) for row in rows)
 
@@ -77,9 +77,9 @@ def _ratio(before_ms: Optional[float], after_ms: Optional[float]) -> Optional[fl
     return None if before_ms is None or after_ms is None else before_ms / after_ms
 
 
-def _row(case: _Case, name: str, root: Path, texts: Mapping[str, str]) -> WhatIf:
+def _row(case: _Case, name: str, repository: Repository, texts: Mapping[str, str]) -> WhatIf:
     batch = case.target.batch_size
-    measured_ms, evidence = _evidence(case, name, root, texts)
+    measured_ms, evidence = _evidence(case, name, repository, texts)
     try:
         latency_ms, interval = case.priced()
     except CaptureError as error:
@@ -155,21 +155,18 @@ def _wider(interval: Optional[float], more_pct: float = 0.0) -> Optional[float]:
     return QUANTILE * math.sqrt((interval / QUANTILE) ** 2 + CHANGE_PCT**2 + more_pct**2)
 
 
-def _evidence(case: _Case, name: str, root: Path, texts: Mapping[str, str]) -> Tuple[Optional[float], str]:
+def _evidence(case: _Case, name: str, repository: Repository, texts: Mapping[str, str]) -> Tuple[Optional[float], str]:
     """The record's median in ms, where the configuration has one, and in words what stands behind the estimate."""
     if case.key in _CONFIGURATIONS:
-        records = [record for record in _records(case.target, root) if record.runs_ms]
+        folder = repository.configuration_folder(case.target)
+        found = (load_record(folder / kind.record, subject_names()) for kind in KINDS)
+        records = [record for record in found if record.runs_ms]
         medians_ms = [ms for ms in (record.median_ms(name) for record in records) if ms is not None]
         if medians_ms:
             return medians_ms[0], f"measured in this configuration: {medians_ms[0]:g} ms"
         if records:
             return None, f"{len(records[0].runs_ms)} models are measured in this configuration; this one is not"
     return None, texts.get(case.key, NOTHING)
-
-
-def _records(target: Target, root: Path) -> Iterator[Record]:
-    folder = target.board.folder(golden_root(root)) / target.label
-    yield from (load_record(folder / kind.record, subject_names()) for kind in KINDS)
 
 
 def _texts(hardware: str) -> Mapping[str, str]:

@@ -108,7 +108,7 @@ def kind_of(subject: Subject) -> Kind:
 
 def load_configuration(repository: Repository, target: Target) -> Configuration:
     """Returns the configuration; RecordError names the file and key where a record or golden is damaged."""
-    folder = target.board.folder(repository.folder) / target.label
+    folder = repository.configuration_folder(target)
     names = _known_names(repository, folder)
     has_goldens = target.board.has_goldens
     return Configuration(

@@ -21,7 +21,6 @@ CALIBRATION = "calibration."
 """What the name of an input begins with that says where the constants are from, and how sure they are."""
 HELD_OUT = "held_out."
 """What the name of an input begins with that says how well the constants estimate what no fit has seen."""
-_UNITS = {"cpu_mhz": "MHz", "gpu_mhz": "MHz", "sms": "SMs", "bandwidth_gb_s": "GB/s"}
 
 
 def golden_inputs(repository: Repository, hardware: str) -> Table:
@@ -68,7 +67,7 @@ def inputs_now(repository: Repository, hardware: str) -> Table:
     profile = repository.profile(hardware)
     if profile.transferred_from:
         return inputs_table(profile, {})  # its constants were never held against this board
-    folder = repository.board(hardware).folder(repository.folder) / calibrated_target(profile).label
+    folder = repository.configuration_folder(calibrated_target(profile))
     return inputs_table(profile, repository.held_out_means_pct(folder))
 
 
@@ -121,7 +120,7 @@ def can_be_set(profile: Profile, name: str, text: Optional[str]) -> bool:
     if kind == "fact":
         return key in FACTS and (text is not None or FACTS[key].default is not None)
     mode, _, figure = key.rpartition(".")
-    known = key in profile.constants if kind == "constant" else mode in profile.modes and figure in _UNITS
+    known = key in profile.constants if kind == "constant" else mode in profile.modes and figure in MODE_BOUNDS["gpu"]
     return text is not None and kind in ("constant", "mode") and known
 
 
@@ -136,15 +135,11 @@ def _inputs(profile: Profile) -> Iterator[Tuple[str, str, str]]:
     yield f"{CALIBRATION}constants_of", profile.constants_of, "board"
     yield f"{CALIBRATION}power_mode", profile.calibrated_mode, "mode"
     yield f"{CALIBRATION}held_out_spread", f"{profile.held_out_spread_pct!r}", "%"
-    yield f"{CALIBRATION}covariance", _short_digest(repr(profile.covariance)), "digest"
+    yield f"{CALIBRATION}covariance", hashlib.sha256(repr(profile.covariance).encode()).hexdigest()[:12], "digest"
     for name, constant in profile.constants.items():
         yield f"constant.{name}", repr(constant.value), constant.unit
     for name, fact in profile.facts.items():
         yield f"fact.{name}", repr(fact.value), fact.unit
     for mode in profile.modes.values():
-        for key, unit in _UNITS.items():
-            yield f"mode.{mode.name}.{key}", repr(getattr(mode, key)), unit
-
-
-def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+        for key, bounds in MODE_BOUNDS["gpu"].items():
+            yield f"mode.{mode.name}.{key}", repr(getattr(mode, key)), bounds.unit

@@ -115,6 +115,10 @@ class Repository:
         path = folder if is_measured(folder) else self.estimates_path(hardware)
         return parse_label(find_board(hardware), self.profile(hardware), label, path)
 
+    def configuration_folder(self, target: Target) -> Path:
+        """Returns the folder of a configuration's records and goldens; of this machine's CPU it is in the cache."""
+        return target.board.folder(self.folder) / target.label
+
     def boards(self) -> Tuple[str, ...]:
         """Returns the names of the boards that have goldens, sorted."""
         folders = (path for path in self.folder.glob("*") if path.is_dir())

@@ -64,11 +64,8 @@ def _sized(value: Any) -> Any:
 
 def make_layers(block: Block) -> List[torch.nn.Module]:
     """Returns the block's layers in `eval()`, on the current default device."""
-    return [_make_layer(*layer).eval() for layer in block.layers]
-
-
-def _make_layer(name: str, *arguments: Any) -> torch.nn.Module:
-    return make_layer(name, True) if name in _IN_PLACE else make_layer(name, *arguments)
+    layers = ((layer[0], True) if layer[0] in _IN_PLACE else layer for layer in block.layers)
+    return [make_layer(*layer).eval() for layer in layers]
 
 
 @functools.lru_cache(maxsize=None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import io
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 from ..errors import UsageError
 
@@ -41,7 +41,8 @@ def caught(place: Place) -> Dict[str, Tuple[Any, Target]]:
     import pytest
 
     catcher, output = Catcher(), io.StringIO()
-    with _output_in(output), _without_options_of_the_environment():
+    with redirect_stdout(output), redirect_stderr(output), pytest.MonkeyPatch.context() as environment:
+        environment.delenv("PYTEST_ADDOPTS", raising=False)  # it is of the session that asks
         pytest.main(_arguments(place), plugins=[_Named(catcher)])
     if not catcher.found:
         lines = [line for line in output.getvalue().splitlines() if line.strip()]
@@ -85,20 +86,3 @@ class _Named:
 def _arguments(place: Place) -> List[str]:
     alone = ["-n0"] if importlib.util.find_spec("xdist") is not None else []
     return [place.node, "-q", "-p", "no:cacheprovider", "-p", _SUITE, *alone, *place.options]
-
-
-@contextlib.contextmanager
-def _output_in(output: io.StringIO) -> Iterator[None]:
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        yield
-
-
-@contextlib.contextmanager
-def _without_options_of_the_environment() -> Iterator[None]:
-    """Those are of the session that asks, and may share its work among processes."""
-    said = os.environ.pop("PYTEST_ADDOPTS", None)
-    try:
-        yield
-    finally:
-        if said is not None:
-            os.environ["PYTEST_ADDOPTS"] = said

@@ -119,8 +119,9 @@ class Streams:
     @functools.cached_property
     def _made_by(self) -> Optional[str]:
         """A digest of all that can change an op stream of the zoo; None where that is not known."""
-        versions = [_version(name) for name in _DISTRIBUTIONS]
-        if None in versions:
+        try:
+            versions = list(map(metadata.version, _DISTRIBUTIONS))
+        except metadata.PackageNotFoundError:
             return None
         return _digest(repr((versions, sys.version_info[:2], sources_digest(_PACKAGE))))
 
@@ -163,13 +164,6 @@ def _import_torchvision() -> None:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _version(distribution: str) -> Optional[str]:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def sources_digest(package: Path) -> str:
