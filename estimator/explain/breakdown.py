@@ -9,7 +9,6 @@ from typing import List, Optional, Sequence, Set, Tuple
 import numpy as np
 
 from ..cost.columns import HOST_KINDS, LIMITS, Column, Limits
-from ..opstream import Op
 from ..pipeline import ForwardPass
 
 MODEL_ITSELF = "(the model itself)"
@@ -113,11 +112,10 @@ def break_down(found: ForwardPass, modules: Sequence[str]) -> Breakdown:
     """Returns the parts of a forward pass, `modules` being the path of each op's module."""
     path = critical_path(found)
     kinds = [HOST_KINDS[kind] for kind in found.ops.kind]
-    sides = _sides(path)
     return Breakdown(
         stages=_parts(path, found, _stages(modules, path, found)),
         kinds=tuple(sorted(_parts(path, found, kinds), key=lambda part: -part.share_pct)),
-        sides=sides,
+        sides=_sides(path),
         idle_pct=100 * (1 - found.device_ms / found.latency_ms),
         expensive=_expensive(path, found, modules),
     )
@@ -183,7 +181,7 @@ def _expensive(path: CriticalPath, found: ForwardPass, modules: Sequence[str]) -
         ExpensiveOp(
             module=modules[i] or MODEL_ITSELF,
             op=found.lowered[i].op.name.replace("aten.", "", 1),
-            shape=_shape(found.lowered[i].op),
+            shape=found.lowered[i].op.outputs[0].shape if found.lowered[i].op.outputs else (),
             host_us=float(found.costs.host_us[i]),
             device_us=float(found.costs.device_us[found.kernels.op == i].sum()),
             share_pct=100 * float(on_path_us[i]) / path.total_us,
@@ -192,10 +190,6 @@ def _expensive(path: CriticalPath, found: ForwardPass, modules: Sequence[str]) -
         )
         for i in order.tolist()
     )
-
-
-def _shape(op: Op) -> Tuple[int, ...]:
-    return op.outputs[0].shape if op.outputs else ()
 
 
 def _limit(found: ForwardPass, rows: Column, bounds: Optional[Limits]) -> Tuple[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import astuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, Tuple
 
@@ -94,7 +94,8 @@ def fixed_constants(path: Path) -> Tuple[Constant, ...]:
 
 def _fixed(table: Checked) -> Constant:
     quantity, uncertainty_pct = _quantity(table), table.number("uncertainty_pct", PERCENT)
-    return Constant(*astuple(quantity), quantity.value, math.log1p(uncertainty_pct / 100), uncertainty_pct)
+    known = {"prior_sigma": math.log1p(uncertainty_pct / 100), "uncertainty_pct": uncertainty_pct}
+    return Constant(**asdict(quantity), prior=quantity.value, **known)
 
 
 def write_profile_text(path: Path, text: str) -> None:
@@ -245,10 +246,13 @@ def _quantity(table: Checked) -> Quantity:
 
 
 def _constant(table: Checked) -> Constant:
-    q = _quantity(table)
-    prior = table.number("prior", Bounds(q.lower, q.upper, q.unit))
-    rest = prior, table.number("prior_sigma", PRIOR_SIGMA), table.number("uncertainty_pct", PERCENT)
-    return Constant(*astuple(q), *rest)
+    quantity = _quantity(table)
+    return Constant(
+        **asdict(quantity),
+        prior=table.number("prior", Bounds(quantity.lower, quantity.upper, quantity.unit)),
+        prior_sigma=table.number("prior_sigma", PRIOR_SIGMA),
+        uncertainty_pct=table.number("uncertainty_pct", PERCENT),
+    )
 
 
 def _power_mode(name: str, table: Checked, processor: str) -> PowerMode:

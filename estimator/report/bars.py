@@ -35,17 +35,14 @@ def bar_lines(summary: Summary, held_out_means_pct: Mapping[str, float], bars: B
         total = summary.total - summary.per_rating.get(UNMEASURED, 0)
         if bars.all:
             lines.append(_bar("Models EXCELLENT", f"{excellent} of {total}", f"{total} of {total}", excellent == total))
-        lines.append(_percent_bar("Mean |error|", mean_pct, f"<= {bars.mean_pct:g}%", mean_pct <= bars.mean_pct))
-        lines.append(_percent_bar("Max |error|", max_pct, f"< {bars.max_pct:g}%", max_pct < bars.max_pct))
+        mean, most = map(compact_percent, (mean_pct, max_pct))
+        lines.append(_bar("Mean |error|", mean, f"<= {bars.mean_pct:g}%", mean_pct <= bars.mean_pct))
+        lines.append(_bar("Max |error|", most, f"< {bars.max_pct:g}%", max_pct < bars.max_pct))
     for kind, bar_pct in CROSS_VALIDATION_BARS_PCT.items():
         if kind in held_out_means_pct:
             title, reached_pct = f"{kind.replace('_', ' ').capitalize()}, mean |error|", held_out_means_pct[kind]
-            lines.append(_percent_bar(title, reached_pct, f"<= {bar_pct:.0f}%", reached_pct <= bar_pct))
+            lines.append(_bar(title, compact_percent(reached_pct), f"<= {bar_pct:.0f}%", reached_pct <= bar_pct))
     return lines
-
-
-def _percent_bar(title: str, reached_pct: float, bar: str, met: bool) -> str:
-    return _bar(title, compact_percent(reached_pct), bar, met)
 
 
 def _bar(title: str, reached: str, bar: str, met: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Any, List, Mapping, Optional, Sequence
 
 from .charts import chart_specs
 from .comparisons import FIELDS
+from .format import percent
 from .page import Page, Row
 from .table import Column, Table, left, right
 
@@ -41,7 +42,7 @@ def _figure(value: Optional[float]) -> str:
 
 
 def _error(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:+.1f}"
+    return percent(value, "+", "")
 
 
 def _words(value: Optional[str]) -> str:

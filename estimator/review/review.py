@@ -36,8 +36,8 @@ def review(before: Side, now: Side, estimates: Estimates) -> Review:
         errors_pct=(_errors_pct(before), _errors_pct(now)),
         cross_validations=(before.cross_validations, now.cross_validations),
         records=tuple(
-            RecordChange(*place, name, old or (), new or ())
-            for (*place, _), name, old, new in _changed_in_records("runs_ms", before, now)
+            RecordChange(hardware, label, name, old or (), new or ())
+            for (hardware, label, _), name, old, new in _changed_in_records("runs_ms", before, now)
         ),
         provenance=tuple(
             (f"{hardware} {label} ({tests.replace('test_', '', 1)})", key, old or "none", new or "none")

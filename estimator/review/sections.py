@@ -14,6 +14,8 @@ from .changes import LEAST_PCT, Cause, CrossValidation, InputChange, Place, Reco
 Cells = Tuple[str, ...]
 _NO_TABLE = Table((), ())
 _LEAST_RISE_PCT = 0.05
+MOST_NAMES = 4
+"""How many names a line has before it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,19 @@ def _validated_on_both(review: Review) -> Iterator[Tuple[str, CrossValidation, C
 
 
 def _worse(worse: Sequence[Difference]) -> List[str]:
-    texts = [f"{d.name} {' -> '.join(d.ratings)}" for d in sorted(worse, key=_by_size)]
-    more = f" and {len(texts) - 4} more" if len(texts) > 4 else ""
-    return [f"{_count(texts, 'rating')} got worse: {', '.join(texts[:4])}{more}"] if texts else []
+    return [f"{_count(worse, 'rating')} got worse: {ratings_text(sorted(worse, key=_by_size))}"] if worse else []
+
+
+def ratings_text(differences: Iterable[Difference]) -> str:
+    """Returns "vgg11 GOOD -> FAIR" of each of the first few."""
+    return first_few(f"{difference.name} {' -> '.join(difference.ratings)}" for difference in differences)
+
+
+def first_few(texts: Iterable[str]) -> str:
+    """Returns "a, b, c, d and 3 more"."""
+    found = list(texts)
+    more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
+    return ", ".join(found[:MOST_NAMES]) + more
 
 
 def moved_text(review: Review) -> str:

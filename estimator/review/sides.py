@@ -8,13 +8,13 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from ..errors import UsageError
 from ..goldens.inputs import check_goldens, golden_inputs
 from ..goldens.repository import Repository, is_measured
 from ..goldens.tables import Document, Table
-from ..records.kinds import KINDS, Kind, kinds_in
+from ..records.kinds import KINDS, kinds_in
 from ..records.record import Record, load_record
 from .changes import CrossValidation, Place
 
@@ -66,24 +66,20 @@ def read_side(name: str, repository: Repository) -> Side:
     )
 
 
-def _kinds(folder: Path, of_zoo: bool) -> List[Kind]:
-    """Those of the zoo, and those of the modules of tests that have something below a configuration's folder."""
-    own = [kind for kind in kinds_in(folder, of_zoo) if kind not in KINDS]
-    return [*(KINDS if of_zoo else ()), *own]
-
-
 def _goldens(repository: Repository, board: str, label: str) -> Iterator[Tuple[Place, Golden]]:
-    for kind in _kinds(repository.folder / board / label, repository.has_zoo):
+    """Those of the zoo may be rows of the board's table, where the configuration has no folder."""
+    zoo = KINDS if repository.has_zoo else ()
+    for kind in dict.fromkeys([*zoo, *kinds_in(repository.folder / board / label, repository.has_zoo)]):
         for _, name, data in repository.read_goldens(board, label, kind):
             yield (board, label, name), Golden(kind.parameter, data, "" if kind in KINDS else kind.folder)
 
 
 def _records(repository: Repository, labels: Any) -> Iterator[Tuple[Tuple[str, str, str], Record]]:
     for board, label in labels:
-        for kind in _kinds(repository.folder / board / label, repository.has_zoo):
-            path = repository.folder / board / label / kind.record
-            if path.exists():
-                yield (board, label, kind.folder), load_record(path, ())
+        folder = repository.folder / board / label
+        for kind in kinds_in(folder, repository.has_zoo):
+            if (folder / kind.record).exists():
+                yield (board, label, kind.folder), load_record(folder / kind.record, ())
 
 
 def _cross_validations(repository: Repository, labels: Any) -> Iterator[Tuple[str, CrossValidation]]:

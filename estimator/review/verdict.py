@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 from ..goldens.inputs import HELD_OUT
 from ..report.format import signed_percent
-from .changes import Cause, InputChange, Place, Review
-from .sections import alone_text, moved_text, spread_text, words
+from .changes import Cause, InputChange, Review
+from .sections import MOST_NAMES, alone_text, first_few, moved_text, ratings_text, spread_text, words
 
 _MOST_LINES = 20
-_MOST_NAMES = 4
 
 
 def verdict_lines(review: Review, accept: str, look_closer: str) -> Iterator[str]:
@@ -53,7 +52,7 @@ def _alone(cause: Optional[Cause]) -> str:
 
 def _other_causes(causes: Sequence[Cause]) -> Iterator[str]:
     for cause in causes:
-        names = _names(cause.shares_pct)
+        names = first_few(dict.fromkeys(name for _, _, name in cause.shares_pct))
         if cause.kind == "op stream":
             yield f"op stream of {names}: {cause.title} (another torch or torchvision, or another model)"
         elif cause.kind == "record":
@@ -65,18 +64,12 @@ def _other_causes(causes: Sequence[Cause]) -> Iterator[str]:
             yield f"{only}{cause.title} did, in {names}{by}"
 
 
-def _names(places: Mapping[Place, float]) -> str:
-    names = list(dict.fromkeys(name for _, _, name in places))
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
-
-
 def _effects(review: Review) -> Iterator[str]:
     judged = review.unchanged + len(review.differences)
     yield f"{moved_text(review)}{_ratings(review)}" if judged else "no estimate was judged in this session"
     missing = [d.name for d in review.differences if not d.before]
     if missing:
-        yield f"no golden yet: {', '.join(missing[:_MOST_NAMES])}{' ...' if len(missing) > _MOST_NAMES else ''}"
+        yield f"no golden yet: {', '.join(missing[:MOST_NAMES])}{' ...' if len(missing) > MOST_NAMES else ''}"
     before, now = (list(map(abs, errors.values())) for errors in review.errors_pct)
     if before and now:
         yield (
@@ -88,9 +81,7 @@ def _effects(review: Review) -> Iterator[str]:
 
 def _ratings(review: Review) -> str:
     changed = sorted((d for d in review.differences if d.rating_changed), key=lambda d: not d.got_worse)
-    texts = [f"{d.name} {' -> '.join(d.ratings)}" for d in changed]
-    more = f" and {len(texts) - _MOST_NAMES} more" if len(texts) > _MOST_NAMES else ""
-    return f"; ratings: {', '.join(texts[:_MOST_NAMES])}{more}" if texts else "; no rating changed"
+    return f"; ratings: {ratings_text(changed)}" if changed else "; no rating changed"
 
 
 def _held_out(review: Review) -> Iterator[str]:
