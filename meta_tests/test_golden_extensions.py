@@ -10,7 +10,7 @@ import pytest
 from estimator.errors import RecordError
 from estimator.goldens.extensions import GoldenFiles, json_text
 from estimator.goldens.repository import Repository
-from estimator.goldens.tables import Document, Table
+from estimator.goldens.tables import Table
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def rows_of(*names, titles=("Model", "Est (ms)"), **figures):
 def table(repository):
     """A board's tables with one section, below a head that an update would write anew."""
     path = repository.estimates_path("Made-Up")
-    text = repository.document_text(path, Document({"50W": rows_of("y", "vgg16")}))
+    text = repository.document_text(path, {"50W": rows_of("y", "vgg16")})
     repository.write(path, text.replace("Inputs: what", "What"))
     return path
 
@@ -106,13 +106,13 @@ def test_a_part_of_a_table_is_compared_whatever_is_beside_it(files, table, tmp_p
 )
 def test_an_update_puts_a_row_into_its_table_in_the_order_of_the_zoo(files, table, repository, section, row, sections):
     assert files.has_row(table, section, row)
-    assert table.read_text(encoding="utf-8") == repository.document_text(table, Document(sections))
+    assert table.read_text(encoding="utf-8") == repository.document_text(table, sections)
 
 
 @pytest.mark.usefixtures("updating")
 def test_an_update_writes_a_section_beside_the_others(files, table, repository):
     assert files.has_section(table, "15W", rows_of("x"))
-    sections = Document({"15W": rows_of("x"), "50W": rows_of("y", "vgg16")})
+    sections = {"15W": rows_of("x"), "50W": rows_of("y", "vgg16")}
     assert table.read_text(encoding="utf-8") == repository.document_text(table, sections)
     before = table.read_text(encoding="utf-8")
     assert files.has_section(table, "15W", rows_of("x"))

@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from estimator.goldens.tables import Document, Table, document_text, parse_document, parse_table, table_text
+from estimator.goldens.tables import Table, document_text, parse_document, parse_table, table_text, with_section
 from meta_tests.made_up import TABLE
 
 
 def test_a_document_is_read_as_it_was_written():
-    document = Document({"Inputs": TABLE, "50W-fp32-b4": TABLE})
+    document = {"Inputs": TABLE, "50W-fp32-b4": TABLE}
     assert parse_document(document_text("# Head\n", document)) == document
 
 
@@ -17,7 +17,7 @@ def test_a_name_with_a_bar_or_a_bracket_is_read_as_it_was_written():
 
 
 def test_a_document_begins_with_its_head():
-    text = document_text("# Head\n", Document({"Inputs": TABLE, "b4": Table(("Model",), {})}))
+    text = document_text("# Head\n", {"Inputs": TABLE, "b4": Table(("Model",), {})})
     table = "| Model | Est (ms) | Note |\n| --- | ---: | --- |\n| b | 1.5 |  |\n| a | 20 | new |\n"
     assert text == f"# Head\n\n## Inputs\n\n{table}\n## b4\n\n| Model |\n| --- |\n"
 
@@ -71,7 +71,7 @@ def test_a_table_is_read_with_or_without_rows():
 
 def test_a_section_has_a_name_that_a_folder_can_have():
     table = "\n\n| A |\n| --- |\n"
-    assert list(parse_document(f"Above\n\n##  {'n' * 100} {table}").sections) == ["n" * 100]
+    assert list(parse_document(f"Above\n\n##  {'n' * 100} {table}")) == ["n" * 100]
     for text, message in (
         (f"## {'n' * 101}{table}", "a section must be named in at most 100 characters, got 'nnn"),
         (f"## a{table}\n## a{table}", "there are two sections 'a'"),
@@ -79,12 +79,6 @@ def test_a_section_has_a_name_that_a_folder_can_have():
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             parse_document(text)
-
-
-def test_a_section_can_be_taken_out():
-    document = Document({"a": TABLE, "b": TABLE})
-    assert document.without_section("a") == Document({"b": TABLE})
-    assert document.without_section("c") == document
 
 
 @pytest.mark.parametrize(
@@ -98,10 +92,10 @@ def test_a_section_can_be_taken_out():
 )
 def test_numbers_in_the_names_of_sections_count_by_size(titles):
     for order in (titles, titles[::-1]):
-        document = Document()
+        document = {}
         for title in order:
-            document = document.with_section(title, TABLE)
-        assert list(document.sections) == titles
+            document = with_section(document, title, TABLE)
+        assert list(document) == titles
 
 
 def test_rows_put_in_keep_their_order_and_their_neighbours():

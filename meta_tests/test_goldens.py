@@ -31,7 +31,7 @@ from estimator.goldens.inputs import (
 )
 from estimator.goldens.repository import IN_SAMPLE, Repository, golden_root, is_measured
 from estimator.goldens.root import repository_of
-from estimator.goldens.tables import Document, Table, document_text
+from estimator.goldens.tables import Table, document_text, with_section
 from estimator.hardware.boards import load_profile
 from estimator.hardware.profile import Constant, PowerMode, Profile, Quantity
 from estimator.hardware.quantities import GPU_CONSTANTS
@@ -149,7 +149,7 @@ def in_a_table(root, *rows):
     path = at(root).estimates_path(TARGET.hardware)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = Table(ESTIMATE_TITLES, {row[0]: row for row in rows})
-    path.write_text(document_text("# Head", Document({TARGET.label: table})))
+    path.write_text(document_text("# Head", {TARGET.label: table}))
     return path
 
 
@@ -165,7 +165,7 @@ def test_a_folder_goes_before_a_section_and_an_update_drops_the_section(tmp_path
     assert loaded(tmp_path) == {"tiny": golden_data(result())}
     assert list(at(tmp_path).labels(TARGET.hardware)) == [TARGET.label]
     at(tmp_path).drop_section(TARGET)
-    assert at(tmp_path).document(path) == Document()
+    assert at(tmp_path).document(path) == {}
 
 
 def test_a_row_says_what_it_was_made_of():
@@ -249,7 +249,7 @@ def test_boards_with_goldens_have_configurations(tmp_path):
     for name in ("Empty", "Another"):
         (golden_root(tmp_path) / name).mkdir()
     (golden_root(tmp_path) / "op-streams.md").touch()
-    table = document_text("# Head", Document({"Inputs": TABLE}))
+    table = document_text("# Head", {"Inputs": TABLE})
     (golden_root(tmp_path) / "Empty" / "estimates.md").write_text(table)
     (golden_root(tmp_path) / "Another" / "estimates.md").write_text(table + "\n## 15W-fp32-b1\n\n| A |\n| --- |\n")
     assert at(tmp_path).boards() == ("Another", TARGET.hardware)
@@ -259,7 +259,7 @@ def test_a_board_s_configurations_are_those_of_its_folders_then_those_of_its_tab
     path = in_a_table(tmp_path)
     document = at(tmp_path).document(path)
     for title in ("15W-fp32-b1", "MAXN-fp32-b1", "Inputs"):
-        document = document.with_section(title, Table(ESTIMATE_TITLES, {}))
+        document = with_section(document, title, Table(ESTIMATE_TITLES, {}))
     path.write_text(document_text("# Head", document))
     (folder_of(tmp_path, "MAXN-fp32-b1") / "test_models").mkdir()
     (folder_of(tmp_path, "30W-fp32-b1") / "test_own").mkdir()
@@ -364,7 +364,7 @@ def test_op_streams_have_their_columns(tmp_path):
     path = golden_root(tmp_path) / "op-streams.md"
     path.parent.mkdir()
     row = stream_row("tiny", [], result())
-    path.write_text(document_text("# Head", Document({"fp32-b1": Table(STREAM_TITLES, {"tiny": row}), "b4": TABLE})))
+    path.write_text(document_text("# Head", {"fp32-b1": Table(STREAM_TITLES, {"tiny": row}), "b4": TABLE}))
     assert at(tmp_path).streams("fp32-b1").rows == {"tiny": row}
     assert at(tmp_path).streams("fp16-b1") == Table(STREAM_TITLES, {})
     with pytest.raises(RecordError) as refused:
@@ -456,7 +456,7 @@ def with_input(root, name, text):
     path = at(root).estimates_path("Made-Up")
     path.parent.mkdir(parents=True, exist_ok=True)
     table = Table(INPUT_TITLES, {name: (name, text, "unit")})
-    path.write_text(document_text("# Head", Document({"Inputs": table})))
+    path.write_text(document_text("# Head", {"Inputs": table}))
     return path
 
 
@@ -531,10 +531,11 @@ def test_inputs_are_written_beside_what_is_there(tmp_path):
     path = at(tmp_path).estimates_path("NVIDIA-H200")
     write_inputs(at(tmp_path), "NVIDIA-H200")
     assert golden_inputs(at(tmp_path), "NVIDIA-H200") == inputs_now(at(tmp_path), "NVIDIA-H200")
-    document = at(tmp_path).document(path).with_section("Inputs", TABLE).with_section("default-fp32-b1", TABLE)
+    document = with_section(at(tmp_path).document(path), "Inputs", TABLE)
+    document = with_section(document, "default-fp32-b1", TABLE)
     path.write_text(document_text("# Old head", document))
     write_inputs(at(tmp_path), "NVIDIA-H200")
-    expected = Document({"Inputs": inputs_now(at(tmp_path), "NVIDIA-H200"), "default-fp32-b1": TABLE})
+    expected = {"Inputs": inputs_now(at(tmp_path), "NVIDIA-H200"), "default-fp32-b1": TABLE}
     assert path.read_text(encoding="utf-8") == at(tmp_path).document_text(path, expected)
 
 
@@ -685,14 +686,14 @@ def test_the_tables_of_the_repository_are_as_the_suite_would_write_them(request)
 
 def test_tables_of_another_repository_speak_of_inputs_alone_and_of_its_own_update(tmp_path):
     repository = at(tmp_path)
-    head = repository.document_text(repository.estimates_path("Jetson-Orin-AGX"), Document())
+    head = repository.document_text(repository.estimates_path("Jetson-Orin-AGX"), {})
     assert "<!-- pytest --snapshot-update -->" in head
     assert "# Estimates for Jetson-Orin-AGX" in head
     assert "that nobody has measured" not in head
     assert at(tmp_path).update_command == "pytest --snapshot-update"
     lines = head.splitlines()
     assert lines[:4] == ["<!-- written by golden-latency -->", "<!-- pytest --snapshot-update -->", "", lines[3]]
-    assert repository.document_text(repository.streams_path, Document()).splitlines()[:4] == [
+    assert repository.document_text(repository.streams_path, {}).splitlines()[:4] == [
         *lines[:3],
         "# Op streams",
     ]
@@ -703,7 +704,7 @@ def test_tables_of_the_repository_are_rewritten_for_every_configuration(request)
     assert at(root).update_command == UPDATE_ALL
     repository = at(root)
     paths = repository.streams_path, repository.estimates_path("Made-Up")
-    heads = [repository.document_text(path, Document()) for path in paths]
+    heads = [repository.document_text(path, {}) for path in paths]
     assert all(f"<!-- {UPDATE_ALL} -->\n\n# " in head for head in heads)
     assert "# Estimates for Made-Up" in heads[1]
     assert "that nobody has measured" not in heads[0]
@@ -713,7 +714,7 @@ def test_tables_of_the_repository_are_rewritten_for_every_configuration(request)
 def test_rows_of_the_repository_are_those_of_the_models_now(request):
     root, target = request.config.rootpath, resolve("Jetson-AGX-Xavier", "15W")
     repository = at(root)
-    rows = repository.document(repository.estimates_path(target.hardware)).sections[target.label].rows
+    rows = repository.document(repository.estimates_path(target.hardware))[target.label].rows
     streams = at(root).streams(target.stream_label).rows
     assert list(at(root).goldens(target, None, MODEL_KIND)) == [model.name for model in MODELS] == list(rows)
     for model in (MODELS[0], MODELS[6]):

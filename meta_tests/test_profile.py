@@ -102,30 +102,6 @@ def test_a_profile_that_cannot_be_true_is_refused_in_one_line(damaged, pattern, 
     assert "\n" not in message.strip()
 
 
-FIRST_ROW = r"(covariance = \[\s*\[)[^,]*,"
-WHOLE = r"(?s)covariance = \[\s*\[.*?\]\s*,?\s*\]"
-
-
-@pytest.mark.parametrize(
-    ("pattern", "replacement", "reason"),
-    [
-        (FIRST_ROW, r"\g<1>", r"\[0\]: must be a list of 21 numbers"),
-        (FIRST_ROW, r"\g<1>0.1, 0.1,", r"\[0\]: must be a list of 21 numbers"),
-        (FIRST_ROW, r"\g<1>nan,", r"\[0\]\[0\]: must be a finite number"),
-        (FIRST_ROW, r'\g<1>"much",', r"\[0\]\[0\]: must be a finite number"),
-        (WHOLE, 'covariance = "much"', ": must be"),
-        (WHOLE, "covariance = [[0.1]]", ": must"),
-    ],
-)
-def test_a_covariance_is_a_square_of_finite_numbers_one_row_per_constant(damaged, pattern, replacement, reason):
-    with pytest.raises(ProfileError, match=f"calibration.covariance.*{reason}"):
-        read_profile(damaged(pattern, replacement))
-
-
-def test_a_calibrated_profile_may_have_no_covariance(damaged):
-    assert read_profile(damaged(WHOLE, "covariance = []")).covariance == ()
-
-
 @pytest.mark.parametrize(
     ("lower", "value", "upper", "prior", "sigma", "reason"),
     [
@@ -272,11 +248,6 @@ def test_a_profile_says_what_it_is_made_of():
     assert (whole.transferred, whole.constants_of) == ("", "Made-Up")
 
 
-def test_a_power_mode_has_what_its_processor_has_and_no_more():
-    assert PowerMode("slow") == PowerMode("slow", 0.0, 0.0, 0, 0.0, 0, None)
-    assert load_profile().mode("15W") == PowerMode("15W", 1113.6, 408.0, 6, 81.2, 0, 15.0)
-
-
 CPU = read_toml(TEMPLATES / "local-cpu.toml")
 CPU_TEXT = tomlkit.dumps({key: table for key, table in CPU.items() if key != "calibration"})
 CORRECTION = {
@@ -418,6 +389,9 @@ def test_a_covariance_is_that_of_something_up_to_its_rounding(tmp_path, rows):
         (covariance([-1.0]), "covariance: is no covariance"),
         (covariance([1.0, 0.5], [0.4, 1.0]), "covariance: must be symmetric"),
         ([[1.0]], r"covariance: must have 21 rows, got 1"),
+        ([[1.0, 2.0]], r"covariance\[0\]: must be a list of 1 numbers"),
+        ([[float("nan")]], r"covariance\[0\]\[0\]: must be a finite number"),
+        ("much", "covariance: must be a list, got 'much'"),
     ],
 )
 def test_what_is_no_covariance_is_refused(tmp_path, rows, message):
@@ -461,15 +435,19 @@ def test_the_software_of_a_host_fitted_apart_is_its_own(tmp_path):
     assert (unknown.software, unknown.host_software, unknown.own_host) == (torch, {}, True)
 
 
+def board_of(tmp_path, content, name="Made-Up"):
+    path = tmp_path / f"{name}.toml"
+    path.write_text(tomlkit.dumps(content), encoding="utf-8")
+    return read_profile(path)
+
+
 def borrowing(tmp_path, origin, name="Made-Up", **calibration):
     """A board of ten lines with the constants of another, or with copies of them."""
     content = read_toml(TEMPLATES / "gpu.toml")
     content["calibration"] = {"transferred_from": origin, **calibration}
     if calibration:
         content["constants"] = read_toml(load_profile().path)["constants"]
-    path = tmp_path / f"{name}.toml"
-    path.write_text(tomlkit.dumps(content), encoding="utf-8")
-    return read_profile(path)
+    return board_of(tmp_path, content, name)
 
 
 def test_constants_are_borrowed_from_a_board_that_has_its_own(tmp_path):
@@ -504,14 +482,12 @@ def test_a_board_with_a_host_of_its_own_borrows_the_device_s_constants_alone(tmp
 
 
 def test_a_board_begins_in_its_first_power_mode_unless_it_says_another(tmp_path):
-    content, path = read_toml(TEMPLATES / "gpu.toml"), tmp_path / "Made-Up.toml"
+    content = read_toml(TEMPLATES / "gpu.toml")
     mode = content["power_mode"]["default"]
     content["power_mode"] = {"second": mode, "first": mode}
-    path.write_text(tomlkit.dumps(content), encoding="utf-8")
-    assert read_profile(path).default_mode == "second"
-    path.write_text(tomlkit.dumps({**content, "power_mode": {}}), encoding="utf-8")
+    assert board_of(tmp_path, content).default_mode == "second"
     with pytest.raises(ProfileError, match=r"board\.default_power_mode: unknown power mode ''; known: $"):
-        read_profile(path)
+        board_of(tmp_path, {**content, "power_mode": {}})
 
 
 @pytest.mark.parametrize(
@@ -524,35 +500,31 @@ def test_a_board_begins_in_its_first_power_mode_unless_it_says_another(tmp_path)
     ],
 )
 def test_a_board_that_cannot_be_one_is_refused(tmp_path, key, text, message):
-    content, path = read_toml(TEMPLATES / "gpu.toml"), tmp_path / "Made-Up.toml"
+    content = read_toml(TEMPLATES / "gpu.toml")
     content["board"][key] = text
-    path.write_text(tomlkit.dumps(content), encoding="utf-8")
     with pytest.raises(ProfileError, match=f": {re.escape(message)}"):
-        read_profile(path)
+        board_of(tmp_path, content)
 
 
 def test_what_a_profile_does_not_say_of_its_software_is_not_known(tmp_path):
     assert borrowing(tmp_path, "Jetson-Orin-AGX").board["software"] == "not known"
-    content, path = read_toml(TEMPLATES / "gpu.toml"), tmp_path / "Made-Up.toml"
+    content = read_toml(TEMPLATES / "gpu.toml")
     del content["board"]["source"]
-    path.write_text(tomlkit.dumps(content), encoding="utf-8")
     with pytest.raises(ProfileError, match=r"board\.source: is missing"):
-        read_profile(path)
+        board_of(tmp_path, content)
 
 
 def test_a_fact_has_the_source_of_its_board_or_one_of_its_own(tmp_path):
-    content, path = read_toml(TEMPLATES / "gpu.toml"), tmp_path / "Made-Up.toml"
+    content = read_toml(TEMPLATES / "gpu.toml")
     about = {"value": 8, "unit": "MiB", "source": "measured", "lower": 1, "upper": 16}
     content["facts"] = {"dram_peak_gb_s": 2000, "l2_mib": about}
-    path.write_text(tomlkit.dumps(content), encoding="utf-8")
-    facts = read_profile(path).facts
+    facts = board_of(tmp_path, content).facts
     assert facts["l2_mib"] == Quantity("l2_mib", 8.0, "MiB", "measured", 1.0, 16.0)
     peak = Quantity("dram_peak_gb_s", 2000.0, "GB/s", content["board"]["source"], 10.0, 10000.0)
     assert facts["dram_peak_gb_s"] == peak
     content["facts"]["l2_mib"] = {**about, "value": 300, "upper": 400}
-    path.write_text(tomlkit.dumps(content), encoding="utf-8")
     with pytest.raises(ProfileError, match=r"facts\.l2_mib\.value: must be a finite number from 0\.25 to 256 MiB"):
-        read_profile(path)
+        board_of(tmp_path, content)
 
 
 def test_a_profile_is_written_where_it_can_be_read_again(tmp_path):

@@ -25,7 +25,7 @@ from estimator.goldens.content import (
 from estimator.goldens.extensions import json_text
 from estimator.goldens.inputs import inputs_table, with_inputs
 from estimator.goldens.repository import OP_STREAMS, Repository, golden_root
-from estimator.goldens.tables import INPUTS, Document, Table, parse_document
+from estimator.goldens.tables import INPUTS, Table, parse_document
 from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import FACTS, GPU_CONSTANTS, Fact
 from estimator.hardware.reading import read_profile
@@ -85,7 +85,7 @@ class Tree:
 
 
 def write_document(repository, path, tables):
-    repository.write(path, repository.document_text(path, Document(tables)))
+    repository.write(path, repository.document_text(path, tables))
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def with_rows(root, change):
     """The tree with other rows of inputs."""
     repository = Repository.at(root)
     path = repository.estimates_path(MEMORY)
-    sections = dict(repository.document(path).sections)
+    sections = dict(repository.document(path))
     rows = change(dict(sections[INPUTS].rows))
     write_document(repository, path, {**sections, INPUTS: Table(sections[INPUTS].titles, rows)})
     return root
@@ -247,7 +247,7 @@ def test_a_rule_that_changed_is_the_code(base, tmp_path, monkeypatch):
 def test_an_op_stream_that_changed_is_named_with_the_ops_that_came_and_went(base, tmp_path):
     now = Tree(tmp_path / "now").root
     path = golden_root(now) / f"{OP_STREAMS}.md"
-    sections = dict(parse_document(path.read_text(encoding="utf-8")).sections)
+    sections = dict(parse_document(path.read_text(encoding="utf-8")))
     rows = dict(sections["fp32-b1"].rows)
     row = list(rows["resnet18"])
     row[STREAM_TITLES.index("Digest")] = "0123456789ab"

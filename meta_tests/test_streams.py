@@ -18,7 +18,7 @@ from estimator.goldens.difference import Difference
 from estimator.goldens.extensions import json_text
 from estimator.goldens.inputs import inputs_table, with_inputs
 from estimator.goldens.repository import OP_STREAMS, Repository, golden_root
-from estimator.goldens.tables import Document, Table
+from estimator.goldens.tables import Table
 from estimator.opstream import Captured, Op, TensorSpec, digest, parse_stream, stream_text
 from estimator.pipeline import estimate_stream
 from estimator.records.kinds import own_kind
@@ -348,7 +348,7 @@ def write_tree(root, difference, data, inputs):
     documents = {f"{OP_STREAMS}.md": streams, f"{difference.hardware}/estimates.md": {"Inputs": inputs}}
     for name, sections in documents.items():
         file = golden_root(root) / name
-        file.write_text(Repository.at(root).document_text(file, Document(sections)), encoding="utf-8")
+        file.write_text(Repository.at(root).document_text(file, sections), encoding="utf-8")
 
 
 def test_where_the_op_stream_is_not_available_one_line_says_what_provides_it(moved, folder):

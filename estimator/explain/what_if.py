@@ -34,6 +34,10 @@ EVIDENCE = Path(__file__).with_name("evidence.toml")
 """What stands behind a row, in words, by board and change."""
 
 
+_Priced = Tuple[float, Optional[float]]
+"""Latency in ms, and its interval in percent."""
+
+
 @dataclass(frozen=True)
 class WhatIf:
     """The latency of a forward pass after a change, and per image; `speed_up` is per image.
@@ -59,7 +63,7 @@ class _Case:
     change: str
     key: str
     target: Target
-    priced: Callable[[], Tuple[float, Optional[float]]]
+    priced: Callable[[], _Priced]
 
 
 def what_if(subject: Subject, target: Target, root: Path, estimates: Estimates) -> Tuple[WhatIf, ...]:
@@ -91,19 +95,15 @@ def _cases(subject: Subject, target: Target, estimates: Estimates) -> Iterator[_
     forward = functools.partial(estimates.forward, subject)
 
     def at(change: str, key: str, other: Target) -> _Case:
-        return _Case(change, key, other, lambda: _estimated(forward(other), other))
+        return _Case(change, key, other, lambda: _priced(forward(other), other))
 
     yield at("as it is", "mode", target)
     yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(forward(target), target))
     if target.profile.processor == "gpu":
         yield from (at(title, key, other) for title, key, other in _precisions(target))
-        unconverted = _unconverted(target)
-        yield _Case(
-            "channels_last, no layout conversions",
-            "channels_last",
-            target,
-            lambda: _with_change(forward(unconverted), unconverted),
-        )
+        other = _unconverted(target)
+        title = "channels_last, no layout conversions"
+        yield _Case(title, "channels_last", target, lambda: _changed(_priced(forward(other), other)))
     rules = rules_of(subject)
     yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(forward(target), target, rules))
     for mode in target.profile.modes.values():
@@ -119,18 +119,13 @@ def _precisions(target: Target) -> Iterator[Tuple[str, str, Target]]:
         yield "products in TF32", "tf32", replace(target, precision=PRECISIONS["tf32"])
 
 
-def _estimated(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
+def _priced(found: ForwardPass, target: Target) -> _Priced:
     return found.latency_ms, interval_of(found, target)
 
 
-def _with_change(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
-    """With what a change of the software adds to the interval."""
-    return found.latency_ms, _wider(interval_of(found, target))
-
-
-def _folded(found: ForwardPass, target: Target, rules: Rules) -> Tuple[float, Optional[float]]:
+def _folded(found: ForwardPass, target: Target, rules: Rules) -> _Priced:
     ops = [lowered.op for lowered in found.lowered]
-    return _with_change(forward_pass(lower(fold_batch_norms(ops), rules), target), target)
+    return _changed(_priced(forward_pass(lower(fold_batch_norms(ops), rules), target), target))
 
 
 def _unconverted(target: Target) -> Target:
@@ -140,19 +135,20 @@ def _unconverted(target: Target) -> Target:
     return replace(target, profile=replace(target.profile, constants=constants))
 
 
-def _dispatch_free(found: ForwardPass, target: Target) -> Tuple[float, Optional[float]]:
+def _dispatch_free(found: ForwardPass, target: Target) -> _Priced:
     def latency_of(constants: Mapping[str, float]) -> float:
         return dispatch_free_ms(found.with_constants(target, constants), target)
 
     graph_pct = 100 * math.sqrt(graph_variance(found, target))
-    return latency_of(target.profile.values()), _wider(interval_pct(latency_of, target), graph_pct)
+    return _changed((latency_of(target.profile.values()), interval_pct(latency_of, target)), graph_pct)
 
 
-def _wider(interval: Optional[float], more_pct: float = 0.0) -> Optional[float]:
-    """The interval with what a change of the software adds, which no measurement has seen; `more_pct` is one sd."""
-    if interval is None:
-        return None
-    return QUANTILE * math.sqrt((interval / QUANTILE) ** 2 + CHANGE_PCT**2 + more_pct**2)
+def _changed(priced: _Priced, more_pct: float = 0.0) -> _Priced:
+    """With what a change of the software, which no measurement has seen, adds to the interval; `more_pct` is one sd."""
+    latency_ms, within_pct = priced
+    if within_pct is None:
+        return priced
+    return latency_ms, QUANTILE * math.sqrt((within_pct / QUANTILE) ** 2 + CHANGE_PCT**2 + more_pct**2)
 
 
 def _evidence(case: _Case, name: str, repository: Repository, texts: Mapping[str, str]) -> Tuple[Optional[float], str]:

@@ -10,7 +10,7 @@ from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from .repository import Repository
-from .tables import Table, table_text
+from .tables import Table, table_text, with_section
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -41,14 +41,14 @@ class GoldenFiles:
 
     def has_section(self, path: Path, section: str, table: Table) -> bool:
         """Compares a table of a file; what is beside it stays as it is."""
-        return self._has_table(path, section, self._repository.document(path).sections.get(section), table)
+        return self._has_table(path, section, self._repository.document(path).get(section), table)
 
     def has_row(self, path: Path, section: str, table: Table) -> bool:
         """Compares a table of one row with that row of a file's section; what is beside it stays as it is."""
         from ..subjects.registry import subject_names
 
         (name,) = table.rows
-        old = self._repository.document(path).sections.get(section, Table(table.titles, {}))
+        old = self._repository.document(path).get(section, Table(table.titles, {}))
         now = Table(table.titles, old.rows).with_rows(table.rows, subject_names())
         return self._has_table(path, section, old, old if old == now else now, name)
 
@@ -56,7 +56,7 @@ class GoldenFiles:
         if old is now or (old is not None and table_text(old) == table_text(now)):
             text = self._repository.text(path) or ""
         else:
-            document = self._repository.document(path).with_section(section, now)
+            document = with_section(self._repository.document(path), section, now)
             text = self._repository.document_text(path, document)
         return self.has_text(path, text, section, *part)
 

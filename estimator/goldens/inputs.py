@@ -12,7 +12,7 @@ from ..hardware.profile import Profile, Quantity
 from ..hardware.quantities import BOUND, FACTS, LEAST, MODE_BOUNDS, WHOLE
 from ..target import calibrated_target
 from .repository import ESTIMATES, Repository
-from .tables import INPUTS, REPAIR, Row, Table
+from .tables import INPUTS, REPAIR, Row, Table, with_section
 
 NUMBERS = ("constant.", "fact.", "mode.")
 """What the name of an input begins with that estimates are made from."""
@@ -26,7 +26,7 @@ HELD_OUT = "held_out."
 def golden_inputs(repository: Repository, hardware: str) -> Table:
     """Returns what the goldens of a board were made from, no rows where they do not say it; RecordError if damaged."""
     path = repository.estimates_path(hardware)
-    table = repository.document(path).sections.get(INPUTS, Table(INPUT_TITLES, {}))
+    table = repository.document(path).get(INPUTS, Table(INPUT_TITLES, {}))
     if table.titles != INPUT_TITLES:
         raise RecordError(f"{path}: section {INPUTS}: columns must be {', '.join(INPUT_TITLES)}; {REPAIR}")
     for name, row in table.rows.items():
@@ -58,7 +58,7 @@ def check_goldens(repository: Repository) -> None:
     """Reads what every board's goldens were made from, and the op streams; RecordError where one is damaged."""
     for path in sorted(repository.folder.glob(f"*/{ESTIMATES}.md")):
         golden_inputs(repository, path.parent.name)
-    for stream_label in repository.document(repository.streams_path).sections:
+    for stream_label in repository.document(repository.streams_path):
         repository.streams(stream_label)
 
 
@@ -74,7 +74,7 @@ def inputs_now(repository: Repository, hardware: str) -> Table:
 def write_inputs(repository: Repository, hardware: str) -> None:
     """Writes what the goldens of a board are made from now into its tables."""
     path = repository.estimates_path(hardware)
-    document = repository.document(path).with_section(INPUTS, inputs_now(repository, hardware))
+    document = with_section(repository.document(path), INPUTS, inputs_now(repository, hardware))
     repository.write(path, repository.document_text(path, document))
 
 

@@ -129,7 +129,7 @@ class Repository:
         measured = [
             path.name for path in sorted((self.folder / hardware).glob("*")) if path.is_dir() and kinds_in(path)
         ]
-        sections = self.document(self.estimates_path(hardware)).sections
+        sections = self.document(self.estimates_path(hardware))
         return [*measured, *(title for title in sections if title not in (INPUTS, *measured))]
 
     def targets(self) -> List[Target]:
@@ -138,16 +138,16 @@ class Repository:
             self.target(hardware, label)
             for hardware in self.boards()
             for label in self.labels(hardware)
-            if label in self.document(self.estimates_path(hardware)).sections
-            or is_measured(self.folder / hardware / label)
+            if label in self.document(self.estimates_path(hardware)) or is_measured(self.folder / hardware / label)
         ]
 
     def drop_section(self, target: Target) -> None:
         """Removes the configuration's section from its board's tables, where it has one: it has a folder now."""
         path = self.estimates_path(target.hardware)
         document = self.document(path)
-        if target.label in document.sections:
-            self.write(path, self.document_text(path, document.without_section(target.label)))
+        if target.label in document:
+            others = {title: table for title, table in document.items() if title != target.label}
+            self.write(path, self.document_text(path, others))
 
     def goldens(self, target: Target, known_names: Optional[Iterable[str]], kind: Kind) -> Dict[str, Dict[str, Any]]:
         """Returns the goldens of a configuration by name. RecordError for a damaged one or one of no known subject.
@@ -176,7 +176,7 @@ class Repository:
             yield from self._read_rows(self.estimates_path(hardware), label)
 
     def _read_rows(self, path: Path, label: str) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
-        table = self.document(path).sections.get(label)
+        table = self.document(path).get(label)
         for name in table.rows if table is not None else ():
             where = f"{path}: section {label}, row {name}"
             try:
@@ -190,7 +190,7 @@ class Repository:
         RecordError where the columns are others.
         """
         path = self.streams_path
-        table = self.document(path).sections.get(stream_label, Table(STREAM_TITLES, {}))
+        table = self.document(path).get(stream_label, Table(STREAM_TITLES, {}))
         if table.titles != STREAM_TITLES:
             raise RecordError(f"{path}: section {stream_label}: columns must be {', '.join(STREAM_TITLES)}; {REPAIR}")
         return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
@@ -37,19 +37,14 @@ class Table:
         return Table(self.titles, {name: merged[name] for name in (*known, *merged)})
 
 
-@dataclass(frozen=True)
-class Document:
-    """The tables of a file by the title of their section."""
+Document = Mapping[str, Table]
+"""The tables of a file by the title of their section."""
 
-    sections: Mapping[str, Table] = field(default_factory=dict)
 
-    def with_section(self, title: str, table: Table) -> Document:
-        """Returns the document with this section put in; sections are sorted, numbers by size."""
-        sections = {**self.sections, title: table}
-        return Document({name: sections[name] for name in sorted(sections, key=_by_size)})
-
-    def without_section(self, title: str) -> Document:
-        return Document({name: table for name, table in self.sections.items() if name != title})
+def with_section(document: Document, title: str, table: Table) -> Document:
+    """Returns the document with this section put in; sections are sorted, numbers by size."""
+    sections = {**document, title: table}
+    return {name: sections[name] for name in sorted(sections, key=_by_size)}
 
 
 def _by_size(title: str) -> Tuple[bool, List[Tuple[bool, int, str]]]:
@@ -77,7 +72,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def document_text(head: str, document: Document) -> str:
     """Returns the file: what stands above the first section, then the sections."""
-    parts = [f"## {title}\n\n{table_text(table)}" for title, table in document.sections.items()]
+    parts = [f"## {title}\n\n{table_text(table)}" for title, table in document.items()]
     return "\n".join([head, *parts])
 
 
@@ -120,7 +115,7 @@ def parse_document(text: str) -> Document:
             sections[title] = parse_table(body)
         except ValueError as error:
             raise ValueError(f"section {shown(title)}: {error}") from error
-    return Document(sections)
+    return sections
 
 
 def read_document(path: Path, text: str) -> Document:

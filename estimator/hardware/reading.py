@@ -151,7 +151,9 @@ def _calibration(document: Checked, calibration: Checked, profile_of: Callable[[
     calibration.only(_CALIBRATION_KEYS)
     origin = _origin(calibration, profile_of) if calibration.has("transferred_from") else None
     if origin is not None and not calibration.has("host"):
-        return _transferred(origin)
+        same = ("calibrated_mode", "constants", "covariance", "held_out_spread_pct", "software", "host_software")
+        borrowed = {name: getattr(origin, name) for name in same}
+        return {**borrowed, "transferred_from": origin.name, "transferred_facts": origin.facts}
     software = _software(calibration)
     host = calibration.table("host") if calibration.has("host") else None
     return {
@@ -224,12 +226,6 @@ def _origin(calibration: Checked, profile_of: Callable[[str], Profile]) -> Profi
     if source.transferred_from:
         raise calibration.error(f"{origin} is itself transferred from {source.transferred_from}", "transferred_from")
     return source
-
-
-def _transferred(source: Profile) -> Dict[str, Any]:
-    same = "calibrated_mode", "constants", "covariance", "held_out_spread_pct", "software", "host_software"
-    found = {name: getattr(source, name) for name in same}
-    return {**found, "transferred_from": source.name, "transferred_facts": source.facts}
 
 
 def _quantity(table: Checked) -> Quantity:

@@ -15,12 +15,11 @@ from .page import Page, Row
 Spec = Dict[str, Any]
 _TEMPLATES = Path(__file__).with_name("templates")
 _BAND_POINTS = 80
-_ERRORS = {
-    "error_pct": "as fitted",
-    "without_model_pct": "fitted without the model",
-    "without_family_pct": "fitted without its family",
+_ERRORS_PCT: Mapping[str, Callable[[Row], Optional[float]]] = {
+    "as fitted": lambda row: row.comparison.error_pct,
+    "fitted without the model": lambda row: row.without_model_pct,
+    "fitted without its family": lambda row: row.without_family_pct,
 }
-"""Errors of a model by their key in a row."""
 
 
 def chart_specs(page: Page) -> Dict[str, Spec]:
@@ -80,14 +79,10 @@ def errors(rows: Sequence[Row]) -> Spec:
     points = [
         {"model": row.name, "pct": pct, "kind": kind, "label": f"{row.name}, {kind}: {pct:+.1f} %"}
         for row in shown
-        for kind, pct in ((kind, _error_pct(row, key)) for key, kind in _ERRORS.items())
+        for kind, pct in ((kind, error_pct(row)) for kind, error_pct in _ERRORS_PCT.items())
         if pct is not None
     ]
     return _filled("errors", intervals=intervals, points=points)
-
-
-def _error_pct(row: Row, key: str) -> Optional[float]:
-    return row.comparison.error_pct if key == "error_pct" else getattr(row, key)
 
 
 def shares(rows: Sequence[Row]) -> Spec:

@@ -98,7 +98,7 @@ def _comparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[Dict[
 
 
 def _stream(side: Side, label: str, name: str) -> Row:
-    table = side.streams.sections.get("-".join(label.rsplit("-", 2)[1:]))
+    table = side.streams.get("-".join(label.rsplit("-", 2)[1:]))
     return table.rows.get(name, ()) if table is not None else ()
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, Optional, Tuple
+from typing import Callable, Iterator, Mapping
 
 from ..checked import checked_option, one_of
 from ..estimates import Estimates
@@ -54,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     checked_option("--format", lambda: one_of(arguments.format, [*FORMATS]))
     if arguments.fail_on is not None:
         checked_option("--fail-on", lambda: one_of(arguments.fail_on, [*FAILURES]))
-    names = arguments.base, arguments.head
-    root = Path.cwd() if all(name and Path(name).is_dir() for name in names) else top_folder(Path.cwd())
-    with _sides(root, *names) as (before, now):
+    are_folders = all(name and Path(name).is_dir() for name in (arguments.base, arguments.head))
+    root = Path.cwd() if are_folders else top_folder(Path.cwd())
+    with side_of(root, arguments.base or merge_base(root)) as before, side_of(root, arguments.head) as now:
         found = review(before, now, Estimates())
     if arguments.head is None:
         found = replace(found, notices=(*found.notices, *_stale(Repository.at(root), now)))
@@ -71,9 +70,3 @@ def _stale(repository: Repository, now: Side) -> Iterator[str]:
     names = [change.short_name for change in changed_inputs(now.inputs, available)]
     if names:
         yield f"the goldens are older than the profiles ({', '.join(names[:5])}): first {repository.update_command}"
-
-
-@contextlib.contextmanager
-def _sides(root: Path, base: Optional[str], head: Optional[str]) -> Iterator[Tuple[Side, Side]]:
-    with side_of(root, base or merge_base(root)) as before, side_of(root, head) as now:
-        yield before, now

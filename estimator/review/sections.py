@@ -63,17 +63,14 @@ def _overfitting(review: Review) -> Iterator[str]:
         held_out = [kind for kind in now.mean_pct if kind != "in_sample"]
         rising = [kind for kind in held_out if rises(before.mean_pct, now.mean_pct, kind)]
         if rising and rises(now.mean_pct, before.mean_pct, "in_sample"):
-            figures = ", ".join(_rise(kind, before, now) for kind in ("in_sample", *rising))
+            means = ((words(kind), before.mean_pct[kind], now.mean_pct[kind]) for kind in ("in_sample", *rising))
+            figures = ", ".join(f"{title} {old:.2f} -> {new:.2f} %" for title, old, new in means)
             yield f"OVER-FITTING on {name}: the in-sample error falls while the held-out error rises ({figures})"
 
 
 def rises(before: Mapping[str, float], now: Mapping[str, float], kind: str) -> bool:
     """Whether an error in percent is higher now, by what would show beside a bar."""
     return kind in before and now[kind] - before[kind] >= _LEAST_RISE_PCT
-
-
-def _rise(kind: str, before: CrossValidation, now: CrossValidation) -> str:
-    return f"{words(kind)} {before.mean_pct[kind]:.2f} -> {now.mean_pct[kind]:.2f} %"
 
 
 def _validated_on_both(review: Review) -> Iterator[Tuple[str, CrossValidation, CrossValidation]]:

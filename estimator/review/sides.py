@@ -41,7 +41,7 @@ class Side:
     name: str
     content: Mapping[str, bytes]
     inputs: Mapping[str, Table] = field(default_factory=dict)
-    streams: Document = field(default_factory=Document)
+    streams: Document = field(default_factory=dict)
     goldens: Mapping[Place, Golden] = field(default_factory=dict)
     records: Mapping[Tuple[str, str, str], Record] = field(default_factory=dict)
     cross_validations: Mapping[str, CrossValidation] = field(default_factory=dict)

@@ -53,12 +53,8 @@ def _argument(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         is_layer = bool(value) and isinstance(value[0], str)
         return checked_layer(value, depth) if is_layer else tuple(_argument(part, depth + 1) for part in value)
-    return value if value is None or isinstance(value, (bool, str)) else _sized(value)
-
-
-def _sized(value: Any) -> Any:
-    """A number as it is: a size, a place, or a share."""
-    number(value, _ARGUMENT)
+    if value is not None and not isinstance(value, (bool, str)):
+        number(value, _ARGUMENT)
     return value
 
 
