@@ -15,7 +15,7 @@ from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
 from ..report.bars import CROSS_VALIDATION_BARS_PCT
 from ..target import Target, parse_label
 from .content import STREAM_TITLES, row_data
-from .tables import INPUTS, REPAIR, Document, Table, document_text, read_document
+from .tables import INPUTS, REPAIR, Document, Table, document_text, parse_document
 
 ESTIMATES = "estimates"
 """The file of a board that has a row for each model in each configuration that nobody measured."""
@@ -70,7 +70,10 @@ class Repository:
     def document(self, path: Path) -> Document:
         """Returns the tables of a file, none if there is no file; RecordError names the file and what is wrong."""
         if path not in self._documents:
-            self._documents[path] = read_document(path, self.text(path) or "")
+            try:
+                self._documents[path] = parse_document(self.text(path) or "")
+            except ValueError as error:
+                raise RecordError(f"{path}: {error}; {REPAIR}") from error
         return self._documents[path]
 
     def write(self, path: Path, text: str) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..checked import shown
-from ..errors import RecordError
 from ..report import table as report
 from ..report.table import left, right
 
@@ -116,11 +114,3 @@ def parse_document(text: str) -> Document:
         except ValueError as error:
             raise ValueError(f"section {shown(title)}: {error}") from error
     return sections
-
-
-def read_document(path: Path, text: str) -> Document:
-    """Returns the tables of a file with this text; RecordError names the file and what is wrong."""
-    try:
-        return parse_document(text)
-    except ValueError as error:
-        raise RecordError(f"{path}: {error}; {REPAIR}") from error

@@ -94,8 +94,8 @@ def fixed_constants(path: Path) -> Tuple[Constant, ...]:
 
 def _fixed(table: Checked) -> Constant:
     quantity, uncertainty_pct = _quantity(table), table.number("uncertainty_pct", PERCENT)
-    known = {"prior_sigma": math.log1p(uncertainty_pct / 100), "uncertainty_pct": uncertainty_pct}
-    return Constant(**asdict(quantity), prior=quantity.value, **known)
+    sigma = math.log1p(uncertainty_pct / 100)
+    return Constant(**asdict(quantity), prior=quantity.value, prior_sigma=sigma, uncertainty_pct=uncertainty_pct)
 
 
 def write_profile_text(path: Path, text: str) -> None:

@@ -31,8 +31,9 @@ class Place:
 
 @dataclass(eq=False)
 class Catcher:
-    """What tests have asked about: subject and target by the subject's name."""
+    """What tests have asked about: subject and target by the subject's name. A plugin of pytest's by its `__name__`."""
 
+    __name__ = CATCHER
     found: Dict[str, Tuple[Any, Target]] = field(default_factory=dict)
 
 
@@ -43,7 +44,7 @@ def caught(place: Place) -> Dict[str, Tuple[Any, Target]]:
     catcher, output = Catcher(), io.StringIO()
     with redirect_stdout(output), redirect_stderr(output), pytest.MonkeyPatch.context() as environment:
         environment.delenv("PYTEST_ADDOPTS", raising=False)  # it is of the session that asks
-        pytest.main(_arguments(place), plugins=[_Named(catcher)])
+        pytest.main(_arguments(place), plugins=[catcher])
     if not catcher.found:
         lines = [line for line in output.getvalue().splitlines() if line.strip()]
         reasons = [line for line in lines if line.startswith(("E  ", "ERROR", "FAILED"))] or lines[-1:]
@@ -70,17 +71,6 @@ def tested_by(text: str) -> Tuple[Any, Target]:
     if name and name not in found:
         raise UsageError(f"{text}: checks {', '.join(found)}, and no {name!r}")
     return found[name or next(iter(found))]
-
-
-class _Named:
-    """Registers the catcher under its name before the suite looks for it."""
-
-    def __init__(self, catcher: Catcher) -> None:
-        self._catcher = catcher
-
-    def pytest_addoption(self, parser: Any, pluginmanager: Any) -> None:
-        if not pluginmanager.has_plugin(CATCHER):
-            pluginmanager.register(self._catcher, CATCHER)
 
 
 def _arguments(place: Place) -> List[str]:
