@@ -108,8 +108,14 @@ def kind_of(subject: Subject) -> Kind:
 
 def load_configuration(repository: Repository, target: Target) -> Configuration:
     """Returns the configuration; RecordError names the file and key where a record or golden is damaged."""
+    from ..subjects.patterns import PATTERNS
+    from ..subjects.zoo import MODELS
+
     folder = repository.configuration_folder(target)
-    names = _known_names(repository, folder)
+    names: Dict[Kind, Optional[List[str]]] = dict.fromkeys(kinds_in(folder, repository.has_zoo))
+    if repository.has_zoo:  # of other subjects only the tests know the names
+        names[MODEL_KIND] = [model.name for model in MODELS]
+        names[PATTERN_KIND] = [pattern.name for pattern in PATTERNS]
     has_goldens = target.board.has_goldens
     return Configuration(
         target=target,
@@ -119,15 +125,3 @@ def load_configuration(repository: Repository, target: Target) -> Configuration:
         goldens={kind: repository.goldens(target, known, kind) for kind, known in names.items() if has_goldens},
         held_out_means_pct=repository.held_out_means_pct(folder),
     )
-
-
-def _known_names(repository: Repository, folder: Path) -> Dict[Kind, Optional[List[str]]]:
-    """The names of the zoo's models and patterns where it is in this repository; of any others only the tests know."""
-    from ..subjects.patterns import PATTERNS
-    from ..subjects.zoo import MODELS
-
-    names: Dict[Kind, Optional[List[str]]] = dict.fromkeys(kinds_in(folder, repository.has_zoo))
-    if repository.has_zoo:
-        names[MODEL_KIND] = [model.name for model in MODELS]
-        names[PATTERN_KIND] = [pattern.name for pattern in PATTERNS]
-    return names

@@ -30,16 +30,12 @@ def golden_inputs(repository: Repository, hardware: str) -> Table:
     if table.titles != INPUT_TITLES:
         raise RecordError(f"{path}: section {INPUTS}: columns must be {', '.join(INPUT_TITLES)}; {REPAIR}")
     for name, row in table.rows.items():
-        if name.startswith(NUMBERS):
-            _check_number(f"{path}: section {INPUTS}, row {name}", name, row[1])
+        try:
+            if name.startswith(NUMBERS):
+                _number(name, row[1])
+        except ValueError as error:
+            raise RecordError(f"{path}: section {INPUTS}, row {name}: {error}; {REPAIR}") from None
     return table
-
-
-def _check_number(where: str, name: str, text: str) -> None:
-    try:
-        _number(name, text)
-    except ValueError as error:
-        raise RecordError(f"{where}: {error}; {REPAIR}") from None
 
 
 def _number(name: str, text: str) -> float:
