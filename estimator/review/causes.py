@@ -6,6 +6,7 @@ all inputs are as before is the code's, or the op stream's where that is another
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -15,7 +16,8 @@ from ..goldens.content import ESTIMATE_TITLES, MEASURED_KEYS, estimate_row, gold
 from ..goldens.difference import Difference
 from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, with_inputs
 from ..goldens.tables import Row, Table
-from ..hardware.boards import find_board
+from ..hardware.boards import find_board, load_profile
+from ..hardware.profile import Profile
 from ..lower import NO_RULES, lower
 from ..pipeline import times_ms
 from ..subjects.custom import KeptModel, rules_of
@@ -95,11 +97,12 @@ def priced_differences(
     differences: Sequence[Difference], before: Inputs, now: Inputs, estimates: Estimates
 ) -> Tuple[List[Priced], List[str]]:
     """Returns the differences that this code can estimate, and a notice for each board that it cannot."""
+    profile_of = functools.lru_cache(maxsize=None)(load_profile)
     priced: List[Priced] = []
     notices: Dict[str, None] = {}
     for difference in differences:
         try:
-            priced.append(_priced(difference, before, now, estimates))
+            priced.append(_priced(difference, profile_of(difference.hardware), before, now, estimates))
         except NotAvailable as error:
             notices[f"causes cannot be told of {error}"] = None
         except GoldenLatencyError as error:
@@ -122,10 +125,9 @@ def _subject(difference: Difference, estimates: Estimates) -> Streamed:
     return KeptModel(name, tests, captured, estimates.streams.own_rules.get(difference.digest_now, NO_RULES))
 
 
-def _priced(difference: Difference, before: Inputs, now: Inputs, estimates: Estimates) -> Priced:
+def _priced(difference: Difference, profile: Profile, before: Inputs, now: Inputs, estimates: Estimates) -> Priced:
     subject = _subject(difference, estimates)
-    board = find_board(difference.hardware)
-    target = parse_label(board, board.profile(), difference.label)
+    target = parse_label(find_board(difference.hardware), profile, difference.label)
     tables = [inputs.get(difference.hardware) for inputs in (before, now)]
     same = len({tuple(row for row in _rows(table) if row[0].startswith(CALIBRATION)) for table in tables}) == 1
     knows = all(table is not None and table.rows for table in tables)
