@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from estimator.calibration.evidence import load_evidence
 from estimator.estimates import Estimates
+from estimator.figures import percent
 from estimator.goldens.repository import Repository, golden_root
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.hardware.profile import Constant
@@ -19,7 +20,6 @@ from estimator.interval import EXTRAPOLATION, MODEL_UNCERTAINTY, extrapolated
 from estimator.measure.regression import spread_pct
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from estimator.records.record import Record, load_record
-from estimator.report.format import percent
 from estimator.report.page import Row
 from estimator.report.table import Table, left, right
 from estimator.subjects.registry import subject_names

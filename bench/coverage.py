@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from estimator import CaptureError, estimate  # before torchvision: makes its import work where its extension is missing
-from estimator.report.format import percent
+from estimator.figures import percent
 from estimator.report.table import Table, left
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from estimator.checked import BATCH, LATENCY_MS, Checked, parsed, parsed_whole
 from estimator.compare import NO_EVIDENCE
 from estimator.errors import GoldenLatencyError, RecordError
 from estimator.estimates import Estimates
+from estimator.figures import percent, signed_percent
 from estimator.files import read_csv
 from estimator.interval import extrapolated
 from estimator.report.bars import beside_bar
-from estimator.report.format import percent, signed_percent
 from estimator.report.table import Table, left, right
 from estimator.subjects.zoo import find_models
 from estimator.target import Target, resolve

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .compare import Comparison
-from .report.format import significant
+from .figures import significant
 
 SURELY, NOT_SURELY, OUTSIDE = "surely within", "within, not surely", "outside"
 """The verdicts; "surely" is within the interval's other end as well."""

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 
-from .report.format import significant
+from .figures import significant
 
 if TYPE_CHECKING:
     from .pipeline import Estimate

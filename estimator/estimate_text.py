@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import Any, Dict, Iterator
 
 from .compare import NO_EVIDENCE
+from .figures import ms, percent
 from .pipeline import Estimate
-from .report.format import ms, percent
 from .target import Target
 
 

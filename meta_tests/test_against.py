@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from estimator.against.answers import Answer, Beside, Theirs
 from estimator.against.estimators import KEYWORDS, OtherEstimator, find_estimators
 from estimator.against.known import KNOWN
 from estimator.compare import Comparison, without_estimate
@@ -22,6 +21,7 @@ from estimator.errors import UsageError
 from estimator.hardware.reading import TEMPLATES
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import load_record
+from estimator.report.answers import Answer, Beside, Theirs
 from estimator.report.comparisons import FIELDS, FORMATS
 from estimator.report.contest import beside_lines, held_out_notes
 from estimator.subjects.custom import OwnModel

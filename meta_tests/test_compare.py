@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from estimator.compare import Comparison, compare, key_of, rate, within_band, without_estimate
-from estimator.report.format import significant
+from estimator.figures import significant
 
 
 def estimate(latency_ms):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from estimator.against.answers import Answer, Beside
 from estimator.compare import Comparison, without_estimate
+from estimator.report.answers import Answer, Beside
 from estimator.report.charts import chart_specs
 from estimator.report.html import NEEDED, page_html
 from estimator.report.page import Measurement, Page, Row

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from estimator.compare import Comparison, summarise, without_estimate
+from estimator.figures import ms, percent
 from estimator.goldens.configuration import load_configuration
 from estimator.goldens.repository import Repository
 from estimator.hardware.boards import find_board
@@ -18,7 +19,6 @@ from estimator.report.comparisons import (
     markdown_report,
     summary_lines,
 )
-from estimator.report.format import ms, percent
 from estimator.report.table import Table, left, right
 from estimator.target import target_on
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
 from ..errors import GoldenLatencyError, UsageError
+from ..figures import significant
 from ..importing import FORM, import_function, one_line
-from ..report.format import significant
-from .answers import Answer
+from ..report.answers import Answer
 from .known import KNOWN
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from ..cost.columns import Column, Costs, kernel_columns, op_columns
 from ..cost.corrections import describe
 from ..cost.price import price
 from ..errors import CalibrationError
+from ..figures import significant
 from ..hardware.profile import Profile
 from ..lower import Lowered
-from ..report.format import significant
 from ..schedule import Passes
 from ..target import calibrated_target
 from .evidence import MICROBENCHMARKS, Evidence

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..cost.columns import Column
 from ..errors import CalibrationError
+from ..figures import percent
 from ..hardware.profile import Profile
 from ..hardware.software import software_in
-from ..report.format import percent
 from ..report.table import Row, Table, left, right
 from .evidence import MICROBENCHMARKS, Evidence
 from .fit import Fit, Fitter

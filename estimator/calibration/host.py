@@ -16,10 +16,10 @@ import numpy as np
 from ..cost.columns import Column
 from ..cost.gpu import host_us
 from ..cost.rates import rates_of
+from ..figures import signed_percent, significant
 from ..hardware.profile import Profile
 from ..hardware.quantities import HOST_CONSTANTS
 from ..hardware.software import software_in
-from ..report.format import signed_percent, significant
 from ..report.table import Table, left, right
 from ..subjects.chains import Block, Chain, lower_layers
 from ..target import calibrated_target

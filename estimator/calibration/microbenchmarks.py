@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from ..checked import COUNT, LATENCY_MS, LATENCY_US, SIZE, Bounds, Checked, whole
+from ..figures import significant
 from ..files import read_json, write_atomically
 from ..lower import Lowered
 from ..measure.chain_times import WAYS
-from ..report.format import significant
 from ..subjects.chains import Block, Chain, checked_layer, lower_layers
 from .evidence import MICROBENCHMARKS, Evidence
 

@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Iterable, Iterator
 
+from ..figures import significant
 from ..goldens.repository import Repository
 from ..hardware.reading import write_profile_text
 from ..measure.baseline import calibration_provenance
@@ -13,7 +14,6 @@ from ..measure.chain_times import QUEUE, WAYS
 from ..measure.device_session import MeasuringSession, session_on
 from ..measure.progress import Progress
 from ..measure.protocol import Plan, median_noise_pct
-from ..report.format import significant
 from ..target import Target
 from ..target_options import target_command
 from .design import design

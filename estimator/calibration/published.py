@@ -17,10 +17,10 @@ from ..checked import LATENCY_MS, Checked, parsed
 from ..cost.columns import kernel_columns, op_columns
 from ..cost.price import price
 from ..errors import CaptureError
+from ..figures import percent, signed_percent
 from ..files import read_csv
 from ..hardware.profile import Profile
 from ..lower import Lowered, lower
-from ..report.format import percent, signed_percent
 from ..report.table import Table, left, right
 from ..subjects.single_kernels import Convolution
 from ..subjects.streams import Streams

@@ -8,9 +8,9 @@ from statistics import mean
 from typing import Any, Callable, Dict, List, Sequence
 
 from ..against.simple import compute_ops, peaks_of, per_op_us, roofline_us
+from ..figures import percent, signed_percent
 from ..interval import QUANTILE
 from ..pipeline import estimate_lowered
-from ..report.format import percent, signed_percent
 from ..report.table import Table, left, right
 from ..target import calibrated_target
 from .fit import Fit, Fitter, indices

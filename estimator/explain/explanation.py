@@ -9,8 +9,8 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from ..estimate_text import estimate_data, estimate_lines
 from ..estimates import Estimates
+from ..figures import ms, percent
 from ..pipeline import Estimate, ForwardPass
-from ..report.format import ms, percent
 from ..report.table import Table, left, right
 from ..subjects.registry import Subject
 from ..target import Target

@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from ..checked import LATENCY_MS, PERCENT, TERM_MS, one_of, parsed
 from ..compare import BOUNDS, NO_EVIDENCE
 from ..estimates import Result
+from ..figures import percent, significant
 from ..opstream import Op, digest
-from ..report.format import percent, significant
 from .tables import Row
 
 ESTIMATE_TITLES: Row = ("Model", "Est (ms)", "Host (ms)", "Device (ms)", "Bound", "80% within")

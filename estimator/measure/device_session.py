@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..errors import MeasurementError, MeasurementRefused
-from ..report.format import significant
+from ..figures import significant
 from .device.jetson import JetsonReader, is_jetson
 from .device.nvidia import nvidia_reader
 from .device.state import DeviceState, StateReader, refusals_after, refusals_before

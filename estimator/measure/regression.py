@@ -13,7 +13,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
-from ..report.format import percent
+from ..figures import percent
 
 ALPHA = 0.0008
 """Level of the interval: with the recorded runs resampled, which are no normal distribution, a model judged alone and

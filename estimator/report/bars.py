@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import List, Mapping
 
 from ..compare import UNMEASURED, Summary
-from .format import compact_percent
+from ..figures import compact_percent
 
 
 @dataclass(frozen=True)

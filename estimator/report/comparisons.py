@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
-from ..against.answers import Beside, Theirs
 from ..compare import BANDS_PCT, NO_EVIDENCE, UNMEASURED, Comparison, Summary, summarise
+from ..figures import compact_error, compact_percent, ms, percent
+from .answers import Beside, Theirs
 from .contest import markdown_figures, their_cells, their_columns
-from .format import compact_error, compact_percent, ms, percent
 from .table import NAME_WIDTH, Table, left, right
 
 FIELDS = (

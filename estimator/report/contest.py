@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
 
-from ..against.answers import EQUAL, OURS, THEIRS, Beside, Contest
 from ..compare import BANDS_PCT, Comparison, Summary
-from .format import compact_error, compact_percent, ms
+from ..figures import compact_error, compact_percent, ms
+from .answers import EQUAL, OURS, THEIRS, Beside, Contest
 from .table import NAME_WIDTH, Column, Table, escaped, left, right
 
 _OURS = (

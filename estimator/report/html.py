@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence
 
+from ..figures import percent
 from .charts import chart_specs
 from .comparisons import FIELDS
-from .format import percent
 from .page import Page, Row
 from .table import Column, Table, left, right
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
-from ..against.answers import Beside
 from ..compare import Comparison
+from .answers import Beside
 
 
 @dataclass(frozen=True)

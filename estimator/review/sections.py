@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ..figures import signed_percent
 from ..goldens.difference import Difference
-from ..report.format import signed_percent
 from ..report.table import Table, left, right
 from .changes import LEAST_PCT, Cause, CrossValidation, InputChange, Place, RecordChange, Review
 

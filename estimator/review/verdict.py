@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Dict, Iterator, List, Optional, Sequence
 
+from ..figures import signed_percent
 from ..goldens.inputs import HELD_OUT
-from ..report.format import signed_percent
 from .changes import Cause, InputChange, Review
 from .sections import MOST_NAMES, alone_text, first_few, moved_text, ratings_text, spread_text, words
 

@@ -10,15 +10,15 @@ from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
 
 import pytest
 
-from ..against.answers import THEIRS, Beside
 from ..compare import Comparison, summarise
+from ..figures import percent
 from ..files import write_atomically
 from ..goldens.configuration import Configuration
 from ..measure.device.choice import Choice
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
+from ..report.answers import THEIRS, Beside
 from ..report.comparisons import FORMATS
 from ..report.contest import beside_lines, held_out_notes
-from ..report.format import percent
 from ..report.html import page_html
 from ..report.page import Page, Row
 from .goldens import relative

@@ -22,12 +22,12 @@ from typing import (
 
 import pytest
 
-from ..against.answers import Answer
 from ..compare import Comparison, key_of, without_estimate
 from ..errors import GoldenLatencyError
 from ..goldens.configuration import kind_of
 from ..goldens.difference import Difference
 from ..records.kinds import Kind
+from ..report.answers import Answer
 from ..subjects.registry import subject_names
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from ..commands import calibrate_command
 from ..compare import Comparison, summarise
 from ..errors import CaptureError
 from ..estimates import Estimates
+from ..figures import ms, percent, significant
 from ..hardware.software import differing, software_text
 from ..lower import lower
 from ..measure.speed import Speed
@@ -20,7 +21,6 @@ from ..measure.together import Together
 from ..opstream import Op
 from ..report.bars import MICROBENCHMARK_BARS, bar_lines
 from ..report.comparisons import budget_table, comparison_table, short_summary, summary_lines
-from ..report.format import ms, percent, significant
 from ..report.table import NAME_WIDTH, Table, left, right
 from .outcomes import COMMON, LiveResult
 
