@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import List, Mapping, Sequence
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -215,7 +216,10 @@ class Suite:
 
     def run_here(self, *options: str) -> pytest.RunResult:
         """Runs pytest in this process: the estimator is not the copy's, and what a refusal loads is loaded already."""
-        return self._pytester.runpytest_inprocess("-p", "no:hypothesispytest", *options)
+        with mock.patch.dict(sys.modules):
+            for path in self.path.glob("test_*/*.py"):  # the session that runs this may have collected its own
+                sys.modules.pop(path.stem, None)
+            return self._pytester.runpytest_inprocess("-p", "no:hypothesispytest", *options)
 
     def golden(self, model: str) -> Path:
         return self.folder / "test_models" / f"test_model[{model}].json"

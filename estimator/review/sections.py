@@ -83,7 +83,7 @@ def _worse(worse: Sequence[Difference]) -> List[str]:
 
 
 def ratings_text(differences: Iterable[Difference]) -> str:
-    """Returns "vgg11 GOOD -> FAIR" of each of the first few."""
+    """Returns "NAME GOOD -> FAIR" of each of the first few."""
     return first_few(f"{difference.name} {' -> '.join(difference.ratings)}" for difference in differences)
 
 
