@@ -36,7 +36,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="run nothing; name the commands that the list lacks")
     parser.add_argument("--install", action="store_true", help="run the line of docs/measuring.md for a Jetson")
-    parser.add_argument("--without-package", action="store_true", help="leave out what needs the package installed")
+    parser.add_argument(
+        "--package", choices=("without", "only"), help="leave out what needs the package installed, or all else"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="run the commands that contain it")
     parser.add_argument("--root", type=Path, default=ROOT, help="of the documents and the list")
     options = parser.parse_args()
@@ -49,7 +51,8 @@ def main() -> int:
     if options.check or unknown:
         return 1 if unknown else 0
     chosen = [each for each in commands["command"] if options.only in each["run"]]
-    return _run_all(options.root, [each for each in chosen if _is_possible(each, options.without_package)])
+    wanted = {"without": (False,), "only": (True,), None: (False, True)}[options.package]
+    return _run_all(options.root, [each for each in chosen if each.get("needs_package", False) in wanted])
 
 
 def documented(root: Path) -> Iterator[str]:
@@ -86,10 +89,6 @@ def _line_for_a_jetson(root: Path) -> str:
     if found is None:
         raise SystemExit("docs/measuring.md: no line `pip install pytest ...`")
     return " ".join(found[1].split())
-
-
-def _is_possible(entry: Mapping[str, Any], without_package: bool) -> bool:
-    return not (without_package and entry.get("needs_package"))
 
 
 def _run_all(root: Path, entries: Sequence[Mapping[str, Any]]) -> int:

@@ -28,7 +28,6 @@ from estimator.subjects.custom import OwnModel
 from estimator.subjects.registry import find_subject
 from estimator.subjects.zoo import MODELS
 from estimator.target import PRECISIONS, resolve
-from meta_tests.conftest import SMALL_MODELS
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "golden" / "Jetson-Orin-AGX" / "50W-fp32-b1"
@@ -259,17 +258,10 @@ def test_a_name_that_is_no_estimator_is_one_line(name, words):
     assert "\n" not in str(refused.value)
 
 
-def test_a_session_with_other_estimators_writes_what_they_said_and_one_without_a_table_asks_nobody(suite):
-    refused = suite.run("--every-configuration", "--against", "roofline", models="")
+def test_nobody_is_asked_where_no_configuration_is_compared(suite):
+    refused = suite.run_here("--every-configuration", "--against", "roofline")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: --against compares *: leave --every-configuration out"])
-    for options, columns in ((("--against", "roofline", "-n", "2"), {"roofline"}), ((), set())):
-        suite.run(*options, "--output", "table.csv").assert_outcomes(passed=len(SMALL_MODELS))
-        with open(suite.path / "table.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert [row["model"] for row in rows] == list(SMALL_MODELS)
-        assert {name.split(".")[1] for name in rows[0] if name.startswith("against.")} == columns
-        assert all(row["against.roofline.est_ms"] for row in rows if columns)
 
 
 def test_a_measured_model_without_our_estimate_shows_their_error():

@@ -81,11 +81,12 @@ def test_an_op_rule_is_one_decorated_function_and_one_line_of_a_test(suite, reci
     (suite.path / "meta_tests").mkdir()
     for name in ("meta_tests/__init__.py", "meta_tests/estimating.py", *command):
         shutil.copy(request.config.rootpath / name, suite.path / name)
-    assert "cumprod" in suite.run(*command, models="").stdout.str()  # a rule without its line is red
+    chosen = (*command, "-k", "cumprod or stands_in_the_table")  # of 400 tests, those that know the op
+    assert "cumprod" in suite.run(*chosen, models="").stdout.str()  # a rule without its line is red
     rules = suite.path / "meta_tests" / "test_rules.py"
     line = '    ("cumprod", (X, 1), (X,), "reduction", (48,)),\n'
     rules.write_text(rules.read_text(encoding="utf-8").replace("CALLS = (\n", "CALLS = (\n" + line), encoding="utf-8")
-    is_green(suite.run(*command, models=""))
+    is_green(suite.run(*chosen, models=""))
 
 
 def test_a_constant_or_fact_of_any_board_turns_the_default_session_red(two_configurations):

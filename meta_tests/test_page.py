@@ -138,9 +138,8 @@ def test_marks_say_what_they_stand_for():
 
 
 @needs_extra
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_session_writes_its_page(suite, workers):
-    run = suite.run("--report", "page.html", "-n", workers, "--against", "roofline")
+def test_a_session_writes_its_page_whichever_process_ran_its_tests(suite):
+    run = suite.run("--report", "page.html", "-n", "2", "--against", "roofline")
     assert run.ret == pytest.ExitCode.OK
     run.stdout.fnmatch_lines(["*Page written to *page.html"])
     words = Reading((suite.path / "page.html").read_text(encoding="utf-8")).words
