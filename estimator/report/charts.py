@@ -15,6 +15,7 @@ from .page import Page, Row
 Spec = Dict[str, Any]
 _TEMPLATES = Path(__file__).with_name("templates")
 _BAND_POINTS = 80
+_ROW_PX = 22
 _ERRORS_PCT: Mapping[str, Callable[[Row], Optional[float]]] = {
     "as fitted": lambda row: row.comparison.error_pct,
     "fitted without the model": lambda row: row.without_model_pct,
@@ -82,7 +83,7 @@ def errors(rows: Sequence[Row]) -> Spec:
         for kind, pct in ((kind, error_pct(row)) for kind, error_pct in _ERRORS_PCT.items())
         if pct is not None
     ]
-    return _filled("errors", intervals=intervals, points=points)
+    return _filled("errors", _ROW_PX * len(shown), intervals=intervals, points=points)
 
 
 def shares(rows: Sequence[Row]) -> Spec:
@@ -95,7 +96,7 @@ def shares(rows: Sequence[Row]) -> Spec:
                 share = round(100 * ms / found.est_ms, 1)
                 label = f"{row.name}: the {side} alone takes {share:.0f} % of the latency"
                 bars.append({"model": row.name, "side": side, "share": share, "label": label})
-    return _filled("shares", bars=bars)
+    return _filled("shares", (_ROW_PX + 4) * len({bar["model"] for bar in bars}), bars=bars)
 
 
 def rounds(rows: Sequence[Row]) -> Spec:
@@ -107,11 +108,12 @@ def rounds(rows: Sequence[Row]) -> Spec:
             ticks += [{"model": row.name, "pct": round(100 * (ms / median(all_ms) - 1), 2)} for ms in all_ms]
             label = f"{len(all_ms)} rounds from {min(all_ms):.4g} to {max(all_ms):.4g} ms; {row.measurement.verdict}"
             medians.append({"model": row.name, "pct": 0, "label": f"{row.name}: {label}"})
-    return _filled("rounds", ticks=ticks, medians=medians)
+    return _filled("rounds", _ROW_PX * len(medians), ticks=ticks, medians=medians)
 
 
-def _filled(name: str, **values: Any) -> Spec:
+def _filled(name: str, height_px: Optional[int] = None, **values: Any) -> Spec:
     """The document with the values in it, and what all charts have in common."""
     text = string.Template((_TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
     filled = text.substitute({key: json.dumps(value) for key, value in values.items()})
-    return {**json.loads((_TEMPLATES / "chart.json").read_text(encoding="utf-8")), **json.loads(filled)}
+    height = {} if height_px is None else {"height": height_px}
+    return {**json.loads((_TEMPLATES / "chart.json").read_text(encoding="utf-8")), **json.loads(filled), **height}
