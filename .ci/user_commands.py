@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
@@ -52,7 +53,8 @@ def main() -> int:
         return 1 if unknown else 0
     chosen = [each for each in commands["command"] if options.only in each["run"]]
     wanted = {"without": (False,), "only": (True,), None: (False, True)}[options.package]
-    return _run_all(options.root, [each for each in chosen if each.get("needs_package", False) in wanted])
+    possible = [each for each in chosen if _torch_release() >= each.get("least_torch", [])]
+    return _run_all(options.root, [each for each in possible if each.get("needs_package", False) in wanted])
 
 
 def documented(root: Path) -> Iterator[str]:
@@ -89,6 +91,13 @@ def _line_for_a_jetson(root: Path) -> str:
     if found is None:
         raise SystemExit("docs/measuring.md: no line `pip install pytest ...`")
     return " ".join(found[1].split())
+
+
+def _torch_release() -> List[int]:
+    try:
+        return [int(number) for number in metadata.version("torch").split(".")[:2]]
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _run_all(root: Path, entries: Sequence[Mapping[str, Any]]) -> int:
