@@ -93,7 +93,7 @@ def _line_for_a_jetson(root: Path) -> str:
     return " ".join(found[1].split())
 
 
-def _torch_release() -> List[int]:
+def _torch_release() -> List[int]:  # empty without torch
     try:
         return [int(number) for number in metadata.version("torch").split(".")[:2]]
     except metadata.PackageNotFoundError:

@@ -53,7 +53,7 @@ def parity(rows: Sequence[Row]) -> Spec:
     ]
     low, high = _domain([value[key] for value in values for key in ("est_ms", "from_ms", "to_ms")])
     bands = {rating.lower(): _band(pct, low, high) for rating, pct in BANDS_PCT.items() if math.isfinite(pct)}
-    return _filled("parity", values=values, domain=[low, high], low=low, high=high, **bands)
+    return _filled("parity", None, values=values, domain=[low, high], low=low, high=high, **bands)
 
 
 def _domain(figures_ms: Sequence[Any]) -> Tuple[float, float]:
@@ -111,7 +111,7 @@ def rounds(rows: Sequence[Row]) -> Spec:
     return _filled("rounds", _ROW_PX * len(medians), ticks=ticks, medians=medians)
 
 
-def _filled(name: str, height_px: Optional[int] = None, **values: Any) -> Spec:
+def _filled(name: str, height_px: Optional[int], **values: Any) -> Spec:
     """The document with the values in it, and what all charts have in common."""
     text = string.Template((_TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
     filled = text.substitute({key: json.dumps(value) for key, value in values.items()})
