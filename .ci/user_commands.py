@@ -26,9 +26,6 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence
 ROOT = Path(__file__).resolve().parents[1]
 _DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "examples/*/README.md")
 _OF_A_USER = re.compile(r"(pytest|python|\.?/?\S*tox|pip|\.ci/run|CI=1) .+|\.ci/run")
-_NO_COPY = shutil.ignore_patterns(
-    ".git", ".tox", ".venv", "__pycache__", "*.egg-info", "build", ".*_cache", ".hypothesis"
-)
 _LIMIT_S = 300
 
 
@@ -111,11 +108,12 @@ def _run_all(root: Path, entries: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _make_origin(root: Path, origin: Path) -> None:
-    """The working tree as the one commit of a repository."""
-    shutil.copytree(root, origin, ignore=_NO_COPY)
-    git = ("git", "-C", str(origin), "-c", "user.name=user", "-c", "user.email=user@localhost")
-    for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "all"), ("tag", "v0.1.0")):
-        subprocess.run([*git, *words], check=True, stdout=subprocess.DEVNULL)
+    """What git sees of the working tree, new files too, as the one commit of a repository."""
+    git = ("git", "-c", "user.name=user", "-c", "user.email=user@localhost")
+    subprocess.run([*git, "init", "-q", "-b", "main", str(origin)], check=True)
+    of_origin = (*git, "--git-dir", str(origin / ".git"), "--work-tree", str(root))
+    for words in (("add", "-A"), ("commit", "-q", "-m", "all"), ("tag", "v0.1.0")):
+        subprocess.run([*of_origin, *words], cwd=root, check=True, stdout=subprocess.DEVNULL)
 
 
 def _failure(folder: Path, number: int, entry: Mapping[str, Any]) -> str:
