@@ -1,8 +1,8 @@
-"""Chains and models measured in turns in one process, so that a machine's slow minutes fall on both.
+"""Chains and models measured in rounds in one process, so that a machine's slow minutes fall on both.
 
-    python -m bench.interleaved FOLDER TURNS SHARE MODEL[:PIXELS]...
+    python -m bench.interleaved FOLDER ROUNDS SHARE MODEL[:PIXELS]...
 
-Writes FOLDER/times.json: us of each layer of the chains, ms of each model by turn, typical both.
+Writes FOLDER/times.json: us of each layer of the chains, ms of each model by round, typical both.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ FILE_NAME = "times.json"
 SamplesUs = Dict[Tuple[int, int, int], List[float]]
 
 
-def main(folder: str, turns: str, share: str, *names: str) -> None:
+def main(folder: str, rounds: str, share: str, *names: str) -> None:
     """Measures and writes the file."""
     keep_memory()
-    times = measure(int(turns), float(share), names)
+    times = measure(int(rounds), float(share), names)
     Path(folder, FILE_NAME).write_text(json.dumps(times), encoding="utf-8")
 
 
-def measure(turns: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
+def measure(rounds: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
     """Returns the times of chains and models, and the threads that they had."""
     import torch
 
@@ -44,7 +44,7 @@ def measure(turns: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
     samples_us: SamplesUs = {}
     turns_ms: Dict[str, List[float]] = {s.name: [] for s in subjects}
     with torch.no_grad():
-        for _ in range(turns):
+        for _ in range(rounds):
             time_chains(built, samples_us, CHAINS_S * share)
             for name, model, x in models:
                 turns_ms[name].append(slice_ms(model, x))

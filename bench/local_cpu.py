@@ -1,6 +1,6 @@
 """`python -m bench.local_cpu`: this machine's CPU calibrated by micro-benchmarks alone, estimates beside latencies.
 
-Twice: end to end, as a user calibrates and then measures (bench.by_the_door), and with chains and models interleaved
+Twice: end to end, as a user calibrates and then measures (bench.end_to_end), and with chains and models interleaved
 (bench.interleaved), ten models outside the suite among them. The tables are printed and, with --output, kept.
 """
 
@@ -33,7 +33,7 @@ from estimator.report.table import Table, left, right
 from estimator.subjects.zoo import MODELS
 from estimator.target import calibrated_target
 
-from .by_the_door import Door, go_through
+from .end_to_end import Door, go_through
 from .interleaved import FILE_NAME, subject
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ INSIDE_PCT, OUTSIDE_PCT = 5.0, 6.0
 
 
 class Priced(NamedTuple):
-    """A model's estimate, the median of its turns, and how far the turns are from it."""
+    """A model's estimate, the median of its rounds, and how far the rounds are from it."""
 
     name: str
     est_ms: float
@@ -74,17 +74,17 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Measures, prints the table and the bars, and returns 0."""
     parser = argparse.ArgumentParser(prog="python -m bench.local_cpu", description=__doc__)
     parser.add_argument("--tries", default=4, type=int, metavar="N", help="end to end (default: %(default)s)")
-    parser.add_argument("--turns", default=9, type=int, metavar="N", help="default: %(default)s")
+    parser.add_argument("--rounds", default=9, type=int, metavar="N", help="default: %(default)s")
     parser.add_argument("--share", default=1.0, type=float, help="of the micro-benchmarks (default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="keep the table here")
     options = parser.parse_args(arguments)
     doors = [through_the_door() for _ in range(options.tries)]
     with tempfile.TemporaryDirectory() as folder:
-        times = measured(options.turns, options.share, [*(model.name for model in MODELS), *OUTSIDE], Path(folder))
+        times = measured(options.rounds, options.share, [*(model.name for model in MODELS), *OUTSIDE], Path(folder))
         profile = calibrated(times, options.share, Path(folder))
     inside = [price_model(model.name, profile, times["turns_ms"]) for model in MODELS]
     outside = [price_model(name, profile, times["turns_ms"]) for name in OUTSIDE]
-    text = "\n".join(table_lines(profile, doors, inside, outside, options.turns)) + "\n"
+    text = "\n".join(table_lines(profile, doors, inside, outside, options.rounds)) + "\n"
     print(text)
     print("\n".join(bar_lines(doors, inside, outside)))
     if options.output:
@@ -98,9 +98,9 @@ def through_the_door() -> Door:
         return go_through(Path(folder))
 
 
-def measured(turns: int, share: float, names: Sequence[str], folder: Path) -> Mapping[str, Any]:
+def measured(rounds: int, share: float, names: Sequence[str], folder: Path) -> Mapping[str, Any]:
     """Returns what bench.interleaved measures, in a process of its own."""
-    command = [sys.executable, "-m", "bench.interleaved", str(folder), str(turns), str(share), *names]
+    command = [sys.executable, "-m", "bench.interleaved", str(folder), str(rounds), str(share), *names]
     subprocess.run(command, cwd=ROOT, check=True)
     times: Mapping[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
     return times
@@ -118,7 +118,7 @@ def calibrated(times: Mapping[str, Any], share: float, folder: Path) -> Profile:
 
 
 def price_model(name: str, profile: Profile, turns_ms: Mapping[str, Sequence[float]]) -> Priced:
-    """Returns the model's estimate beside its turns."""
+    """Returns the model's estimate beside its rounds."""
     model = subject(name)
     module = model.build("cpu")  # some cannot be built without data
     lowered = lower(capture(module, model.example_input(1)))
@@ -149,7 +149,7 @@ def bar_lines(doors: Sequence[Door], inside: Sequence[Priced], outside: Sequence
 
 
 def table_lines(
-    profile: Profile, doors: Sequence[Door], inside: Sequence[Priced], outside: Sequence[Priced], turns: int
+    profile: Profile, doors: Sequence[Door], inside: Sequence[Priced], outside: Sequence[Priced], rounds: int
 ) -> Iterator[str]:
     """Yields the document: machine, software, tries end to end, and interleaved models."""
     import torch
@@ -169,7 +169,7 @@ def table_lines(
         "",
         "## Interleaved",
         "",
-        f"Chains and models in {turns} rounds of one process, one calibration for all.",
+        f"Chains and models in {rounds} rounds of one process, one calibration for all.",
     )
     titles = f"The {len(inside)} models", f"{len(outside)} models outside the suite"
     for title, rows in zip(titles, (inside, outside)):

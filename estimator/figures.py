@@ -8,6 +8,7 @@ DIGITS = 4
 
 
 def significant(value: float, digits: int = DIGITS) -> float:
+    """Returns the value rounded to this many significant digits."""
     return float(f"{float(value):.{digits}g}")
 
 

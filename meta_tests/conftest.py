@@ -164,7 +164,7 @@ class Live:
 
     def has_recorded(self, runs_ms: Mapping[str, Sequence[float]], **provenance: str) -> Path:
         """Leaves these runs as the baseline, as if they had been recorded here."""
-        about = {**dict.fromkeys(PROVENANCE_KEYS, "made up"), **provenance}
+        about = {**dict.fromkeys(PROVENANCE_KEYS, "synthetic"), **provenance}
         path = self.folder / MODEL_KIND.record
         path.parent.mkdir(parents=True, exist_ok=True)
         write_record(Record(path, about, {name: tuple(runs) for name, runs in runs_ms.items()}))

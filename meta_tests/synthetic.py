@@ -1,110 +1,100 @@
-"""CPUs that are made up: what an op takes on each follows from rules that no formula of the estimator has.
-
-They differ in the width of their blocks and in what arithmetic, memory and dispatch cost beside each other. Arithmetic
-and memory overlap in part, whole blocks are computed where only a tail is left, and a cache ends somewhere.
-"""
+"""A synthetic GPU whose round figures let a time be worked out by hand, kernels without a model, and a table."""
 
 from __future__ import annotations
 
-import math
-import random
-from dataclasses import dataclass
-from typing import Iterable
+from dataclasses import replace
+from pathlib import Path
 
-from estimator.lower import Kernel, Lowered
+from estimator.cost.columns import kernel_columns
+from estimator.goldens.tables import Table
+from estimator.hardware.boards import Board
+from estimator.hardware.profile import Constant, PowerMode, Profile, Quantity
+from estimator.lower import Kernel, Lowered, Product, Window
+from estimator.opstream import Op, TensorSpec
+from estimator.target import target_on
 
-_FUNCTION_WORK = {
-    "gelu": 1.5,
-    "silu": 1.2,
-    "sigmoid": 1.0,
-    "_softmax": 1.4,
-    "hardswish": 0.3,
-    "upsample_bilinear2d": 3.0,
+FACTS = {
+    "l2_mib": 1.0,
+    "fp32_flops_per_clock_per_sm": 2.0,
+    "tf32_flops_per_clock_per_sm": 5.0,
+    "fp16_flops_per_clock_per_sm": 10.0,
+    "event_pair_kcycles": 6.0,
 }
+"""At 500 MHz, FLOP per us and SM: 1000 in FP32, 2500 in TF32, 5000 in FP16."""
+CONSTANTS = {
+    "dispatch_kcycles": 10.0,
+    "view_kcycles": 3.0,
+    "nested_dispatch_kcycles": 5.0,
+    "product_extra_kcycles": 7.0,
+    "norm_extra_kcycles": 13.0,
+    "fp32_core_efficiency": 0.8,
+    "tensor_core_convolution_efficiency": 0.4,
+    "tensor_core_product_efficiency": 0.8,
+    "fp32_convolution_efficiency": 0.5,
+    "depthwise_efficiency": 0.25,
+    "depthwise_index_taps": 6.0,
+    "tile_half_elements": 16.0,
+    "fp32_core_fill_waves": 0.125,
+    "tensor_core_fill_waves": 0.1,
+    "reduction_fill_elements": 50.0,
+    "unhidden_share": 0.25,
+    "stream_efficiency": 0.8,
+    "norm_elements_per_clock_per_sm": 2.0,
+    "weight_stream_efficiency": 0.5,
+    "layout_passes": 1.5,
+    "kernel_kcycles": 4.0,
+}
+LATENCY_US = 8.0
+"""Of any kernel: 4 kcycles at 500 MHz."""
+TABLE = Table(("Model", "Est (ms)", "Note"), {"b": ("b", "1.5", ""), "a": ("a", "20", "new")})
+MODE = PowerMode("synthetic", cpu_mhz=2000.0, gpu_mhz=500.0, sms=4, bandwidth_gb_s=1.0)
+T = TensorSpec((2, 3), "float32", 4)
+OP = Op("aten.relu", (T,), (), (T,), is_view=False, in_place=False)
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Blocks in elements, rates of all threads together, times of the host in us."""
-
-    name: str
-    block: int
-    rows: int
-    gflop_s: float
-    cache_gb_s: float
-    memory_gb_s: float
-    cache_mb: float
-    dispatch_us: float
-    call_us: float
-    melements_s: float
-    mtaps_s: float
-    reorders_pointwise: bool
-
-    def ops_us(self, lowered: Iterable[Lowered]) -> float:
-        """Returns what the ops take one after another."""
-        return sum(self._op_us(op) for op in lowered)
-
-    def _op_us(self, op: Lowered) -> float:
-        if op.host_kind == "view":
-            return 0.2 * self.dispatch_us
-        norm_us = 1.5 * self.dispatch_us if op.host_kind == "norm" else 0.0
-        kernels = [kernel for kernel in op.kernels if kernel.function != "bias"]
-        nested_us = 1.2 * self.dispatch_us * (len(kernels) - 1)
-        return self.dispatch_us + norm_us + nested_us + sum(map(self._kernel_us, kernels))
-
-    def _kernel_us(self, kernel: Kernel) -> float:
-        memory_us = self._traffic_us(kernel)
-        if kernel.kind == "stream":
-            return memory_us + self._function_us(kernel)
-        arithmetic_us = self._blocked_flops(kernel) / (self.gflop_s * 1e3)
-        reorder_us = self._reorder_us(kernel) if kernel.window else self._packing_us(kernel)
-        return max(arithmetic_us, memory_us) + 0.3 * min(arithmetic_us, memory_us) + reorder_us
-
-    def _traffic_us(self, kernel: Kernel) -> float:
-        warm = kernel.read_bytes + kernel.write_bytes
-        rate = self.cache_gb_s if warm < self.cache_mb * 1e6 else 0.6 * self.cache_gb_s
-        return warm / (rate * 1e3) + kernel.cold_bytes / (self.memory_gb_s * 1e3)
-
-    def _function_us(self, kernel: Kernel) -> float:
-        taps = kernel.elements * kernel.window.taps if kernel.window else 0
-        gathered = 0 if kernel.contiguous else 0.5 * kernel.elements
-        exponentials = kernel.elements * _FUNCTION_WORK.get(kernel.function, 0.0)
-        return exponentials / self.melements_s + (taps + gathered) / self.mtaps_s
-
-    def _blocked_flops(self, kernel: Kernel) -> float:
-        """Whole blocks of channels (of a group) and of rows; three quarters of the rate where there are groups."""
-        product, window = kernel.product, kernel.window
-        inside = window.rows_inside if window else 1.0
-        if kernel.kind == "depthwise":
-            whole = _whole(product.batch, self.block) * product.m * product.k
-            return 2 * whole * inside * 3
-        grouped = 4 / 3 if window and window.groups > 1 else 1.0
-        n, m = _whole(product.n, self.block), _whole(product.m, self.rows)
-        return 2 * product.batch * m * n * product.k * inside * grouped
-
-    def _reorder_us(self, kernel: Kernel) -> float:
-        window = kernel.window
-        if window.taps == 1 and max(window.stride) == 1 and window.groups == 1 and not self.reorders_pointwise:
-            return self.call_us
-        warm = kernel.read_bytes + kernel.write_bytes
-        return 3 * self.call_us + 2 * warm / (self.cache_gb_s * 1e3) + kernel.cold_bytes / (self.memory_gb_s * 1e3)
-
-    def _packing_us(self, kernel: Kernel) -> float:
-        return self.call_us * 0.2 + (0 if kernel.product.m == 1 else kernel.cold_bytes / (self.memory_gb_s * 1e3))
+def gpu(precision="fp32", tf32=True, **constants):
+    """The made-up GPU with these constants changed; without TF32 its convolutions run on the FP32 cores, too."""
+    facts = {**FACTS, "tf32_flops_per_clock_per_sm": FACTS["tf32_flops_per_clock_per_sm"] if tf32 else 2.0}
+    profile = Profile(
+        "synthetic",
+        Path("made-up.toml"),
+        {},
+        {name: Quantity(name, value, "", "synthetic", 0, 1e9) for name, value in facts.items()},
+        {MODE.name: MODE},
+        MODE.name,
+        MODE.name,
+        {
+            name: Constant(name, of, "", "synthetic", 0, 1e9, of, 1, 1)
+            for name, of in {**CONSTANTS, **constants}.items()
+        },
+    )
+    return target_on(Board(profile.name), profile, None, precision)
 
 
-def _whole(length: int, block: int) -> int:
-    return math.ceil(length / block) * block
+def stream(function="relu", elements=0, **changes):
+    """A kernel that moves nothing, but for what is said."""
+    fields = {"dtype": "float32", "flops": 0, "read_bytes": 0, "write_bytes": 0, **changes}
+    return Kernel(kind="stream", function=function, elements=elements, **fields)
 
 
-MACHINES = (
-    Machine("blocks of 8", 8, 6, 150.0, 40.0, 15.0, 16.0, 12.0, 30.0, 1500.0, 700.0, True),
-    Machine("blocks of 16", 16, 14, 700.0, 60.0, 30.0, 4.0, 3.0, 8.0, 9000.0, 900.0, False),
-    Machine("blocks of 4", 4, 8, 30.0, 12.0, 8.0, 1.0, 20.0, 12.0, 400.0, 300.0, True),
-)
-"""As AVX2, AVX-512 and Arm's NEON compute: other ratios of arithmetic to memory to dispatch, each of their own."""
+def product(m, n, k, batch=1, **changes):
+    """A product whose operands cost no traffic, but for what is said."""
+    of = Product(batch, m, n, k)
+    return Kernel(
+        **{
+            **{"kind": "product", "function": "mm", "dtype": "float32", "elements": batch * m * n, "flops": of.flops},
+            **{"read_bytes": 0, "write_bytes": 0, "product": of, **changes},
+        }
+    )
 
 
-def noisy(us: float, source: random.Random, sigma: float = 0.05) -> float:
-    """Returns a time as it would be measured."""
-    return us * math.exp(source.gauss(0, sigma))
+def convolution(m, n, channels, sides=(3, 3), stride=1, dilation=1, groups=1, **changes):
+    """A convolution whose operands cost no traffic, but for what is said; `m` pixels, `n` channels of a group."""
+    window = Window(sides, (stride, 1), (dilation, 1), channels, groups, 1, 0)
+    found = product(m, n, channels * window.taps, groups)
+    return replace(found, **{"kind": "convolution", "function": "convolution", "window": window, **changes})
+
+
+def columns(*kernels, host_kind="other"):
+    """The kernels of one op."""
+    return kernel_columns([Lowered(OP, host_kind, 0, kernels)])

@@ -18,6 +18,7 @@ from estimator.against.estimators import KEYWORDS, OtherEstimator, find_estimato
 from estimator.against.known import KNOWN
 from estimator.compare import Comparison, without_estimate
 from estimator.errors import UsageError
+from estimator.goldens.repository import Repository
 from estimator.hardware.reading import TEMPLATES
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import load_record
@@ -59,7 +60,7 @@ def answer_of(function, subject=RESNET, **target):
 
 
 def simple(name, root=ROOT):
-    return find_estimators([name], root)[0]
+    return find_estimators([name], Repository.at(root))[0]
 
 
 @pytest.mark.parametrize(("name", "column"), [("roofline", "roofline_pct"), ("one-constant-per-op", "per_op_pct")])
@@ -228,7 +229,7 @@ def lab(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("lab")
 @pytest.mark.parametrize("name", [*KNOWN, "lab:guess", "lab:open_to_all", "lab:fitted"])
 def test_an_estimator_is_a_simple_one_or_whatever_takes_the_keywords(name):
-    found = find_estimators([name, name], ROOT)
+    found = find_estimators([name, name], Repository.at(ROOT))
     assert [estimator.name for estimator in found] == [name]
     assert found[0].ask(RESNET, resolve()).est_ms > 0
 
@@ -253,7 +254,7 @@ def test_an_estimator_is_a_simple_one_or_whatever_takes_the_keywords(name):
 )
 def test_a_name_that_is_no_estimator_is_one_line(name, words):
     with pytest.raises(UsageError) as refused:
-        find_estimators([name], ROOT)
+        find_estimators([name], Repository.at(ROOT))
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -354,7 +355,7 @@ needs_torch_2_6 = pytest.mark.skipif(
 
 @needs_torch_2_6
 def test_pytorchs_own_estimator_is_asked_about_the_board_and_not_about_this_machine():
-    (estimator,) = find_estimators(["examples.torch_runtime_estimator:estimate"], ROOT)
+    (estimator,) = find_estimators(["examples.torch_runtime_estimator:estimate"], Repository.at(ROOT))
     targets = {
         "least": resolve(thermal_profile="15W"),
         "now": resolve(),

@@ -15,7 +15,7 @@ from estimator.cost.corrections import correction_logs, describe, factors, lengt
 from estimator.hardware.profile import Correction
 from estimator.hardware.quantities import FEATURES
 from estimator.lower import Kernel, Lowered, Product, Window, lower
-from meta_tests import made_up
+from meta_tests import synthetic
 
 NAMES = list(FEATURES)
 HALF_AS_FAR = ("window_side", "stride", "dilation", "in_place", "strided")
@@ -131,8 +131,8 @@ def test_what_was_measured_at_two_places_is_said_again_there_and_in_between_both
 
 def of_kernels(*kernels, in_place=False):
     """The kind of an op with these kernels, and its features, but for those that are 0."""
-    op = replace(made_up.OP, in_place=in_place)
-    lowered = [Lowered(made_up.OP, "view", 0, ()), Lowered(op, "other", 0, kernels)]
+    op = replace(synthetic.OP, in_place=in_place)
+    lowered = [Lowered(synthetic.OP, "view", 0, ()), Lowered(op, "other", 0, kernels)]
     kinds, features = describe(op_columns(lowered), kernel_columns(lowered))
     return kinds[1], {name: value for name, value in zip(NAMES, features[1]) if value}
 
@@ -149,26 +149,26 @@ def test_each_feature_of_an_op_by_hand():
         **{"k": 8.0, "twos_in_n": 6.0, "twos_in_k": 5.0, "window_side": math.log2(5), "stride": 2.0, "dilation": 3.0},
         **{"in_place": 1.0, "strided": 1.0},
     }
-    assert of_kernels(made_up.stream(elements=8)) == ("relu", {"elements": 3.0})
+    assert of_kernels(synthetic.stream(elements=8)) == ("relu", {"elements": 3.0})
 
 
 @pytest.mark.parametrize(
     ("length", "twos"), [(1, 0), (2, 1), (3, 0), (4, 2), (12, 2), (32, 5), (64, 6), (96, 5), (128, 6), (192, 6)]
 )
 def test_the_powers_of_two_in_a_length_by_hand(length, twos):
-    features = of_kernels(made_up.product(1, length, length))[1]
+    features = of_kernels(synthetic.product(1, length, length))[1]
     assert (features.get("twos_in_n", 0), features.get("twos_in_k", 0)) == (twos, twos)
 
 
 @pytest.mark.parametrize(
     ("kernels", "function"),
     [
-        ((made_up.stream("a", flops=2), made_up.stream("b", flops=1)), "a"),
-        ((made_up.stream("a", flops=1), made_up.stream("b", flops=2)), "b"),
-        ((made_up.stream("a", flops=1, read_bytes=9), made_up.stream("b", flops=2)), "b"),
-        ((made_up.stream("a", read_bytes=9), made_up.stream("b", read_bytes=8)), "a"),
-        ((made_up.stream("a", read_bytes=9, cold_bytes=9), made_up.stream("b", read_bytes=10)), "a"),
-        ((made_up.stream("a", read_bytes=9), made_up.stream("b", read_bytes=8, cold_bytes=2)), "b"),
+        ((synthetic.stream("a", flops=2), synthetic.stream("b", flops=1)), "a"),
+        ((synthetic.stream("a", flops=1), synthetic.stream("b", flops=2)), "b"),
+        ((synthetic.stream("a", flops=1, read_bytes=9), synthetic.stream("b", flops=2)), "b"),
+        ((synthetic.stream("a", read_bytes=9), synthetic.stream("b", read_bytes=8)), "a"),
+        ((synthetic.stream("a", read_bytes=9, cold_bytes=9), synthetic.stream("b", read_bytes=10)), "a"),
+        ((synthetic.stream("a", read_bytes=9), synthetic.stream("b", read_bytes=8, cold_bytes=2)), "b"),
     ],
 )
 def test_the_heaviest_kernel_has_most_flop_and_among_equals_most_bytes(kernels, function):
@@ -176,7 +176,7 @@ def test_the_heaviest_kernel_has_most_flop_and_among_equals_most_bytes(kernels, 
 
 
 def test_an_op_with_three_kernels_is_composed():
-    kernels = [made_up.stream("a")] * 4
+    kernels = [synthetic.stream("a")] * 4
     assert [of_kernels(*kernels[:count])[0] for count in (1, 2, 3, 4)] == ["a", "a", "attention", "attention"]
 
 
@@ -186,9 +186,9 @@ def test_an_op_with_three_kernels_is_composed():
         (replace(HEAVY, window=replace(WINDOW, groups=1)), "convolution"),
         (replace(HEAVY, window=replace(WINDOW, groups=2)), "grouped convolution"),
         (replace(HEAVY, kind="depthwise"), "depthwise"),
-        (made_up.product(2, 1, 1), "product"),
-        (made_up.product(1, 2, 2), "vector product"),
-        (made_up.product(1, 2, 2, batch=2), "batched product"),
+        (synthetic.product(2, 1, 1), "product"),
+        (synthetic.product(1, 2, 2), "vector product"),
+        (synthetic.product(1, 2, 2, batch=2), "batched product"),
     ],
 )
 def test_the_kind_of_an_op_by_hand(kernel, kind):
@@ -196,7 +196,10 @@ def test_the_kind_of_an_op_by_hand(kernel, kind):
 
 
 def test_ops_without_a_kernel_are_views_known_by_their_elements():
-    lowered = [Lowered(made_up.OP, "view", 0, ()), Lowered(replace(made_up.OP, in_place=True), "view", 0, ())]
+    lowered = [
+        Lowered(synthetic.OP, "view", 0, ()),
+        Lowered(replace(synthetic.OP, in_place=True), "view", 0, ()),
+    ]
     kinds, features = describe(op_columns(lowered), kernel_columns(lowered))
     assert kinds.tolist() == ["view", "view"]
     assert features[:, NAMES.index("elements")].tolist() == [math.log2(6)] * 2
@@ -205,7 +208,7 @@ def test_ops_without_a_kernel_are_views_known_by_their_elements():
 
 
 def test_each_op_is_corrected_as_its_kind_and_others_are_not():
-    lowered = [Lowered(made_up.OP, "other", 0, (made_up.stream(name),)) for name in ("a", "b", "a", "c")]
+    lowered = [Lowered(synthetic.OP, "other", 0, (synthetic.stream(name),)) for name in ("a", "b", "a", "c")]
     of = {
         "a": Correction(9, 0.1, 0.5, 2.0, (), (), ()),
         "b": Correction(9, 0.1, 0.0, 2.0, ("elements",), ((0.0,),), (0.3,)),

@@ -20,7 +20,7 @@ from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, target_on
-from meta_tests import made_up
+from meta_tests import synthetic
 from meta_tests.estimating import op_stream, validate
 
 
@@ -222,10 +222,10 @@ def wave_us(m, n):
     return WAVE_US[max(m, n), min(m, n)]
 
 
-def made_up_us(kernel, *options, latency_us=made_up.LATENCY_US, **changes):
+def synthetic_us(kernel, *options, latency_us=synthetic.LATENCY_US, **changes):
     """What a kernel takes the made-up GPU beside the latency of any."""
-    target = made_up.gpu(*options, **changes)
-    kernels = made_up.columns(kernel)
+    target = synthetic.gpu(*options, **changes)
+    kernels = synthetic.columns(kernel)
     return costs(op_columns([]), kernels, target, target.profile.values()).device_us[0] - latency_us
 
 
@@ -235,35 +235,35 @@ def exactly(us):
 
 @pytest.mark.parametrize("tile", BOTH_WAYS, ids=str)
 def test_a_product_takes_the_tile_that_it_fills(tile):
-    assert made_up_us(made_up.product(*tile, k=10, batch=4)) == exactly(1.125 * wave_us(*tile) * 10)
+    assert synthetic_us(synthetic.product(*tile, k=10, batch=4)) == exactly(1.125 * wave_us(*tile) * 10)
 
 
 @pytest.mark.parametrize(("batch", "waves"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
 def test_blocks_run_in_whole_waves_and_a_share_of_one_fills_the_pipeline(batch, waves):
-    assert made_up_us(made_up.product(32, 32, 10, batch)) == exactly((waves + 0.125) * 51.2)
-    assert made_up_us(made_up.product(31, 17, 10, batch)) == exactly((waves + 0.125) * 51.2)
+    assert synthetic_us(synthetic.product(32, 32, 10, batch)) == exactly((waves + 0.125) * 51.2)
+    assert synthetic_us(synthetic.product(31, 17, 10, batch)) == exactly((waves + 0.125) * 51.2)
 
 
 @pytest.mark.parametrize("tile", FOR_TENSOR_CORES, ids=str)
 @pytest.mark.parametrize(("precision", "dtype", "rate"), [("tf32", "float32", 2000), ("fp16", "float16", 4000)])
 def test_a_deep_product_fills_tensor_cores_along_its_reduction_too(tile, precision, dtype, rate):
-    kernel = made_up.product(*tile, k=1000, batch=4, dtype=dtype)
-    assert made_up_us(kernel, precision) == exactly(1.1 * wave_us(*tile) * 800 / rate * (1000 + 50))
+    kernel = synthetic.product(*tile, k=1000, batch=4, dtype=dtype)
+    assert synthetic_us(kernel, precision) == exactly(1.1 * wave_us(*tile) * 800 / rate * (1000 + 50))
 
 
 def test_a_product_that_is_shallow_or_may_not_take_tensor_cores_takes_the_others():
-    kernel = made_up.product(128, 128, k=10, batch=4)
-    assert made_up_us(kernel, "tf32") == made_up_us(kernel, "fp32") == exactly(1.125 * 51.2 * 10)
-    deep = made_up.product(128, 128, k=1000, batch=4)
-    assert made_up_us(deep, tensor_core_product_efficiency=1.0) == exactly(1.125 * 51.2 * 1000)
+    kernel = synthetic.product(128, 128, k=10, batch=4)
+    assert synthetic_us(kernel, "tf32") == synthetic_us(kernel, "fp32") == exactly(1.125 * 51.2 * 10)
+    deep = synthetic.product(128, 128, k=1000, batch=4)
+    assert synthetic_us(deep, tensor_core_product_efficiency=1.0) == exactly(1.125 * 51.2 * 1000)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 @pytest.mark.parametrize("way", [slice(None), slice(None, None, -1)], ids=["rows", "columns"])
 def test_up_to_sixteen_rows_or_columns_waste_no_tile(way, precision):
-    skinny, tiled = made_up.product(*(16, 1024)[way], k=100), made_up.product(*(17, 1024)[way], k=100)
-    assert made_up_us(skinny, precision) == exactly(2 * 16 * 1024 * 100 / (4 * 1000 * 0.8))
-    assert made_up_us(tiled, precision) == exactly(2.125 * 1664)
+    skinny, tiled = synthetic.product(*(16, 1024)[way], k=100), synthetic.product(*(17, 1024)[way], k=100)
+    assert synthetic_us(skinny, precision) == exactly(2 * 16 * 1024 * 100 / (4 * 1000 * 0.8))
+    assert synthetic_us(tiled, precision) == exactly(2.125 * 1664)
 
 
 MOVED = {"read_bytes": 48_000, "write_bytes": 32_000}
@@ -271,16 +271,16 @@ MOVED = {"read_bytes": 48_000, "write_bytes": 32_000}
 
 
 def test_traffic_takes_bytes_over_the_bandwidth_that_streams_and_weights_reach():
-    assert made_up_us(made_up.stream(**MOVED)) == exactly(100)
-    assert made_up_us(made_up.stream(cold_bytes=10_000)) == exactly(20)
-    assert made_up_us(made_up.stream(cold_bytes=10_000, **MOVED)) == exactly(120)
-    assert made_up_us(made_up.stream(cold_bytes=10_000, **MOVED), latency_us=0) == exactly(120 + 4 / 0.5)
+    assert synthetic_us(synthetic.stream(**MOVED)) == exactly(100)
+    assert synthetic_us(synthetic.stream(cold_bytes=10_000)) == exactly(20)
+    assert synthetic_us(synthetic.stream(cold_bytes=10_000, **MOVED)) == exactly(120)
+    assert synthetic_us(synthetic.stream(cold_bytes=10_000, **MOVED), latency_us=0) == exactly(120 + 4 / 0.5)
 
 
 def test_a_product_takes_the_longer_of_traffic_and_arithmetic():
-    slow = made_up.product(32, 32, 10, cold_bytes=10_000, **MOVED)
-    assert made_up_us(slow) == exactly(120)
-    assert made_up_us(replace(slow, product=Product(4, 128, 128, 10))) == exactly(576)
+    slow = synthetic.product(32, 32, 10, cold_bytes=10_000, **MOVED)
+    assert synthetic_us(slow) == exactly(120)
+    assert synthetic_us(replace(slow, product=Product(4, 128, 128, 10))) == exactly(576)
 
 
 @pytest.mark.parametrize(
@@ -294,32 +294,32 @@ def test_a_product_takes_the_longer_of_traffic_and_arithmetic():
     ],
 )
 def test_a_batch_norm_passes_so_many_elements_a_clock_and_sm(function, elements_decide):
-    few, many = (made_up.stream(function, elements=count, cold_bytes=10_000, **MOVED) for count in (4000, 800_000))
-    assert made_up_us(few) == exactly(120)
-    assert made_up_us(many) == exactly(20 + (800_000 / (1000 * 4 * 0.5 * 2) if elements_decide else 100))
+    few, many = (synthetic.stream(function, elements=count, cold_bytes=10_000, **MOVED) for count in (4000, 800_000))
+    assert synthetic_us(few) == exactly(120)
+    assert synthetic_us(many) == exactly(20 + (800_000 / (1000 * 4 * 0.5 * 2) if elements_decide else 100))
 
 
 @pytest.mark.parametrize("tile", FOR_TENSOR_CORES, ids=str)
 def test_a_convolution_on_tensor_cores_is_a_deeper_product(tile):
-    kernel = made_up.convolution(*tile, 4, groups=4)
-    assert made_up_us(kernel) == exactly(1.1 * wave_us(*tile) * 0.8 * (36 + 50))
-    assert made_up_us(replace(kernel, dtype="float16"), "fp16") == exactly(1.1 * wave_us(*tile) * 0.4 * (36 + 50))
+    kernel = synthetic.convolution(*tile, 4, groups=4)
+    assert synthetic_us(kernel) == exactly(1.1 * wave_us(*tile) * 0.8 * (36 + 50))
+    assert synthetic_us(replace(kernel, dtype="float16"), "fp16") == exactly(1.1 * wave_us(*tile) * 0.4 * (36 + 50))
 
 
 @pytest.mark.parametrize(("n", "groups", "tile"), [(128, 2, (128, 64)), (129, 2, (128, 128)), (129, 1, (128, 128))])
 def test_a_convolution_of_more_than_128_channels_takes_the_widest_tile(n, groups, tile):
-    assert made_up_us(made_up.convolution(128, n, 4, groups=groups)) == exactly(1.1 * WAVE_US[tile] * 0.8 * 86)
+    assert synthetic_us(synthetic.convolution(128, n, 4, groups=groups)) == exactly(1.1 * WAVE_US[tile] * 0.8 * 86)
 
 
 @pytest.mark.parametrize(("tf32", "arithmetic_us"), [(True, 1.1 * 15.36 * 0.8 * 86), (False, 1.125 * 15.36 * 86)])
 def test_a_quarter_of_the_shorter_of_traffic_and_arithmetic_is_not_hidden(tf32, arithmetic_us):
     for read_bytes, write_bytes in ((320_000, 0), (1_200_000, 2_000_000)):
-        kernel = made_up.convolution(
+        kernel = synthetic.convolution(
             64, 64, 4, groups=4, read_bytes=read_bytes, write_bytes=write_bytes, channels_last=True
         )
         memory_us = (read_bytes + write_bytes) / 800
         longer, shorter = max(memory_us, arithmetic_us), min(memory_us, arithmetic_us)
-        assert made_up_us(kernel, "fp32", tf32) == exactly(longer + 0.25 * shorter)
+        assert synthetic_us(kernel, "fp32", tf32) == exactly(longer + 0.25 * shorter)
 
 
 @pytest.mark.parametrize(
@@ -338,10 +338,10 @@ def test_a_conversion_of_layouts_is_two_passes_one_element_at_a_time(
     sides, stride, channels_last, dtype, clocked, layout_us
 ):
     of = {"read_bytes": 320_000, "dtype": dtype, "channels_last": channels_last}
-    kernel = made_up.convolution(64, 64, 4, sides, stride, groups=4, **of)
+    kernel = synthetic.convolution(64, 64, 4, sides, stride, groups=4, **of)
     precision = "fp16" if dtype == "float16" else "fp32"
     without, with_it = (
-        made_up_us(kernel, precision, layout_passes=passes, norm_elements_per_clock_per_sm=clocked)
+        synthetic_us(kernel, precision, layout_passes=passes, norm_elements_per_clock_per_sm=clocked)
         for passes in (0.0, 1.5)
     )
     assert with_it - without == pytest.approx(layout_us)
@@ -352,7 +352,7 @@ def test_a_conversion_of_layouts_is_two_passes_one_element_at_a_time(
     [(64, 128, 2052, 64), (3000, 128, 2052, 15 * 128), (3000, 129, 2052, 7 * 128), (3000, 128, 2048, None)],
 )
 def test_rows_of_a_convolution_starve_where_its_weights_outgrow_the_cache_and_its_blocks_are_few(m, n, k, starved_rows):
-    found = made_up_us(made_up.convolution(m, n, k, (1, 1)), fp32_convolution_efficiency=1e-4)
+    found = synthetic_us(synthetic.convolution(m, n, k, (1, 1)), fp32_convolution_efficiency=1e-4)
     if starved_rows is None:
         assert found == exactly(1.1 * wave_us(128, 128) * 0.8 * (k + 50) * 6.1 / 1.1)
     else:
@@ -369,13 +369,13 @@ def test_rows_of_a_convolution_starve_where_its_weights_outgrow_the_cache_and_it
     ids=["fits", "unaligned", "dilated"],
 )
 def test_what_does_not_fit_tensor_cores_runs_without(changes, tensor_cores):
-    kernel = made_up.convolution(64, 64, groups=4, **changes)
-    found = made_up_us(kernel)
+    kernel = synthetic.convolution(64, 64, groups=4, **changes)
+    found = synthetic_us(kernel)
     if tensor_cores:
         assert found == exactly(1.1 * 15.36 * 0.8 * 86)
         return
     assert found == exactly(2 * 4 * 64 * 64 * (kernel.product.k + 50) / (4 * 1000 * 0.5))
-    assert made_up_us(replace(kernel, read_bytes=8_000_000)) == exactly(10_000)
+    assert synthetic_us(replace(kernel, read_bytes=8_000_000)) == exactly(10_000)
 
 
 DIRECT_US, WINOGRAD_US = 1.125 * 5.12, 4.125 * 5.12
@@ -395,53 +395,58 @@ DIRECT_US, WINOGRAD_US = 1.125 * 5.12, 4.125 * 5.12
     ids=["3x3", "9x1", "3x2", "stride", "dilated", "groups"],
 )
 def test_without_tf32_winograd_takes_what_it_fits(changes, fits):
-    kernel = made_up.convolution(125, 32, 400, **changes)
+    kernel = synthetic.convolution(125, 32, 400, **changes)
     direct_us = 1.125 * 8.96 if "groups" in changes else DIRECT_US  # 4 blocks of 64 x 32, which make one wave, too
     depth_us = WINOGRAD_US * 450 if fits else direct_us * (kernel.product.k + 50)
-    assert made_up_us(kernel, "fp32", False) == exactly(depth_us)
+    assert synthetic_us(kernel, "fp32", False) == exactly(depth_us)
 
 
 def test_winograd_moves_its_weights_transformed_where_that_takes_no_longer():
-    kernel = made_up.convolution(125, 32, 400, cold_bytes=90_000)
+    kernel = synthetic.convolution(125, 32, 400, cold_bytes=90_000)
     memory_us = 90_000 / 500 + 90_000 * 2 * 16 / 9 / 500
-    assert made_up_us(kernel, "fp32", False) == exactly(WINOGRAD_US * 450 + 0.25 * memory_us)
+    assert synthetic_us(kernel, "fp32", False) == exactly(WINOGRAD_US * 450 + 0.25 * memory_us)
     kernel = replace(kernel, cold_bytes=9_000_000)
-    assert made_up_us(kernel, "fp32", False) == exactly(DIRECT_US * 3650 + 0.25 * 18_000)
+    assert synthetic_us(kernel, "fp32", False) == exactly(DIRECT_US * 3650 + 0.25 * 18_000)
 
 
 @pytest.mark.parametrize(("dtype", "precision", "rate"), [("float32", "fp32", 1000), ("float16", "fp16", 5000)])
 def test_a_depthwise_convolution_computes_its_taps_and_where_they_are(dtype, precision, rate):
-    kernel = made_up.product(1, 1, 1, kind="depthwise", dtype=dtype, elements=100_000, flops=1_800_000)
-    assert made_up_us(kernel, precision) == exactly((1_800_000 + 2 * 100_000 * 6) / (4 * rate * 0.25))
-    assert made_up_us(replace(kernel, read_bytes=8_000_000), precision) == exactly(10_000)
+    kernel = synthetic.product(1, 1, 1, kind="depthwise", dtype=dtype, elements=100_000, flops=1_800_000)
+    assert synthetic_us(kernel, precision) == exactly((1_800_000 + 2 * 100_000 * 6) / (4 * rate * 0.25))
+    assert synthetic_us(replace(kernel, read_bytes=8_000_000), precision) == exactly(10_000)
 
 
 @pytest.mark.parametrize(
     ("kernel", "precision", "as_if"),
     [
-        (made_up.product(64, 64, 1000, 4, dtype="float16"), "fp32", "fp16"),
-        (made_up.product(64, 64, 1000, 4, dtype="bfloat16"), "tf32", "fp16"),
-        (made_up.product(64, 64, 1000, 4), "fp16", "fp32"),
-        (made_up.product(64, 64, 1000, 4), "bf16", "fp32"),
-        (made_up.convolution(64, 64, 4, groups=4, dtype="float16"), "fp32", "fp16"),
-        (made_up.convolution(64, 64, 4, groups=4), "fp16", "fp32"),
-        (made_up.product(64, 64, 1000, 4, function="rnn_inputs"), "fp32", "tf32"),
-        (made_up.product(64, 64, 1000, 4, function="rnn_step"), "fp32", "tf32"),
-        (made_up.product(64, 64, 1000, 4, function="rnn_projection"), "fp16", "tf32"),
-        (made_up.product(64, 64, 1000, 4, function="rnn_step", dtype="float16"), "fp32", "fp16"),
+        (synthetic.product(64, 64, 1000, 4, dtype="float16"), "fp32", "fp16"),
+        (synthetic.product(64, 64, 1000, 4, dtype="bfloat16"), "tf32", "fp16"),
+        (synthetic.product(64, 64, 1000, 4), "fp16", "fp32"),
+        (synthetic.product(64, 64, 1000, 4), "bf16", "fp32"),
+        (synthetic.convolution(64, 64, 4, groups=4, dtype="float16"), "fp32", "fp16"),
+        (synthetic.convolution(64, 64, 4, groups=4), "fp16", "fp32"),
+        (synthetic.product(64, 64, 1000, 4, function="rnn_inputs"), "fp32", "tf32"),
+        (synthetic.product(64, 64, 1000, 4, function="rnn_step"), "fp32", "tf32"),
+        (synthetic.product(64, 64, 1000, 4, function="rnn_projection"), "fp16", "tf32"),
+        (synthetic.product(64, 64, 1000, 4, function="rnn_step", dtype="float16"), "fp32", "fp16"),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.function} of {value.dtype}",
 )
 def test_each_kernel_computes_in_the_type_of_its_tensors_and_cudnn_in_that_of_its_convolutions(
     kernel, precision, as_if
 ):
-    among = (made_up.stream(), replace(made_up.stream(), dtype="float16"), kernel, made_up.product(64, 64, 1000, 4))
-    target = made_up.gpu(precision)
-    device = costs(op_columns([]), made_up.columns(*among), target, target.profile.values()).device_us
+    among = (
+        synthetic.stream(),
+        replace(synthetic.stream(), dtype="float16"),
+        kernel,
+        synthetic.product(64, 64, 1000, 4),
+    )
+    target = synthetic.gpu(precision)
+    device = costs(op_columns([]), synthetic.columns(*among), target, target.profile.values()).device_us
     plain = replace(kernel, function="mm")
-    assert device[2] - made_up.LATENCY_US == exactly(made_up_us(plain, as_if))
+    assert device[2] - synthetic.LATENCY_US == exactly(synthetic_us(plain, as_if))
     own = precision if precision in ("fp32", "tf32") else "fp32"
-    assert list(device[[0, 1, 3]]) == pytest.approx([8, 8, 8 + made_up_us(among[3], own)])
+    assert list(device[[0, 1, 3]]) == pytest.approx([8, 8, 8 + synthetic_us(among[3], own)])
 
 
 OF_THE_HOST = {
@@ -455,11 +460,11 @@ OF_THE_HOST = {
 
 @pytest.mark.parametrize("kind", HOST_KINDS)
 def test_a_host_dispatches_each_kind_of_op_and_the_calls_inside_it(kind):
-    target = made_up.gpu()
-    kernels = tuple(made_up.stream() for _ in range(3))
-    ops = op_columns([Lowered(made_up.OP, kind, 2, kernels)])
+    target = synthetic.gpu()
+    kernels = tuple(synthetic.stream() for _ in range(3))
+    ops = op_columns([Lowered(synthetic.OP, kind, 2, kernels)])
     launched = cudnn.CALL.value + 3 * cudnn.LAUNCH.value if kind == "recurrent" else 0
-    found = costs(ops, made_up.columns(*kernels, host_kind=kind), target, target.profile.values())
+    found = costs(ops, synthetic.columns(*kernels, host_kind=kind), target, target.profile.values())
     assert found.host_us[0] == pytest.approx((OF_THE_HOST[kind] + 2 * 5 + launched * 10) / 2)
     after = (2, 1, 0) if kind == "recurrent" else (0, 0, 0)
     assert list(found.early_us) == pytest.approx([cudnn.LAUNCH.value * 10 / 2 * count for count in after])
@@ -467,9 +472,9 @@ def test_a_host_dispatches_each_kind_of_op_and_the_calls_inside_it(kind):
 
 
 def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_or_its_traffic_and_no_tiles():
-    kernel = made_up.product(9, 512, 160, batch=7, function="rnn_persistent")
-    steps_us = cudnn.persistent_us(made_up.columns(kernel), rates_of(made_up.gpu(), made_up.CONSTANTS))[0]
+    kernel = synthetic.product(9, 512, 160, batch=7, function="rnn_persistent")
+    steps_us = cudnn.persistent_us(synthetic.columns(kernel), rates_of(synthetic.gpu(), synthetic.CONSTANTS))[0]
     for precision in ("fp32", "tf32"):
-        assert made_up_us(kernel, precision) == exactly(steps_us)
-    assert made_up_us(replace(kernel, read_bytes=80_000_000)) == exactly(100_000)
+        assert synthetic_us(kernel, precision) == exactly(steps_us)
+    assert synthetic_us(replace(kernel, read_bytes=80_000_000)) == exactly(100_000)
     assert steps_us < 100_000

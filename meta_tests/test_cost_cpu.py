@@ -20,7 +20,7 @@ from estimator.opstream import Op, TensorSpec
 from estimator.schedule import schedule
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import calibrated_target
-from meta_tests import made_up
+from meta_tests import synthetic
 
 PROFILE = read_profile(TEMPLATES / "local-cpu.toml")
 CONSTANTS = PROFILE.values()
@@ -249,7 +249,7 @@ ROUND = {
     **{"product_double_columns": 64.0, "warm_gb_s": 0.8, "cold_gb_s": 0.5, "packing_gb_s": 0.25},
     **{"layout_passes": 2.0, "pointwise_reorder_share": 0.5, "vector_melements_s": 100.0, "scalar_melements_s": 50.0},
 }
-"""A CPU that is made up: its round figures let a time be worked out by hand."""
+"""A synthetic CPU: its round figures let a time be worked out by hand."""
 MOVED = {"read_bytes": 48_000, "write_bytes": 32_000, "cold_bytes": 10_000}
 """100 us of activations; 20 us of weights as they are, 40 us packed."""
 
@@ -260,11 +260,11 @@ def window(sides=(3, 3), stride=1, groups=1, images=2, elements=0, inside=1.0):
 
 def convolved(kind="convolution", n=8, m=16, moved=MOVED, **changes):
     """16000 FLOP, whatever its sides."""
-    return made_up.product(m, n, 1, kind=kind, flops=16_000, window=window(**changes), **moved)
+    return synthetic.product(m, n, 1, kind=kind, flops=16_000, window=window(**changes), **moved)
 
 
 def pooled(function, contiguous=True):
-    return replace(made_up.stream(function, elements=1000, contiguous=contiguous), window=window(sides=(2, 4)))
+    return replace(synthetic.stream(function, elements=1000, contiguous=contiguous), window=window(sides=(2, 4)))
 
 
 BLOCKS_WASTE = (1 + 8 / 8) * (1 + 16 / 16)
@@ -275,15 +275,15 @@ REORDERED_US = 20 + 6 + 40 + 3 * 100
 @pytest.mark.parametrize(
     ("kernel", "us"),
     [
-        (made_up.stream("relu", elements=1000, **MOVED), 120),
-        (made_up.stream("gelu", elements=1000, **MOVED), 120 + 1.1 * 10 + 20),
-        (made_up.stream("silu", elements=1000, **MOVED), 120 + 10),
+        (synthetic.stream("relu", elements=1000, **MOVED), 120),
+        (synthetic.stream("gelu", elements=1000, **MOVED), 120 + 1.1 * 10 + 20),
+        (synthetic.stream("silu", elements=1000, **MOVED), 120 + 10),
         (pooled("max_pool2d_with_indices"), 1000 * (8 + 4) / 50),
         (pooled("avg_pool2d", contiguous=False), 0.6 * 1000 * (8 + 4) / 50),
         (pooled("relu"), 0),
-        (made_up.stream("clone", elements=1000, contiguous=False, **MOVED), 120 + 0.5 * 1000 / 50),
-        (made_up.stream("clone", elements=1000, **MOVED), 120),
-        (made_up.stream("bias", elements=1000, contiguous=False, **MOVED), 0),
+        (synthetic.stream("clone", elements=1000, contiguous=False, **MOVED), 120 + 0.5 * 1000 / 50),
+        (synthetic.stream("clone", elements=1000, **MOVED), 120),
+        (synthetic.stream("bias", elements=1000, contiguous=False, **MOVED), 0),
         (convolved(), 8 * BLOCKS_WASTE + REORDERED_US),
         (convolved(n=4, m=1), 8 * (1 + 8 / 4) * (1 + 16) + REORDERED_US),
         (convolved(inside=0.5), 4 * BLOCKS_WASTE + REORDERED_US),
@@ -292,13 +292,13 @@ REORDERED_US = 20 + 6 + 40 + 3 * 100
         (convolved(sides=(1, 1), groups=2), 8 * BLOCKS_WASTE + REORDERED_US),
         (convolved("depthwise", groups=8), 16 + REORDERED_US),
         (convolved("depthwise", groups=8, sides=(1, 1), inside=0.5), 8 + REORDERED_US),
-        (made_up.product(32, 64, 16, **MOVED), 100 + 16.384 * 2 * 1.5 * 3 * (1 + 64 / 64) + 40),
-        (made_up.product(2, 64, 1, **MOVED), 100 + 0.064 * 17 * 1.5 * 33 * (1 + 64 / 64) + 40),
-        (made_up.product(1, 64, 16, **MOVED), 100 + 20),
+        (synthetic.product(32, 64, 16, **MOVED), 100 + 16.384 * 2 * 1.5 * 3 * (1 + 64 / 64) + 40),
+        (synthetic.product(2, 64, 1, **MOVED), 100 + 0.064 * 17 * 1.5 * 33 * (1 + 64 / 64) + 40),
+        (synthetic.product(1, 64, 16, **MOVED), 100 + 20),
     ],
 )
-def test_a_kernel_on_a_made_up_cpu_by_hand(kernel, us):
-    among = made_up.columns(made_up.stream(), kernel, made_up.stream("gelu"))
+def test_a_kernel_on_a_synthetic_cpu_by_hand(kernel, us):
+    among = synthetic.columns(synthetic.stream(), kernel, synthetic.stream("gelu"))
     assert device_us(among, ROUND).tolist() == pytest.approx([0, us, 20])
 
 
@@ -317,20 +317,20 @@ def test_a_kernel_on_a_made_up_cpu_by_hand(kernel, us):
 )
 def test_one_small_image_and_window_need_no_reordering(changes, by_library):
     kernel = convolved(**{"images": 1, **changes}, moved={})
-    assert device_us(made_up.columns(kernel), ROUND)[0] == pytest.approx(8 * BLOCKS_WASTE + 20 + 6 * by_library)
+    assert device_us(synthetic.columns(kernel), ROUND)[0] == pytest.approx(8 * BLOCKS_WASTE + 20 + 6 * by_library)
 
 
 @pytest.mark.parametrize("kind", HOST_KINDS)
-def test_the_host_of_a_made_up_cpu_by_hand(kind):
+def test_the_host_of_a_synthetic_cpu_by_hand(kind):
     each = {"view": 1, "norm": 10 + 7}.get(kind, 10)
     nested = 0 if kind == "convolution" else 2 * 4
     for elements, refill in ((2048, 0), (2049, 0 if kind == "view" else 3)):
-        op = replace(made_up.OP, args=(TensorSpec((elements,), "float32", 4),))
+        op = replace(synthetic.OP, args=(TensorSpec((elements,), "float32", 4),))
         assert host_us(op_columns([Lowered(op, kind, 2, ())]), ROUND).tolist() == [each + nested + refill]
 
 
 def test_a_correction_is_of_the_ops_of_its_kind_and_of_their_kernels():
-    ops = [Lowered(made_up.OP, "other", 0, (made_up.stream(name, **MOVED),)) for name in ("relu", "gelu", "relu")]
+    ops = [Lowered(synthetic.OP, "other", 0, (synthetic.stream(name, **MOVED),)) for name in ("relu", "gelu", "relu")]
     kinds = {"relu": Correction(9, 0.1, math.log(2), 2.0, (), (), ())}
     columns = op_columns(ops), kernel_columns(ops)
     old, new = (costs(*columns, calibrated_target(replace(PROFILE, corrections=of)), ROUND) for of in ({}, kinds))
@@ -349,24 +349,24 @@ def activations(us):
 @pytest.mark.parametrize(
     ("kernel", "limit", "least_us"),
     [
-        (made_up.stream("relu", **MOVED), "memory", 120),
-        (made_up.stream("gelu", elements=1000), "latency", 11 + 20),
-        (made_up.stream("gelu", elements=1000, **activations(30)), "latency", 31),
-        (made_up.stream("gelu", elements=1000, **activations(32)), "memory", 32),
+        (synthetic.stream("relu", **MOVED), "memory", 120),
+        (synthetic.stream("gelu", elements=1000), "latency", 11 + 20),
+        (synthetic.stream("gelu", elements=1000, **activations(30)), "latency", 31),
+        (synthetic.stream("gelu", elements=1000, **activations(32)), "memory", 32),
         (pooled("max_pool2d_with_indices"), "arithmetic", 240),
         (replace(pooled("max_pool2d_with_indices"), **activations(239)), "arithmetic", 240),
         (replace(pooled("max_pool2d_with_indices"), **activations(241)), "memory", 241),
         (replace(pooled("max_pool2d_with_indices"), elements=1, **activations(0.125)), "arithmetic", 0.24),
-        (made_up.stream("bias", elements=1000, **MOVED), "arithmetic", 0),
+        (synthetic.stream("bias", elements=1000, **MOVED), "arithmetic", 0),
         (replace(convolved(moved={}), flops=400_000), "latency", 800 + 26 - 200),
         (replace(convolved(n=800, m=1600, moved={}), flops=400_000), "arithmetic", 200),
         (replace(convolved(n=800, m=1600, moved={}, inside=0.75), flops=400_000), "arithmetic", 150),
         (replace(convolved(n=800, m=1600, moved=activations(60)), flops=400_000), "arithmetic", 200),
         (replace(convolved("depthwise", moved={}), flops=400_000), "arithmetic", 400),
-        (made_up.product(3200, 64, 3200), "latency", 327_680 * (1.01 * 1.5 * 1.01 * 2 - 1)),
-        (made_up.product(1, 64, 16, **MOVED), "memory", 120),
+        (synthetic.product(3200, 64, 3200), "latency", 327_680 * (1.01 * 1.5 * 1.01 * 2 - 1)),
+        (synthetic.product(1, 64, 16, **MOVED), "memory", 120),
     ],
 )
-def test_what_bounds_a_kernel_on_a_made_up_cpu_by_hand(kernel, limit, least_us):
-    found = costs(op_columns([]), made_up.columns(kernel), calibrated_target(PROFILE), ROUND).limits()
+def test_what_bounds_a_kernel_on_a_synthetic_cpu_by_hand(kernel, limit, least_us):
+    found = costs(op_columns([]), synthetic.columns(kernel), calibrated_target(PROFILE), ROUND).limits()
     assert (LIMITS[found.limit[0]], found.least_us[0]) == (limit, pytest.approx(least_us))

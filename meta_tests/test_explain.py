@@ -29,9 +29,9 @@ from estimator.subjects.zoo import MODELS, find_models
 from estimator.target import calibrated_target, resolve
 from meta_tests.estimating import ESTIMATES, op_stream, validate
 
-ROOT = Path(__file__).parents[1]
+REPOSITORY = Repository.at(Path(__file__).parents[1])
 SOME = ("resnet18", "vgg11", "vit_b_16", "maxvit_t", "deeplabv3_resnet50")
-TARGETS = Repository.at(ROOT).targets()
+TARGETS = REPOSITORY.targets()
 STREAMS = sorted({(target.precision.name, target.batch_size) for target in TARGETS})
 
 
@@ -149,7 +149,7 @@ def test_no_kernel_is_faster_than_what_bounds_it(name, precision):
 
 @functools.lru_cache(maxsize=None)
 def explained(name, hardware="Jetson-Orin-AGX", batch_size=1):
-    return explain(find_named(name), resolve(hardware, batch_size=batch_size), ROOT, ESTIMATES)
+    return explain(find_named(name), resolve(hardware, batch_size=batch_size), REPOSITORY, ESTIMATES)
 
 
 def rows_of(name, *target):
@@ -236,7 +236,7 @@ def test_nothing_is_folded_where_there_is_no_batch_norm():
 
 
 def test_on_a_cpu_there_are_no_rows_for_tensor_cores():
-    rows = {row.change: row for row in explain(find_named("resnet18"), on_cpu(), ROOT, ESTIMATES).what_if}
+    rows = {row.change: row for row in explain(find_named("resnet18"), on_cpu(), REPOSITORY, ESTIMATES).what_if}
     assert not {"everything in FP16", "products in TF32"} & set(rows)
     assert rows["BatchNorm folded into convolutions"].speed_up > 1
 

@@ -98,7 +98,7 @@ def small(line):
 def benchmarks_text(folder):
     chains = design("cpu", 0.01)[:12]
     times = [[([10.0] * len(block.layers),) for block in chain] for chain in chains]
-    about = {"software": "torch 2.1.0", "board": "made up", "date": "today", "threads": "2"}
+    about = {"software": "torch 2.1.0", "board": "synthetic", "date": "today", "threads": "2"}
     path = folder / "benchmarks.json"
     write_microbenchmarks(path, Microbenchmarks(about, 16, timed_blocks(chains, ("in chain",), times), 5.0))
     return path.read_text(encoding="utf-8")

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from estimator.goldens.tables import Table, document_text, parse_document, parse_table, table_text, with_section
-from meta_tests.made_up import TABLE
+from meta_tests.synthetic import TABLE
 
 
 def test_a_document_is_read_as_it_was_written():

@@ -30,7 +30,6 @@ from estimator.goldens.inputs import (
     write_inputs,
 )
 from estimator.goldens.repository import IN_SAMPLE, Repository, golden_root, is_measured
-from estimator.goldens.root import repository_of
 from estimator.goldens.tables import Table, document_text, with_section
 from estimator.hardware.boards import load_profile
 from estimator.hardware.profile import Constant, PowerMode, Profile, Quantity
@@ -42,9 +41,10 @@ from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, own_kind
 from estimator.report.bars import CROSS_VALIDATION_BARS_PCT
 from estimator.subjects.zoo import FAMILIES, MODELS
+from estimator.suite.plugin import repository_of
 from estimator.target import resolve
 from meta_tests.estimating import op_stream, validate
-from meta_tests.made_up import TABLE
+from meta_tests.synthetic import TABLE
 
 at = Repository.at
 
@@ -409,11 +409,11 @@ MADE_UP = Profile(
     name="Made-Up",
     path=Path("Made-Up.toml"),
     board={},
-    facts={"l2_mib": Quantity("l2_mib", 4.0, "MiB", "made up", 0.25, 256.0)},
+    facts={"l2_mib": Quantity("l2_mib", 4.0, "MiB", "synthetic", 0.25, 256.0)},
     modes={"fast": PowerMode("fast", 2000.0, 1000.0, 8, 100.5)},
     default_mode="fast",
     calibrated_mode="fast",
-    constants={"view_kcycles": Constant("view_kcycles", 2.5, "kcycle", "made up", 1.0, 5.0, 2.0, 0.5, 3.0)},
+    constants={"view_kcycles": Constant("view_kcycles", 2.5, "kcycle", "synthetic", 1.0, 5.0, 2.0, 0.5, 3.0)},
     covariance=((0.25,),),
     held_out_spread_pct=4.5,
 )

@@ -12,7 +12,7 @@ from estimator.cost.rates import rates_of
 from estimator.hardware.boards import Board, ThisCpu, load_profile
 from estimator.lower import lower
 from estimator.target import calibrated_target, target_on
-from meta_tests import made_up
+from meta_tests import synthetic
 
 ORIN, XAVIER = load_profile("Jetson-Orin-AGX"), load_profile("Jetson-AGX-Xavier")
 
@@ -130,15 +130,15 @@ def test_a_cpu_moves_what_it_reads_and_writes_and_compares_taps_one_by_one():
     assert of_cpu(convolution(8, 8, 5), 1, 8, 4, 4)[0] == "latency"
 
 
-def made_up_limit(kernel, *options, **changes):
-    target = made_up.gpu(*options, **changes)
-    found = limits(made_up.columns(made_up.stream(), kernel), target)
-    assert (LIMITS[found.limit[0]], found.least_us[0]) == ("latency", made_up.LATENCY_US)
+def synthetic_limit(kernel, *options, **changes):
+    target = synthetic.gpu(*options, **changes)
+    found = limits(synthetic.columns(synthetic.stream(), kernel), target)
+    assert (LIMITS[found.limit[0]], found.least_us[0]) == ("latency", synthetic.LATENCY_US)
     return LIMITS[found.limit[1]], pytest.approx(found.least_us[1], rel=1e-9)
 
 
 def of_tensor_cores(m, n, channels, **changes):
-    return made_up.convolution(m, n, channels, **{"groups": 4, **changes})
+    return synthetic.convolution(m, n, channels, **{"groups": 4, **changes})
 
 
 WIDE = {"channels": 200, "m": 128, "n": 128}
@@ -153,33 +153,38 @@ HALF = {"kind": "depthwise", "elements": 100_000, "dtype": "float16"}
 @pytest.mark.parametrize(
     ("kernel", "options", "limit", "least_us"),
     [
-        (made_up.stream(read_bytes=6400), (), "latency", 8),
-        (made_up.stream(read_bytes=3000, write_bytes=4000, cold_bytes=2000), (), "memory", 9),
-        (made_up.product(128, 128, 10, 4), (), "arithmetic", 4 * TILE * 10 / 4000),
-        (made_up.product(128, 128, 10, 4, read_bytes=461_000), (), "memory", 461),
-        (made_up.product(32, 32, 10, 4), (), "waves of tiles", TILE / 4 * 10 / 4000),
-        (made_up.product(128, 128, 1000, 4), ("tf32",), "arithmetic", 4 * TILE * 1000 / 10_000),
-        (made_up.product(128, 128, 20, 4), ("tf32",), "arithmetic", 4 * TILE * 20 / 4000),
-        (made_up.product(17, 1024, 1000), ("tf32",), "waves of tiles", 2 * 17 * 1024 * 1000 / 10_000),
-        (made_up.product(16, 1024, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
-        (made_up.product(128, 128, 1000, 4, dtype="float16"), (), "arithmetic", 4 * TILE * 1000 / 20_000),
+        (synthetic.stream(read_bytes=6400), (), "latency", 8),
+        (synthetic.stream(read_bytes=3000, write_bytes=4000, cold_bytes=2000), (), "memory", 9),
+        (synthetic.product(128, 128, 10, 4), (), "arithmetic", 4 * TILE * 10 / 4000),
+        (synthetic.product(128, 128, 10, 4, read_bytes=461_000), (), "memory", 461),
+        (synthetic.product(32, 32, 10, 4), (), "waves of tiles", TILE / 4 * 10 / 4000),
+        (synthetic.product(128, 128, 1000, 4), ("tf32",), "arithmetic", 4 * TILE * 1000 / 10_000),
+        (synthetic.product(128, 128, 20, 4), ("tf32",), "arithmetic", 4 * TILE * 20 / 4000),
+        (synthetic.product(17, 1024, 1000), ("tf32",), "waves of tiles", 2 * 17 * 1024 * 1000 / 10_000),
+        (synthetic.product(16, 1024, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
+        (synthetic.product(128, 128, 1000, 4, dtype="float16"), (), "arithmetic", 4 * TILE * 1000 / 20_000),
         (of_tensor_cores(**WIDE), (), "arithmetic", 4 * TILE * 1800 / 10_000),
         (of_tensor_cores(64, 64, 4, read_bytes=320_000), (), "waves of tiles", TILE * 36 / 10_000),
         (of_tensor_cores(64, 64, 4, read_bytes=400_000), (), "memory", 400),
         (of_tensor_cores(64, 64, 6), (), "arithmetic", TILE * 54 / 4000),
         (of_tensor_cores(64, 64, 4, dilation=2), (), "waves of tiles", TILE * 36 / 4000),
         (of_tensor_cores(64, 64, 40, stride=2), ("fp32", False), "arithmetic", TILE * 360 / 4000),
-        (made_up.convolution(125, 32, 400), ("fp32", False), "waves of tiles", 2 * 125 * 32 * 3600 / 4000 / 2.25),
-        (made_up.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_800_000), (), "arithmetic", 450),
-        (made_up.product(1, 1, 1, flops=1_800_000, **HALF), ("fp16",), "arithmetic", 90),
-        (made_up.product(1, 1, 1, flops=1_000_000, **HALF), ("fp16",), "waves of tiles", 50),
+        (
+            synthetic.convolution(125, 32, 400),
+            ("fp32", False),
+            "waves of tiles",
+            2 * 125 * 32 * 3600 / 4000 / 2.25,
+        ),
+        (synthetic.product(1, 1, 1, kind="depthwise", elements=100_000, flops=1_800_000), (), "arithmetic", 450),
+        (synthetic.product(1, 1, 1, flops=1_800_000, **HALF), ("fp16",), "arithmetic", 90),
+        (synthetic.product(1, 1, 1, flops=1_000_000, **HALF), ("fp16",), "waves of tiles", 50),
     ],
 )
 def test_what_bounds_a_kernel_by_hand(kernel, options, limit, least_us):
-    assert made_up_limit(kernel, *options) == (limit, least_us)
+    assert synthetic_limit(kernel, *options) == (limit, least_us)
 
 
 def test_a_product_without_tensor_cores_is_held_against_the_fp32_cores():
-    kernel = made_up.product(64, 64, 1000, 4)
-    found = made_up_limit(kernel, "fp32", tensor_core_product_efficiency=1.0)
+    kernel = synthetic.product(64, 64, 1000, 4)
+    found = synthetic_limit(kernel, "fp32", tensor_core_product_efficiency=1.0)
     assert found == ("arithmetic", 2 * 4 * 64 * 64 * 1000 / 4000)

@@ -210,3 +210,13 @@ def test_what_cannot_be_checked_of_a_device_is_said_and_an_estimate_that_fails_i
         conftest.write("def fail(*_):\n    raise CaptureError('no stream')\n\nEstimates.estimate = fail\n")
     run = live.takes({SMALL: 5.0})
     assert failures(run) == {SMALL: "no estimate: no stream"}
+
+
+def test_a_check_for_another_board_is_skipped_and_says_which_is_measured(live):
+    source = (
+        "import torch\n\ndef test_mine(latency):\n    latency.check(torch.nn.ReLU(), torch.empty(1), hardware={!r})\n"
+    )
+    (live.suite.path / "test_models" / "test_mine.py").write_text(source.format("Jetson-Orin-AGX"))
+    run = live.takes({}, "-k", "test_mine", "-rs")
+    run.assert_outcomes(skipped=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(["SKIPPED *: for Jetson-Orin-AGX 50W-fp32-b1; local-cpu default-fp32-b1 is measured"])

@@ -1,4 +1,4 @@
-"""Whether the suite changed since a record, or the device and its software: on records that are made up."""
+"""Whether the suite changed since a record, or the device and its software: on records that are synthetic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from meta_tests.estimating import op_stream
 at = Repository.at
 
 NOW = {"board": "an Orin", "mode": "50W", "software": "torch 2.5", "clocks": "gpu 816 MHz", "date": "today"}
-THEN = {**NOW, "date": "then", "source": "made up"}
+THEN = {**NOW, "date": "then", "source": "synthetic"}
 RUNS = {"resnet18": (6.7,)}
 SAME_OPS = "  The same ops were measured: another latency is the doing of the board, its software or the protocol."
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.by_the_door import read_door
+from bench.end_to_end import read_door
 from bench.interleaved import LEAST_ROUNDS, measure, slice_ms
 from bench.local_cpu import Priced, bar_lines, calibrated, holds, price_model, table_lines
 from estimator.calibration.design import design
@@ -71,14 +71,14 @@ def test_chains_price_models_that_the_fit_has_not_seen(machine, tmp_path):
     assert text.count("  met") == 4
 
 
-def test_a_try_by_the_door_is_read_from_what_the_benchmarks_kept():
+def test_a_try_end_to_end_is_read_from_what_the_benchmarks_kept():
     door = read_door(benchmarks(resnet18=4.0, vgg11=-2.0), 80.0, 120.0)
     assert (door.mean_pct, door.max_pct, door.worst, door.repeatability_pct) == (3.0, 4.0, "resnet18", 1.5)
     assert len(door.refused) == len(MODELS) - 2  # nothing is said of models that were not measured
     assert not holds(door)
 
 
-def test_three_tries_of_four_by_the_door_have_to_hold():
+def test_three_tries_of_four_end_to_end_have_to_hold():
     wild = GOOD._replace(errors_pct={"resnet18": 26.0, **dict.fromkeys("abcdefgh", 0.0)})
     slow = GOOD._replace(errors_pct={"resnet18": 7.1})
     assert [holds(door) for door in (GOOD, wild, slow)] == [True, False, False]

@@ -20,7 +20,7 @@ from estimator.errors import CaptureError
 from estimator.lower import Lowered, lower
 from estimator.pipeline import forward_pass
 from estimator.target import resolve
-from meta_tests import made_up
+from meta_tests import synthetic
 from meta_tests.modules import module
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
@@ -408,9 +408,9 @@ def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_by_hand(m, n, k, 
     load_us = cudnn.LOAD.value * 4 * n * k / 1024 / 0.5
     spilled_kcycles = spilled_bytes / cudnn.SPILLED.value / 1000
     step_us = (cudnn.STEP.value + spilled_kcycles) / 0.5 + 2 * n * k / (1000 * cudnn.EFFICIENCY.value)
-    kernel = made_up.product(m, n, k, batch=7, function="rnn_persistent")
+    kernel = synthetic.product(m, n, k, batch=7, function="rnn_persistent")
     expected_us = waves * (load_us + 7 * step_us)
-    us = cudnn.persistent_us(made_up.columns(kernel), rates_of(made_up.gpu(), made_up.CONSTANTS))
+    us = cudnn.persistent_us(synthetic.columns(kernel), rates_of(synthetic.gpu(), synthetic.CONSTANTS))
     assert us[0] == pytest.approx(expected_us, rel=1e-9)
 
 
@@ -425,8 +425,8 @@ def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_by_hand(m, n, k, 
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_fit_may_try_other_constants_of_a_kernel_that_keeps_its_weights(constant, kcycles):
-    kernel = made_up.columns(made_up.product(1, 512, 160, batch=7, function="rnn_persistent"))
-    rates = rates_of(made_up.gpu(), made_up.CONSTANTS)
+    kernel = synthetic.columns(synthetic.product(1, 512, 160, batch=7, function="rnn_persistent"))
+    rates = rates_of(synthetic.gpu(), synthetic.CONSTANTS)
     twice = {**cudnn.VALUES, constant.name: 2 * constant.value}
     as_it_is, changed = (cudnn.persistent_us(kernel, rates, values)[0] for values in (cudnn.VALUES, twice))
     assert changed - as_it_is == pytest.approx(kcycles / 0.5)
@@ -449,7 +449,7 @@ def test_what_no_calibration_fits_has_bounds_and_is_known_as_well_as_its_fit_kno
 
 def test_the_kernels_of_two_recurrent_layers_are_launched_before_the_end_of_their_own_ops():
     kinds = ("recurrent", "other", "recurrent")
-    ops = [Lowered(made_up.OP, kind, 0, (made_up.stream(),) * count) for kind, count in zip(kinds, (3, 2, 2))]
+    ops = [Lowered(synthetic.OP, kind, 0, (synthetic.stream(),) * count) for kind, count in zip(kinds, (3, 2, 2))]
     early = cudnn.early_dispatches(op_columns(ops), kernel_columns(ops)) / cudnn.LAUNCH.value
     assert early.tolist() == pytest.approx([2, 1, 0, 0, 0, 1, 0])
     launched = [cudnn.CALL.value + count * cudnn.LAUNCH.value for count in (3, 2)]
@@ -458,10 +458,10 @@ def test_the_kernels_of_two_recurrent_layers_are_launched_before_the_end_of_thei
 
 def test_products_of_cudnn_and_kernels_that_keep_their_weights_are_told_from_others():
     names = ("mm", "rnn_inputs", "rnn_step", "rnn_projection", "rnn_persistent")
-    columns = made_up.columns(*(made_up.product(2, 2, 2, function=name) for name in names))
+    columns = synthetic.columns(*(synthetic.product(2, 2, 2, function=name) for name in names))
     assert cudnn.in_library(columns).tolist() == [False, True, True, True, False]
     assert cudnn.is_persistent(columns).tolist() == [False, False, False, False, True]
-    assert cudnn.is_persistent(made_up.columns(made_up.stream())).tolist() == [False]
+    assert cudnn.is_persistent(synthetic.columns(synthetic.stream())).tolist() == [False]
     kinds = ("view", "recurrent", "other")
-    ops = op_columns([Lowered(made_up.OP, kind, 0, ()) for kind in kinds])
+    ops = op_columns([Lowered(synthetic.OP, kind, 0, ()) for kind in kinds])
     assert cudnn.is_recurrent(ops).tolist() == [False, True, False]

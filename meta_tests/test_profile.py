@@ -127,13 +127,13 @@ def test_a_profile_that_cannot_be_true_is_refused_in_one_line(damaged, pattern, 
 )
 def test_a_constant_lies_within_its_bounds(damaged, lower, value, upper, prior, sigma, reason):
     numbers = {"value": value, "lower": lower, "upper": upper, "prior": prior, "prior_sigma": sigma}
-    about = {"unit": '"kcycle of the CPU per op"', "source": '"made up"', "uncertainty_pct": 1.0}
+    about = {"unit": '"kcycle of the CPU per op"', "source": '"synthetic"', "uncertainty_pct": 1.0}
     lines = "\n".join(f"{key} = {text}" for key, text in {**numbers, **about}.items())
     path = damaged(r"\[constants\.dispatch_kcycles\]\n([^\[\n][^\n]*\n)+", f"[constants.dispatch_kcycles]\n{lines}\n")
     if reason is None:
         constant = read_profile(path).constants["dispatch_kcycles"]
         assert constant == Constant(
-            "dispatch_kcycles", value, "kcycle of the CPU per op", "made up", lower, upper, prior, sigma, 1.0
+            "dispatch_kcycles", value, "kcycle of the CPU per op", "synthetic", lower, upper, prior, sigma, 1.0
         )
     else:
         with pytest.raises(ProfileError, match=reason):
@@ -158,8 +158,8 @@ def test_a_transferred_profile_borrows_constants_and_says_from_whom():
 
 BOARD = """
 [board]
-description = "made up"
-source = "made up"
+description = "synthetic"
+source = "synthetic"
 
 [power_mode.default]
 cpu_mhz = {cpu_mhz!r}
@@ -228,23 +228,23 @@ def test_a_board_without_a_figure_is_refused_unless_it_is_optional(tmp_path, nam
 
 
 def test_a_profile_says_what_it_is_made_of():
-    made_up = {"name": "Made-Up", "path": Path("Made-Up.toml"), "board": {}, "default_mode": "fast"}
-    facts, others = ({"l2_mib": Quantity("l2_mib", value, "MiB", "made up", 0.25, 256.0)} for value in (4.0, 8.0))
+    synthetic = {"name": "Made-Up", "path": Path("Made-Up.toml"), "board": {}, "default_mode": "fast"}
+    facts, others = ({"l2_mib": Quantity("l2_mib", value, "MiB", "synthetic", 0.25, 256.0)} for value in (4.0, 8.0))
     modes = {"slow": PowerMode("slow"), "fast": PowerMode("fast", 2000.0, 1000.0, 8, 100.0)}
-    constants = {"view_kcycles": Constant("view_kcycles", 2.5, "kcycle", "made up", 1.0, 5.0, 2.0, 0.5, 3.0)}
-    made_up.update(facts=facts, modes=modes, calibrated_mode="slow", constants=constants)
-    own = Profile(**made_up)
+    constants = {"view_kcycles": Constant("view_kcycles", 2.5, "kcycle", "synthetic", 1.0, 5.0, 2.0, 0.5, 3.0)}
+    synthetic.update(facts=facts, modes=modes, calibrated_mode="slow", constants=constants)
+    own = Profile(**synthetic)
     assert (own.mode(), own.mode(None), own.mode("slow")) == (modes["fast"], modes["fast"], modes["slow"])
     assert (own.fact("l2_mib"), own.values()) == (4.0, {"view_kcycles": 2.5})
     assert (own.processor, own.sources, own.own_host, own.reference_ms) == ("gpu", "records", False, None)
     assert (own.covariance, own.held_out_spread_pct, own.corrections) == ((), 0.0, {})
     assert (own.transferred, own.constants_of, own.calibrated_facts) == ("", "Made-Up", facts)
-    borrowed = Profile(**made_up, transferred_from="Other", transferred_facts=others)
+    borrowed = Profile(**synthetic, transferred_from="Other", transferred_facts=others)
     assert (borrowed.transferred, borrowed.constants_of) == (", transferred from Other", "Other")
     assert borrowed.calibrated_facts == others
-    apart = Profile(**made_up, transferred_from="Other", transferred_facts=others, own_host=True)
+    apart = Profile(**synthetic, transferred_from="Other", transferred_facts=others, own_host=True)
     assert (apart.transferred, apart.constants_of) == (", device transferred from Other", "Other, host Made-Up")
-    whole = Profile(**made_up, own_host=True)
+    whole = Profile(**synthetic, own_host=True)
     assert (whole.transferred, whole.constants_of) == ("", "Made-Up")
 
 

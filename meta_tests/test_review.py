@@ -73,7 +73,7 @@ class Tree:
 
     def _write_measured(self, measured_ms):
         folder = golden_root(self.root) / MEMORY / "50W-fp32-b1"
-        record = Record(folder / MODEL_KIND.record, dict.fromkeys(PROVENANCE_KEYS, "made up"), measured_ms)
+        record = Record(folder / MODEL_KIND.record, dict.fromkeys(PROVENANCE_KEYS, "synthetic"), measured_ms)
         record.path.parent.mkdir(parents=True)
         write_record(record)
         target = replace(resolve(MEMORY, "50W"), profile=self.profile)
@@ -338,7 +338,7 @@ def test_markdown_stays_below_64_kb_and_says_where_it_was_cut(base, tmp_path):
 def test_a_records_text_opens_no_tag_and_ends_no_cell(base, tmp_path):
     now = Tree(tmp_path / "now").root
     path = golden_root(now) / MEMORY / "50W-fp32-b1" / MODEL_KIND.record
-    about = {**dict.fromkeys(PROVENANCE_KEYS, "made up"), "software": "<script>|torch"}
+    about = {**dict.fromkeys(PROVENANCE_KEYS, "synthetic"), "software": "<script>|torch"}
     write_record(Record(path, about, MEASURED_MS))
     assert "&lt;script>\\|torch" in markdown_text(reviewed(base, now))
 

@@ -73,3 +73,14 @@ def test_tox_s_environments_are_in_the_docs_know_that_they_run_in_ci_and_pin_tor
     assert {"torch", "torchvision"} < wanted  # never pinned: on a Jetson torch is NVIDIA's build
     assert {line.replace('"', "'") for line in jetson["deps"].split("\n") if line} == wanted - {"torch", "torchvision"}
     assert "--no-deps" in jetson["commands_pre"]
+
+
+def test_the_wheel_carries_every_file_that_the_estimator_reads():
+    patterns = read_toml(ROOT / "pyproject.toml")["tool"]["setuptools"]["package-data"]["*"]
+    files = [path for path in (ROOT / "estimator").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    left = []
+    for path in (path for path in files if path.suffix != ".py"):
+        package = next(folder for folder in path.parents if (folder / "__init__.py").exists())
+        if not any(path in package.glob(pattern) for pattern in patterns):
+            left.append(path)
+    assert left == []

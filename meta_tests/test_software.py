@@ -24,6 +24,7 @@ from estimator.target import resolve
 from meta_tests.conftest import WORKER
 from meta_tests.estimating import op_stream
 from meta_tests.test_calibrating_host import synthetic_gpu
+from meta_tests.test_suite_goldens import move_constant
 
 JETPACK5 = (
     "Python 3.8.10, torch 2.1.0a0+41361538.nv23.06, cuda 11.4, cudnn 8600, driver R35 (release), REVISION: 2.1, x"
@@ -165,6 +166,23 @@ def test_a_live_session_on_another_software_says_so_and_its_intervals_allow_for_
     assert now["resnet18"] > max(100 * QUANTILE * EXTRAPOLATION["software"].host * 0.8, before["resnet18"])
     assert not any("differ from the golden" in line for line in run.outlines)
     run.assert_outcomes(passed=2, deselected=run.parseoutcomes()["deselected"])
+
+
+def test_a_red_live_session_on_a_board_says_what_changed_in_the_goldens_and_what_of_the_device(live):
+    live.suite.run_first(synthetic_gpu("Jetson-Orin-AGX") + WORKER.replace("a CPU", "Jetson Orin AGX"))
+    (live.suite.path / "times.json").write_text(json.dumps({"resnet18": 6.76}))
+    move_constant(live.suite, "dispatch_kcycles")
+    run = live.suite.run("--device", "cuda", models="resnet18")
+    run.assert_outcomes(failed=1, deselected=run.parseoutcomes()["deselected"])
+    run.stdout.fnmatch_lines(
+        [
+            "*= VERDICT =*",
+            "    dispatch_kcycles * -> * (+1.0 %), *",
+            "  This suite, since *:",
+            "  The board and its software, since the record:",
+            "    software: * -> *torch 2.1.0*",
+        ]
+    )
 
 
 def test_a_cpu_that_was_calibrated_with_another_software_is_calibrated_anew(live):

@@ -21,7 +21,7 @@ from estimator.subjects.zoo import MODELS
 from estimator.target import calibrated_target
 from meta_tests.estimating import op_stream
 
-from .synthetic import MACHINES, noisy
+from .synthetic_cpus import MACHINES, noisy
 
 SHARE = 0.4
 

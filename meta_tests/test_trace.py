@@ -9,16 +9,17 @@ from estimator.__main__ import main
 from estimator.estimates import Estimates
 from estimator.explain.explanation import explain
 from estimator.explain.trace import trace_text
+from estimator.goldens.repository import Repository
 from estimator.subjects.find import find_named
 from estimator.target import resolve
 
-ROOT = Path(__file__).parents[1]
+REPOSITORY = Repository.at(Path(__file__).parents[1])
 PHASES = {"M": {"name", "args"}, "X": {"name", "cat", "ts", "dur"}, "s": {"ts", "id"}, "f": {"ts", "id", "bp"}}
 
 
 @pytest.fixture(scope="module", params=["resnet18", "vit_b_32", "maxvit_t"])
 def found(request):
-    return explain(find_named(request.param), resolve(), ROOT, Estimates())
+    return explain(find_named(request.param), resolve(), REPOSITORY, Estimates())
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_names_and_module_paths_are_in_it(events, found):
 
 
 def test_a_module_that_runs_twice_has_two_slices():
-    events = json.loads(trace_text(explain(find_named("resnet18"), resolve(), ROOT, Estimates())))["traceEvents"]
+    events = json.loads(trace_text(explain(find_named("resnet18"), resolve(), REPOSITORY, Estimates())))["traceEvents"]
     runs = [e for e in of_phase(events, "X", "module") if e["args"]["module"] == "layer1.0.relu"]
     assert len(runs) == 2
 

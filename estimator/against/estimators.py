@@ -7,11 +7,11 @@ import inspect
 import math
 from dataclasses import dataclass
 from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Tuple
 
 from ..errors import GoldenLatencyError, UsageError
 from ..figures import significant
+from ..goldens.repository import Repository
 from ..importing import FORM, import_function, one_line
 from ..report.answers import Answer
 from .known import KNOWN
@@ -74,17 +74,17 @@ def _shortened(text: str) -> str:
     return line if len(line) <= _MOST_LETTERS else f"{line[: _MOST_LETTERS - 4]} ..."
 
 
-def find_estimators(names: Iterable[str], root: Path) -> Tuple[OtherEstimator, ...]:
-    """Returns each named estimator once; records are looked for below `root`.
+def find_estimators(names: Iterable[str], repository: Repository) -> Tuple[OtherEstimator, ...]:
+    """Returns each named estimator once; records are those of `repository`.
 
     UsageError where a name is neither one of KNOWN nor a function that can be imported and takes KEYWORDS.
     """
-    return tuple(OtherEstimator(name, _function(name, root)) for name in dict.fromkeys(names))
+    return tuple(OtherEstimator(name, _function(name, repository)) for name in dict.fromkeys(names))
 
 
-def _function(name: str, root: Path) -> Callable[..., Any]:
+def _function(name: str, repository: Repository) -> Callable[..., Any]:
     if name in KNOWN:
-        return KNOWN[name](root)
+        return KNOWN[name](repository)
     if ":" not in name:
         raise UsageError(f"--against {name}: unknown estimator; known: {', '.join(KNOWN)}; or {FORM}")
     function = import_function(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from ..errors import CalibrationError
@@ -26,14 +25,13 @@ def roofline_ms(model: torch.nn.Module, example_inputs: Any, hardware: str, mode
     return roofline_us(_lowered(model, example_inputs, precision), peaks) / 1e3
 
 
-def one_constant_per_op(root: Path) -> Callable[..., float]:
-    """Returns an estimator with the same time for each op that launches a kernel; records are looked for below `root`.
+def one_constant_per_op(repository: Repository) -> Callable[..., float]:
+    """Returns an estimator with the same time for each op that launches a kernel, fitted to records of `repository`.
 
     Fitted to all recorded models of the board that the constants are of, in the configuration that it was calibrated
     in, the model that is estimated among them; other modes, precisions and boards take it as it is. It returns ms, and
     raises CalibrationError where no model is recorded.
     """
-    repository = Repository.at(root)
     each_us = functools.lru_cache(maxsize=None)(lambda hardware: _fitted_us(repository, hardware))
 
     def one_constant_ms(model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
@@ -61,8 +59,8 @@ def _lowered(model: torch.nn.Module, example_inputs: Any, precision: str) -> Seq
     return lower(capture(model, example_inputs, tensor_dtype(precision)))
 
 
-KNOWN: Mapping[str, Callable[[Path], Callable[..., float]]] = {
-    "roofline": lambda _root: roofline_ms,
+KNOWN: Mapping[str, Callable[[Repository], Callable[..., float]]] = {
+    "roofline": lambda _: roofline_ms,
     "one-constant-per-op": one_constant_per_op,
 }
-"""Each simple estimate's name, and what makes it from the repository's root, where the records are."""
+"""Each simple estimate's name, and what makes it from the repository that has the records."""

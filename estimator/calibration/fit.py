@@ -33,9 +33,10 @@ _SETTLED = 1e-3
 
 @dataclass(frozen=True)
 class Fit:
-    """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence, if any.
+    """Constants by name (four digits), their relative uncertainty in percent, and the nuisance of the evidence.
 
-    `covariance` is that of the constants' logarithms, in their order.
+    `covariance` is that of the constants' logarithms, in their order. `synchronised_call_us` is None where no piece of
+    evidence was synchronised.
     """
 
     constants: Mapping[str, float]

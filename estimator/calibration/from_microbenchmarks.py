@@ -34,7 +34,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The new profile's text, what it says in lines, and the spread of unseen chains (one sigma), if it is known."""
+    """The text of the new profile, the lines that tell the user what it says, and how far unseen chains are off.
+
+    `spread_pct` is one sigma; None where chains were not left out.
+    """
 
     text: str
     lines: Tuple[str, ...]

@@ -38,7 +38,10 @@ class TimedBlock:
 
 @dataclass(frozen=True)
 class Microbenchmarks:
-    """What was measured, and with what; `queue` calls make a queued layer, a CPU has a reference workload."""
+    """What was measured on a device, where and with what; `queue` calls in a row make a queued layer.
+
+    `reference_ms` is what the reference workload took on a CPU meanwhile, None where it was not measured.
+    """
 
     provenance: Mapping[str, str]
     queue: int
@@ -118,7 +121,10 @@ def micro_benchmark(
 
 
 def micro_benchmark_spread(us: float, layers: int = 1, floor_us: float = _FLOOR_US) -> float:
-    """Returns how well a time is known, relative, of independent layers; `floor_us` is what clock and call add."""
+    """Returns how well a time of so many us is known, relative; that of several layers is one of independent parts.
+
+    `floor_us` is what a clock and a call add to any time.
+    """
     return math.hypot(_SPREAD / math.sqrt(layers), floor_us / us)
 
 

@@ -58,7 +58,7 @@ def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]
     blocks = timed_blocks(chains, WAYS[device], times.layers_us)
     found = Microbenchmarks(calibration_provenance(session, root), QUEUE, blocks, reference_ms)
     made = calibrate(target.profile, found, target.mode.name, session.progress.say)
-    path = target.board.folder(Repository.at(root).folder) / target.label / FILE_NAME
+    path = Repository.at(root).configuration_folder(target) / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     write_microbenchmarks(path, found)
     findings = finding_lines(made.spread_pct or 0.0, median_noise_pct(times.passes_us))

@@ -72,6 +72,7 @@ class CriticalPath:
 
     @property
     def total_us(self) -> float:
+        """Returns the sum over the path."""
         return float(self.host_us.sum() + self.device_us.sum()) + self.overhead_us
 
     def kernels_of_ops_us(self, kernel_op: Column) -> Column:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, astuple, dataclass
-from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from ..estimate_text import estimate_data, estimate_lines
 from ..estimates import Estimates
 from ..figures import ms, percent
+from ..goldens.repository import Repository
 from ..pipeline import Estimate, ForwardPass
 from ..report.table import Table, left, right
 from ..subjects.registry import Subject
@@ -31,8 +31,8 @@ class Explanation:
     what_if: Tuple[WhatIf, ...]
 
 
-def explain(subject: Subject, target: Target, root: Path, estimates: Estimates) -> Explanation:
-    """Returns the explanation; records are looked for below `root`. CaptureError where there is no op stream."""
+def explain(subject: Subject, target: Target, repository: Repository, estimates: Estimates) -> Explanation:
+    """Returns the explanation; records are those of `repository`. CaptureError where there is no op stream."""
     modules = estimates.streams.of(subject, target.batch_size, target.precision.name).modules
     forward = estimates.forward(subject, target)
     return Explanation(
@@ -42,11 +42,12 @@ def explain(subject: Subject, target: Target, root: Path, estimates: Estimates) 
         forward=forward,
         modules=modules,
         breakdown=break_down(forward, modules),
-        what_if=what_if(subject, target, root, estimates),
+        what_if=what_if(subject, target, repository, estimates),
     )
 
 
 def text_of(found: Explanation) -> str:
+    """Returns the explanation as lines for a terminal."""
     return "\n".join(_lines(found)) + "\n"
 
 

@@ -66,13 +66,13 @@ class _Case:
     priced: Callable[[], _Priced]
 
 
-def what_if(subject: Subject, target: Target, root: Path, estimates: Estimates) -> Tuple[WhatIf, ...]:
+def what_if(subject: Subject, target: Target, repository: Repository, estimates: Estimates) -> Tuple[WhatIf, ...]:
     """Returns a row for each change that makes sense on the target, the first one for no change at all.
 
-    Records of the subject are looked for below `root`, a repository of goldens.
+    Records of the subject are those of `repository`.
     """
     texts = _texts(target.hardware)
-    rows = [_row(case, subject.name, Repository.at(root), texts) for case in _cases(subject, target, estimates)]
+    rows = [_row(case, subject.name, repository, texts) for case in _cases(subject, target, estimates)]
     as_is_ms = rows[0].per_image_ms
     return tuple(replace(row, speed_up=_ratio(as_is_ms, row.per_image_ms)) for row in rows)
 

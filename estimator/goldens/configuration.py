@@ -31,6 +31,7 @@ class Configuration:
 
     @property
     def root(self) -> Path:
+        """Returns the folder of its repository."""
         return self.repository.root
 
     @property
@@ -40,6 +41,7 @@ class Configuration:
 
     @property
     def where(self) -> Tuple[str, str]:
+        """Returns board and label."""
         return self.target.hardware, self.target.label
 
     @property

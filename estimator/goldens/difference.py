@@ -40,6 +40,7 @@ class Difference:
         return cls(**{**data, **rows})
 
     def data(self) -> Dict[str, Any]:
+        """Returns it as plain values."""
         return asdict(self)
 
     @property
@@ -68,6 +69,7 @@ class Difference:
 
     @property
     def ratings(self) -> Tuple[str, str]:
+        """Returns the rating before and now."""
         before, now = (data.get("rating") or UNMEASURED for data in (self.before, self.now))
         return before, now
 
@@ -85,6 +87,7 @@ class Difference:
 
     @property
     def got_better(self) -> bool:
+        """Whether the rating now is a better one."""
         before, now = map(_rank, self.ratings)
         return before is not None and now is not None and now < before
 

@@ -37,6 +37,7 @@ class GoldenFiles:
         return is_same
 
     def has_data(self, path: Path, data: Mapping[str, Any]) -> bool:
+        """Compares a JSON object."""
         return self.has_text(path, json_text(data))
 
     def has_section(self, path: Path, section: str, table: Table) -> bool:

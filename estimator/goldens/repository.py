@@ -35,6 +35,7 @@ _REPAIR = f"restore it with git, or delete it and run {UPDATE_OWN}"
 
 
 def golden_root(root: Path) -> Path:
+    """Returns the folder of all goldens of a repository."""
     return root / "golden"
 
 
@@ -59,6 +60,7 @@ class Repository:
 
     @classmethod
     def at(cls, root: Path) -> Repository:
+        """Returns the repository in a folder."""
         return cls(root, (root / "estimator" / "subjects" / "zoo.py").is_file())
 
     def text(self, path: Path) -> Optional[str]:
@@ -100,6 +102,7 @@ class Repository:
         return self.folder / f"{OP_STREAMS}.md"
 
     def estimates_path(self, hardware: str) -> Path:
+        """Returns the file of a board's tables."""
         return self.folder / hardware / f"{ESTIMATES}.md"
 
     def board(self, name: str) -> Board:

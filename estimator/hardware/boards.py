@@ -30,7 +30,7 @@ class Board:
         return PROFILES / f"{self.name}.toml"
 
     def profile(self, profile_of: Callable[[str], Profile] = read_known) -> Profile:
-        """Returns its checked profile, as `read_profile` does."""
+        """Returns its checked profile; ProfileError names the file and key that is wrong."""
         return read_profile(self.profile_path, profile_of)
 
     def base_profile(self) -> Profile:

@@ -20,6 +20,7 @@ _REACHED = 0.85  # of the memory's peak, by the copies of most boards
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the argument."""
     parser.add_argument("hardware", metavar="NAME", help="the words of the device's own name, joined by hyphens")
 
 

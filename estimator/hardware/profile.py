@@ -132,4 +132,5 @@ class Profile:
         return value
 
     def values(self) -> Dict[str, float]:
+        """Returns the calibrated constants by name."""
         return {name: constant.value for name, constant in self.constants.items()}

@@ -29,7 +29,10 @@ ALARMS = (REGRESSION, FASTER)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a latency since the baseline: change of the geometric mean, and margin; None where unknown."""
+    """What became of a model's latency since the baseline: change and margin in percent, None where neither is known.
+
+    `change_pct` is a ratio of geometric means over the runs.
+    """
 
     word: str
     change_pct: Optional[float] = None

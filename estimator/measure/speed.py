@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speed:
-    """The reference workload now over that at calibration, how it varies now, and the interval of an estimate."""
+    """What the reference workload takes now over what it took at calibration, and an estimate's interval in percent.
+
+    `slowdown` is None where it was not measured now or then; `spread_pct` is its mean |time - median| now.
+    """
 
     slowdown: Optional[float]
     spread_pct: float

@@ -72,6 +72,7 @@ def _notes(beside: Beside, contest: Contest) -> Iterator[str]:
 
 
 def markdown_figures(beside: Beside, rows: Sequence[Comparison]) -> Iterator[str]:
+    """Yields the figures of both sides in Markdown."""
     contest = beside.contest(rows)
     yield from ("", escaped(_counted(beside, contest)))
     if contest is not None:

@@ -84,8 +84,10 @@ class Page:
 
     @property
     def is_live(self) -> bool:
+        """Whether anything was measured in the session itself."""
         return any(row.measurement is not None for row in self.rows)
 
     @property
     def has_errors(self) -> bool:
+        """Whether any estimate is held against a measurement."""
         return any(row.comparison.error_pct is not None for row in self.rows)

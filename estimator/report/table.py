@@ -28,10 +28,12 @@ class Column:
 
 
 def left(title: str, show: Callable[[Any], str] = _shown, width: int = 0) -> Column:
+    """Returns a column of words."""
     return Column(title, False, show, width)
 
 
 def right(title: str, show: Callable[[Any], str] = _shown, width: int = 0) -> Column:
+    """Returns a column of figures."""
     return Column(title, True, show, width)
 
 
@@ -45,6 +47,7 @@ class Table:
 
     @property
     def titles(self) -> List[str]:
+        """Returns the titles of the columns."""
         return [column.title for column in self.columns]
 
     def cells(self, row: Row) -> List[str]:

@@ -141,6 +141,7 @@ class Review:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nothing changed."""
         found = (self.inputs, self.differences, self.records, self.provenance, self.other_files)
         before, now = self.cross_validations
         return not any(found) and before == now

@@ -84,6 +84,7 @@ def _plain(value: Any) -> Any:
 
 
 def json_text(review: Review) -> str:
+    """Returns the data as JSON."""
     return json.dumps(data(review), indent=2) + "\n"
 
 

@@ -53,5 +53,6 @@ def goldens_of(configuration: Configuration, judged: Optional[Sequence[str]] = N
 
 
 def model_names(configurations: Iterable[Configuration]) -> Iterator[str]:
+    """Yields the names of the models that have goldens."""
     for configuration in configurations:
         yield from (name for kind, found in configuration.goldens.items() if kind is not PATTERN_KIND for name in found)

@@ -38,6 +38,7 @@ FAILURES: Mapping[str, Callable[[Review], bool]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
     parser.add_argument("base", metavar="BASE", nargs="?", help="git revision or folder (default: the merge base)")
     parser.add_argument("head", metavar="HEAD", nargs="?", help="git revision or folder (default: the working tree)")
     parser.add_argument("--format", default="terminal", metavar="|".join(FORMATS), help="default: %(default)s")

@@ -95,6 +95,7 @@ def first_few(texts: Iterable[str]) -> str:
 
 
 def moved_text(review: Review) -> str:
+    """Returns how many estimates moved, and how far."""
     moved = [d for d in review.differences if d.moved]
     total = review.unchanged + sum(bool(d.now) for d in review.differences)
     if not moved:

@@ -25,12 +25,14 @@ class Pattern:
     family: str = FAMILY
 
     def build(self, device: str = "meta") -> torch.nn.Module:
+        """Returns the module in `eval()` on `device`."""
         import torch
 
         with torch.device(device):
             return make_layer(*self.layer).eval()
 
     def example_input(self, batch_size: int = 1, device: str = "meta") -> torch.Tensor:
+        """Returns an input of this batch: random, or without data on "meta"."""
         return example_tensor((batch_size, *self.input_shape[1:]), device)
 
 

@@ -26,9 +26,11 @@ class Convolution:
 
     @property
     def name(self) -> str:
+        """Returns its sizes in one word."""
         return f"convolution-{self.inputs}-{self.outputs}-{self.px}px-k{self.kernel}-s{self.stride}-g{self.groups}"
 
     def build(self, device: str = "meta") -> torch.nn.Module:
+        """Returns the module on `device`."""
         import torch
 
         padding = self.kernel // 2
@@ -36,6 +38,7 @@ class Convolution:
         return torch.nn.Conv2d(*sizes, groups=self.groups, bias=False, device=device)
 
     def example_input(self, batch_size: int = 1, device: str = "meta") -> torch.Tensor:
+        """Returns the images."""
         return example_tensor((batch_size, self.inputs, self.px, self.px), device)
 
 
@@ -51,9 +54,11 @@ class Product:
 
     @property
     def name(self) -> str:
+        """Returns its sizes in one word."""
         return f"product-{self.m}x{self.n}x{self.k}"
 
     def build(self, device: str = "meta") -> torch.nn.Module:
+        """Returns the module."""
         import torch
 
         class BatchedProduct(torch.nn.Module):
@@ -63,5 +68,6 @@ class Product:
         return BatchedProduct()
 
     def example_input(self, batch_size: int = 1, device: str = "meta") -> Tuple[torch.Tensor, torch.Tensor]:
+        """Returns both factors."""
         left, right = (batch_size, self.m, self.k), (batch_size, self.k, self.n)
         return example_tensor(left, device), example_tensor(right, device)

@@ -57,10 +57,10 @@ def _why(budget: Budget, asked: Asked, test: str, estimates: Estimates) -> Itera
 
     configuration = asked.configuration
     target = configuration.target
-    if not target.board.estimates(target.precision.name):
+    if not configuration.has_estimates:
         return
     try:
-        found = explain(asked.subject, target, configuration.root, estimates)
+        found = explain(asked.subject, target, configuration.repository, estimates)
     except GoldenLatencyError as error:
         yield f"  what costs most cannot be told: {error}"
         return

@@ -22,6 +22,8 @@ from ..goldens.inputs import golden_inputs, inputs_now, write_inputs
 from ..goldens.repository import UPDATE_ALL, UPDATE_OWN, VALIDATION, Repository
 from ..goldens.tables import INPUTS, Row, Table
 from ..records.kinds import Kind, kinds_in
+from ..report import table as report
+from ..report.table import left, right
 from ..review.causes import changed_inputs
 from ..review.changes import InputChange
 from ..review.verdict import input_text
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 
 _MOST_NAMES = 3
+_WIDTHS = {"golden": 12, "now": 12, "change": 10}
 Golden = Tuple[str, str, Kind, str]
 """The place of a golden: board, configuration, kind and name."""
 
@@ -107,9 +110,9 @@ class Goldens:
         """Every term, and where each figure is from."""
         terms = [*difference.terms, *_stream_terms(difference)]
         if terms and difference.before:
-            yield f"  {'term':<32} {'golden':>12} {'now':>12} {'change':>10}"
-            for term, before, now in terms:
-                yield f"  {term:<32} {before!s:>12} {now!s:>12} {term_change(term, before, now):>10}"
+            columns = (left("term", width=32), *(right(title, str, width) for title, width in _WIDTHS.items()))
+            rows = [(term, before, now, term_change(term, before, now)) for term, before, now in terms]
+            yield from report.Table(columns, rows).text(gap=1)
         configuration = self._configuration
         kind = kind_of(subject)
         record = configuration.record_of(kind)

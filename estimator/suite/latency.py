@@ -85,7 +85,7 @@ class Latency:
         self._session.check_configuration(self._request, configuration)
 
     def check_inputs(self) -> None:
-        """Fails where a board's goldens were made from other constants and facts than those at hand."""
+        """Fails where a board's goldens were made from other constants and facts than those now."""
         __tracebackhide__ = True
         self._session.check_inputs(self._request)
 

@@ -142,7 +142,7 @@ def read_options(config: pytest.Config, repository: Repository) -> Options:
         every_configuration=config.getoption("every_configuration"),
         compared_modes=_compared_modes(config, boards, repository),
         report=_report_path(config, repository),
-        against=_others(config),
+        against=_others(config, repository),
         op_cache=not config.getoption("no_op_cache"),
     )
 
@@ -202,7 +202,7 @@ def _report_path(config: pytest.Config, repository: Repository) -> Optional[Path
     return _output_path(repository, "--report", text, (".html",))
 
 
-def _others(config: pytest.Config) -> Tuple[OtherEstimator, ...]:
+def _others(config: pytest.Config, repository: Repository) -> Tuple[OtherEstimator, ...]:
     """The estimators asked for, imported; nobody is asked in a process that only measures."""
     names = config.getoption("against")
     for option in ("every_configuration", "calibrate"):
@@ -210,7 +210,7 @@ def _others(config: pytest.Config) -> Tuple[OtherEstimator, ...]:
             raise UsageError(
                 f"--against compares the models of one configuration: leave --{option.replace('_', '-')} out"
             )
-    return () if config.pluginmanager.has_plugin(CATCHER) else find_estimators(names, config.rootpath)
+    return () if config.pluginmanager.has_plugin(CATCHER) else find_estimators(names, repository)
 
 
 def command_of(config: pytest.Config, options: Options, repository: Repository) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
@@ -17,7 +18,7 @@ except UsageError as error:
 # isort: split
 from ..goldens.configuration import Configuration, load_configuration
 from ..goldens.inputs import check_goldens
-from ..goldens.root import repository_of
+from ..goldens.repository import Repository
 from ..measure.device.choice import Choice
 from ..measure.protocol import Plan, make_protocol
 from ..records.kinds import KINDS
@@ -41,6 +42,8 @@ _PLAN = pytest.StashKey[Plan]()
 _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
 _NOTHING_IS_MEASURED = Choice("recorded", "nothing is measured")
+_PACKAGE = __name__.split(".")[0]
+_INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
 
 
@@ -121,22 +124,44 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the tables, and below them what the session has to say."""
     stash = config.stash
-    print_summary(stash[_SESSION], stash[_RESULTS], bool(stash[_FAILURES].in_short), terminalreporter)
+    print_summary(stash[_SESSION], stash[_RESULTS], stash[_FAILURES].in_short, terminalreporter)
 
 
 def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
     """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
     try:
         _refuse_without_syrupy(config)
+        repository = repository_of(config)
         if config.pluginmanager.has_plugin(CATCHER):
-            repository = repository_of(config)
             options = read_options(config, repository)
             plan = Plan(_NOTHING_IS_MEASURED, make_protocol("cpu", None, None), runs=1, record=False)
             return plan, Catch(config, options, load_configuration(repository, options.target))
         plan = read_plan(config)
-        return plan, _session(config, plan)
+        return plan, _session(config, plan, repository)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
+
+
+def repository_of(config: pytest.Config) -> Repository:
+    """Returns the repository whose conftest.py loads the suite, else that in pytest's own rootdir.
+
+    It is the nearest folder at or above that conftest.py with a file in which pytest is configured. pytest's rootdir is
+    another folder under `--rootdir` and `-c`, and goldens do not move with those.
+    """
+    found = (_conftest_folder(plugin) for plugin in config.pluginmanager.get_plugins())
+    folder = next((folder for folder in found if folder is not None), None)
+    if folder is None:
+        return Repository.at(config.rootpath)
+    above = (folder, *folder.parents)
+    return Repository.at(next((each for each in above if any((each / name).is_file() for name in _INI_FILES)), folder))
+
+
+def _conftest_folder(plugin: Any) -> Optional[Path]:
+    """The folder of a conftest.py that names a module of this package as its plugin; None for any other plugin."""
+    path, names = getattr(plugin, "__file__", None), getattr(plugin, "pytest_plugins", ())
+    loaded = [names] if isinstance(names, str) else list(names or ())
+    is_ours = any(str(name).split(".")[0] == _PACKAGE for name in loaded)
+    return Path(path).parent if is_ours and path and Path(path).name == "conftest.py" else None
 
 
 def _refuse_without_syrupy(config: pytest.Config) -> None:
@@ -144,8 +169,7 @@ def _refuse_without_syrupy(config: pytest.Config) -> None:
         raise UsageError("the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not")
 
 
-def _session(config: pytest.Config, plan: Plan) -> Session:
-    repository = repository_of(config)
+def _session(config: pytest.Config, plan: Plan, repository: Repository) -> Session:
     options = read_options(config, repository)
     if plan.choice.live:
         options = options.on_this_machine()

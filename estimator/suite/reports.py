@@ -47,6 +47,8 @@ CONFIGURATION = "whole_configuration"
 """The user property with the name of the whole configuration that a test judges."""
 DIFFERENCE = "golden_difference"
 """The user property with what differs from a golden, as JSON."""
+MOST_IN_FULL = 3
+"""Up to so many failures have their message in full; of more, each has its line, and -v shows the messages."""
 
 
 def tell(item: pytest.Item, subject: Subject, where: Where, **said: Any) -> None:
@@ -174,10 +176,6 @@ def _message(problems: Sequence[Problem], verbose: bool) -> Iterator[str]:
         yield from (problem.summary, *problem.lines, *(problem.details if verbose else ()))
     if not verbose and any(problem.details for problem in problems):
         yield "  -v shows every term, and where each figure is from"
-
-
-MOST_IN_FULL = 3
-"""Up to so many failures have their message in full; of more, each has its line, and -v shows the messages."""
 
 
 class Failures:

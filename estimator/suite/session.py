@@ -118,7 +118,7 @@ class Session:
         raise NotImplementedError
 
     def check_inputs(self, request: pytest.FixtureRequest) -> None:
-        """Fails where a board's goldens were made from other inputs than those at hand."""
+        """Fails where a board's goldens were made from other inputs than those now."""
         raise NotImplementedError
 
     def finish(self, ended: bool) -> bool:

@@ -27,6 +27,11 @@ from .outcomes import COMMON, LiveResult
 MOST_UNSAID_PCT = 1.0
 OpsOf = Callable[[str, "Target"], Sequence[Op]]
 """Returns the op stream of a subject by its name, on a target."""
+_FITTED = {
+    True: "intervals allow for it; to fit the host's",
+    False: "no evidence says what that changes; to fit them",
+}
+_IMPORTED_S = time.time()
 
 if TYPE_CHECKING:
     from ..goldens.configuration import Configuration
@@ -43,11 +48,11 @@ def model_lines(
     """
     from ..subjects.zoo import MODELS
 
-    yield from _table(rows, failed, configuration.target, in_short, ops_of)
+    yield from _table(rows, failed, configuration, in_short, ops_of)
     budgets = budget_table(rows)
     if budgets.rows:
         yield from ("", *budgets.text(ruled=True))
-    if not _has_estimates(configuration.target):
+    if not configuration.has_estimates:
         return
     summary = summarise(rows, len(failed))
     if not in_short:
@@ -60,16 +65,16 @@ def pattern_lines(
     rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool, ops_of: OpsOf
 ) -> Iterator[str]:
     """Yields the table of patterns and its one line of summary; `in_short`, and without estimates, as for models."""
-    yield from _table(rows, failed, configuration.target, in_short, ops_of)
-    if _has_estimates(configuration.target):
+    yield from _table(rows, failed, configuration, in_short, ops_of)
+    if configuration.has_estimates:
         yield from short_summary(rows)
 
 
 def _table(
-    rows: Sequence[Comparison], failed: Sequence[str], target: Target, in_short: bool, ops_of: OpsOf
+    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool, ops_of: OpsOf
 ) -> Iterator[str]:
-    if not _has_estimates(target):
-        yield from measured_lines(rows, target, ops_of)
+    if not configuration.has_estimates:
+        yield from measured_lines(rows, configuration.target, ops_of)
         return
     shown = [row for row in rows if not (in_short and row.model in failed)]
     if shown:
@@ -87,10 +92,6 @@ def defaulted_lines(shares_pct: Mapping[str, Mapping[str, float]]) -> Iterator[s
     for name, ops in found.items():
         if ops:
             yield f"    {name}: {', '.join(f'{op} {percent(pct)}' for op, pct in ops.items())}"
-
-
-def _has_estimates(target: Target) -> bool:
-    return target.board.estimates(target.precision.name)
 
 
 def measured_lines(rows: Sequence[Comparison], target: Target, ops_of: OpsOf) -> Iterator[str]:
@@ -149,12 +150,6 @@ def _surprises(by_model_ms: Mapping[str, Mapping[str, float]], target: Target, m
         faster: List[str] = [name for name, ms in by_model_ms.items() if ms[low] < ms[high]]
         if faster:
             yield f"  {low} is faster than {high} for {len(faster)} of {len(by_model_ms)} models: {', '.join(faster)}"
-
-
-_FITTED = {
-    True: "intervals allow for it; to fit the host's",
-    False: "no evidence says what that changes; to fit them",
-}
 
 
 def live_lines(results: Sequence[LiveResult], together: Optional[Together] = None) -> Iterator[str]:
@@ -218,9 +213,6 @@ def process_start_s() -> float:
         return min(time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK"), _IMPORTED_S)
     except (OSError, ValueError, IndexError):
         return _IMPORTED_S
-
-
-_IMPORTED_S = time.time()
 
 
 def finding_lines(results: Sequence[LiveResult], speed: Speed, target: Target) -> Iterator[str]:

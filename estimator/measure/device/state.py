@@ -39,7 +39,10 @@ class StateReader:
     unchecked: str = ""
 
     def begin(self, look_s: float = 0.0) -> None:
-        """Forgets what others did before; they are judged by averages over `look_s` where that is how they are seen."""
+        """Called before a measurement: what other processes did until now is forgotten.
+
+        From here on they are judged by what they do on average over `look_s` seconds, where that is how they are seen.
+        """
 
     def read(self, own_pids: Sequence[int] = ()) -> DeviceState:
         """Returns the state now; `own_pids` do not count as other users."""
