@@ -79,9 +79,19 @@ def torchvision_coverage(name: str) -> Coverage:
     builder = get_model_builder(name)
     takes = inspect.signature(builder).parameters
     none = {option: None for option in ("weights", "weights_backbone") if option in takes}
-    module = _built(lambda: builder(**none))
-    about, inputs = _torchvision_input(name, builder.__module__.split(".")[2])
+    package = builder.__module__.split(".")[2]
+    module = seeded(lambda: builder(**none)) if package == "detection" else _built(lambda: builder(**none))
+    about, inputs = _torchvision_input(name, package)
     return _coverage(name, about, module, inputs)
+
+
+def seeded(make: Callable[[], Any]) -> Any:
+    """Returns what is made with the same random weights each time, which decide how many boxes a detector keeps."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make()
 
 
 def _torchvision_input(name: str, package: str) -> Tuple[str, Any]:
@@ -92,7 +102,8 @@ def _torchvision_input(name: str, package: str) -> Tuple[str, Any]:
         return torch.empty(shape, device="meta")
 
     if package == "detection":
-        return f"list of 3x{_DETECTION_PX}x{_DETECTION_PX}", ([empty(3, _DETECTION_PX, _DETECTION_PX)],)
+        image = seeded(lambda: torch.rand(3, _DETECTION_PX, _DETECTION_PX))
+        return f"list of 3x{_DETECTION_PX}x{_DETECTION_PX}", ([image],)
     if package == "optical_flow":
         return f"two of 1x3x{_FLOW_PX}x{_FLOW_PX}", (empty(1, 3, _FLOW_PX, _FLOW_PX),) * 2
     if package == "video":

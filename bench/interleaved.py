@@ -57,7 +57,7 @@ def measure(rounds: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
 
 def subject(name: str) -> ZooModel:
     """Returns the model of torchvision by "name" or "name:pixels", whether it is one of the suite or not."""
-    from estimator.subjects._torchvision import declare_missing_operators
+    from estimator.missing_operators import declare_missing_operators
     from estimator.subjects.zoo import MODELS
 
     declare_missing_operators()

@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import pipeline, target
-    from .subjects._torchvision import declare_missing_operators
+    from .missing_operators import declare_missing_operators
 
     declare_missing_operators()
     return getattr(target if name in ("Target", "resolve") else pipeline, name)

@@ -57,7 +57,8 @@ class Estimates:
         """Returns the subject's estimate for the target."""
         known = self._estimates.setdefault(subject, {})
         if target not in known:
-            known[target] = estimate_pass(self.forward(subject, target), target)
+            captured = self.streams.of(subject, target.batch_size, target.precision.name)
+            known[target] = estimate_pass(self.forward(subject, target), target, captured.decided_by)
         return known[target]
 
     def compared(self, subject: Streamed, target: Target, meas_ms: Optional[float] = None) -> Result:

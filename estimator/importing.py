@@ -7,6 +7,7 @@ import sys
 from typing import Any, Callable
 
 from .errors import UsageError
+from .missing_operators import declare_before_torchvision
 
 FORM = "package.module:function"
 
@@ -14,6 +15,7 @@ FORM = "package.module:function"
 def import_function(name: str) -> Callable[..., Any]:
     """Returns the named function, looked for from the current folder on; UsageError where there is none."""
     package, _, function = name.partition(":")
+    declare_before_torchvision()
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:

@@ -55,10 +55,15 @@ class Op:
 
 @dataclass(frozen=True)
 class Captured:
-    """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model."""
+    """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model.
+
+    `decided_by` names an op whose values decided what followed, its module and the elements that it gave, where the
+    stream is that of these weights and inputs alone; "" where it is of all.
+    """
 
     ops: Tuple[Op, ...]
     modules: Tuple[str, ...]
+    decided_by: str = ""
 
 
 def _tensors(value: Any) -> Iterator[TensorSpec]:
@@ -111,6 +116,7 @@ def stream_text(captured: Captured) -> str:
         "ops": written,
         "stream": [places[id(op)] for op in ops],
         "modules": captured.modules,
+        "decided_by": captured.decided_by,
     }
     return json.dumps(found, separators=(",", ":"))
 
@@ -122,10 +128,12 @@ def parse_stream(text: str) -> Captured:
         raise ValueError("an op stream of another version")
     tensors = [TensorSpec(*map(_tuples, values)) for values in found["tensors"]]
     once = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
-    return Captured(tuple(once[place] for place in found["stream"]), tuple(found["modules"]))
+    ops = tuple(once[place] for place in found["stream"])
+    return Captured(ops, tuple(found["modules"]), str(found["decided_by"]))
 
 
 _FIELDS: Mapping[str, List[str]] = {
+    "captured_fields": [f.name for f in fields(Captured)],
     "tensor_fields": [f.name for f in fields(TensorSpec)],
     "op_fields": [f.name for f in fields(Op)],
 }

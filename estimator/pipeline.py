@@ -46,7 +46,8 @@ class Estimate:
     multiply-add, `bytes` is the kernels' traffic. `defaulted` names the ops that had no rule and were priced by their
     bytes alone, `defaulted_share_pct` what each of them takes of device_ms in percent. The terms split host_ms and
     device_ms by kind of op and of kernel. `computes_in` names the precision of products and convolutions: the target's,
-    or at FP32 that of weights and inputs in half precision.
+    or at FP32 that of weights and inputs in half precision. `decided_by` is that of `Captured`: where the values of
+    these inputs decided which ops there are, "" where none did.
     """
 
     latency_ms: float
@@ -65,6 +66,7 @@ class Estimate:
     transferred_from: str
     without_evidence: Tuple[str, ...]
     computes_in: str
+    decided_by: str
     spans: Tuple[Span, ...]
 
 
@@ -85,11 +87,11 @@ def estimate(
     for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and
     inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
     """
-    from .capture import capture
+    from .capture import capture_in_modules
 
-    target = resolve(hardware, thermal_profile, precision)
-    own = checked_rules(rules)
-    return estimate_stream(capture(model, example_inputs, dtype=tensor_dtype(precision)), target, own)
+    target, own = resolve(hardware, thermal_profile, precision), checked_rules(rules)
+    captured = capture_in_modules(model, example_inputs, dtype=tensor_dtype(precision))
+    return estimate_pass(forward_pass(lower(captured.ops, own), target), target, captured.decided_by)
 
 
 def estimate_stream(ops: Sequence[Op], target: Target, rules: Rules = NO_RULES) -> Estimate:
@@ -128,7 +130,7 @@ class ForwardPass:
         host_us = np.where(ops, host, 1.0) * costs.host_us
         device_us = np.where(ops[kernel_op], device, 1.0) * costs.device_us
         early_us = None if costs.early_us is None else np.where(ops[kernel_op], host, 1.0) * costs.early_us
-        timeline = schedule(host_us, device_us, kernel_op, costs.one_clock, early_us)
+        timeline = schedule(host_us, device_us, kernel_op, costs.one_clock, early_us, self.ops.waits)
         return (timeline.end_us + costs.overhead_us) / 1e3
 
     def with_constants(self, target: Target, constants: Mapping[str, float]) -> ForwardPass:
@@ -143,7 +145,7 @@ def forward_pass(lowered: Sequence[Lowered], target: Target) -> ForwardPass:
 
 
 def _scheduled(lowered: Tuple[Lowered, ...], ops: OpColumns, kernels: KernelColumns, costs: Costs) -> ForwardPass:
-    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock, costs.early_us)
+    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock, costs.early_us, ops.waits)
     return ForwardPass(lowered, ops, kernels, costs, timeline)
 
 
@@ -189,7 +191,7 @@ def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
     return estimate_pass(forward_pass(lowered, target), target)
 
 
-def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
+def estimate_pass(found: ForwardPass, target: Target, decided_by: str = "") -> Estimate:
     """Returns the estimate that a forward pass on the target is."""
     costs, lowered, own = found.costs, found.lowered, _computed_as(found, target)
     return Estimate(
@@ -209,6 +211,7 @@ def estimate_pass(found: ForwardPass, target: Target) -> Estimate:
         transferred_from=target.profile.transferred_from,
         without_evidence=without_evidence(own),
         computes_in=own.precision.name,
+        decided_by=decided_by,
         spans=_spans(lowered, costs.host_us, found.timeline),
     )
 

@@ -22,17 +22,40 @@ class Timeline:
 
 
 def schedule(
-    host_us: Column, device_us: Column, kernel_op: Column, one_clock: bool = False, early_us: Optional[Column] = None
+    host_us: Column,
+    device_us: Column,
+    kernel_op: Column,
+    one_clock: bool = False,
+    early_us: Optional[Column] = None,
+    waits: Optional[Column] = None,
 ) -> Timeline:
     """Returns the timeline: a kernel starts once the host has launched it and the previous kernel has ended.
 
     `host_us` per op, `device_us` per kernel, `kernel_op` the op of each kernel. A kernel is launched `early_us` before
-    the issue of its op ends, without that at its end. With `one_clock` the host also waits until an op's kernels have
-    ended, because it runs them itself.
+    the issue of its op ends, without that at its end. After an op that `waits` (True where one does) the host goes on
+    once all kernels have ended. With `one_clock` it does so after each, because it runs the kernels itself.
     """
     if one_clock:
         return _one_clock(host_us, device_us, kernel_op)
+    if waits is not None and waits.any():
+        return _with_waits(host_us, device_us, kernel_op, early_us, waits)
     return _two_clocks(host_us, device_us, kernel_op, early_us)
+
+
+def _with_waits(
+    host_us: Column, device_us: Column, kernel_op: Column, early_us: Optional[Column], waits: Column
+) -> Timeline:
+    """The ops up to each that waits, and those after the last: a timeline of their own, behind that before."""
+    bounds, start_us, found = [0, *(np.flatnonzero(waits) + 1).tolist(), len(host_us)], 0.0, []
+    for first, last in zip(bounds[:-1], bounds[1:]):
+        rows = slice(*np.searchsorted(kernel_op, (first, last)).tolist())
+        early = None if early_us is None else early_us[rows]
+        part = _two_clocks(host_us[first:last], device_us[rows], kernel_op[rows] - first, early)
+        columns = part.issue_end_us, part.launched_us, part.kernel_start_us, part.kernel_end_us
+        found.append([column + start_us for column in columns])
+        start_us += part.end_us
+    issue_end, launched, start, end = (np.concatenate(parts) for parts in zip(*found))
+    return Timeline(issue_end, launched, start, end, start_us)
 
 
 def _two_clocks(host_us: Column, device_us: Column, kernel_op: Column, early_us: Optional[Column]) -> Timeline:

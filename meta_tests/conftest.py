@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from estimator.hardware.reading import TEMPLATES
+from estimator.missing_operators import declare_missing_operators
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
-from estimator.subjects._torchvision import declare_missing_operators
 
 pytest_plugins = ["pytester"]  # taken where this folder is named on the command line, as it always is
 SMALL_MODELS = ("resnet18", "mobilenet_v2", "vgg11")

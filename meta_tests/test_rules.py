@@ -7,6 +7,7 @@ import pytest
 
 from estimator.errors import LoweringError
 from estimator.lower import Kernel, Lowered, Product, Window, known_ops, lower, rule
+from estimator.lower.linear_algebra import MULTIPLY_ADDS
 from estimator.opstream import Op, TensorSpec
 
 
@@ -22,12 +23,24 @@ def i64(*shape):
     return TensorSpec(shape, "int64", 8)
 
 
+def i32(*shape):
+    return TensorSpec(shape, "int32", 4)
+
+
+def i8(*shape):
+    return TensorSpec(shape, "int8", 1)
+
+
 def boolean(*shape):
     return TensorSpec(shape, "bool", 1)
 
 
+def full(name):
+    return name if "." in name else f"aten.{name}"
+
+
 def call(name, args, *outputs, **kwargs):
-    return Op(f"aten.{name}", args, tuple(kwargs.items()), outputs, is_view=False, in_place=name.endswith("_"))
+    return Op(full(name), args, tuple(kwargs.items()), outputs, is_view=False, in_place=name.endswith("_"))
 
 
 X, MASK, ROW, ROWS = f32(2, 3), boolean(2, 3), f32(3), f32(2)
@@ -55,6 +68,8 @@ atan2 bitwise_left_shift bitwise_right_shift bitwise_xor copysign fmax fmin fmod
 logaddexp2 rrelu_with_noise special_xlog1py xlogy
 """.split()
 TERNARY = ("addcdiv", "addcmul", "lerp")
+ALIGNING = ("torchvision.roi_align", "torchvision.ps_roi_align")
+POOLING = ("torchvision.roi_pool", "torchvision.ps_roi_pool")
 TO_ROWS = ("logsumexp", "nansum", "norm", "std")
 TWICE_AS_LARGE = ("_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact2d")
 TWICE_AS_LONG = ("_upsample_nearest_exact1d", "upsample_linear1d", "upsample_nearest1d")
@@ -311,10 +326,76 @@ CALLS = (
     ("_fused_rms_norm", (X, (3,), ROW, 1e-5), (X, f32(2, 1)), "norm", (60,)),
 )
 
+BY_ITS_FLOP = (
+    ("addbmm", (f32(3, 5), f32(2, 3, 4), f32(2, 4, 5)), (f32(3, 5),), "product", 2 * 2 * 3 * 4 * 5, False),
+    ("_trilinear", (f32(6, 2), f32(5, 2, 3), f32(6, 3)), (f32(6, 5),), "product", 2 * 6 * 5 * 2 * 3 + 180, False),
+    ("_euclidean_dist", (X, f32(4, 3)), (f32(2, 4),), "product", 2 * 2 * 4 * 5 + 3 * (6 + 12) + 8, False),
+    ("_cdist_forward", (X, f32(4, 3), 1.0, None), (f32(2, 4),), "reduction", 3 * 2 * 4 * 3, False),
+    ("_grouped_mm", (f32(6, 4), f32(3, 4, 5), i32(3)), (f32(6, 5),), "product", 2 * 6 * 4 * 5, True),
+    ("_int_mm", (i8(32, 4), i8(4, 8)), (i32(32, 8),), "product", 2 * 32 * 4 * 8, False),
+    ("_weight_int8pack_mm", (f16(6, 4), i8(5, 4), f16(5)), (f16(6, 5),), "product", 2 * 6 * 4 * 5, False),
+    ("_weight_int4pack_mm", (f16(6, 4), i32(1, 1, 32, 4), 32), (f16(6, 5),), "product", 2 * 6 * 4 * 5, False),
+    ("_scaled_mm", (i8(6, 4), i8(4, 5), ROW, ROW), (f16(6, 5),), "product", 2 * 6 * 4 * 5, False),
+    *((name, (X,), (), "copy", 6, True) for name in ("_local_scalar_dense", "_is_all_true", "_is_any_true")),
+    ("equal", (X, X), (), "copy", 6, True),
+    ("nonzero", (MASK,), (i64(4, 2),), "copy", 8, True),
+    ("masked_select", (X, MASK), (f32(4),), "copy", 6, True),
+    *((name, (X,), (X, X), "reduction", 6, True) for name in ("_unique2", "unique_dim", "unique_consecutive")),
+    ("repeat_interleave", (i64(3),), (i64(7),), "copy", 7, True),
+    ("torchvision.nms", (f32(70, 4), f32(70), 0.5), (i64(9),), "other", 16 * 70 * 70 // 2, True),
+    *((name, (IMAGE, f32(3, 5), 0.5, 7, 7, 2), (f32(3, 2, 7, 7),), "copy", 32 * 294, False) for name in ALIGNING),
+    *((name, (IMAGE, f32(3, 5), 0.5, 7, 7), (f32(3, 2, 7, 7),), "reduction", 294, False) for name in POOLING),
+    (
+        "torchvision.deform_conv2d",
+        (IMAGE, f32(3, 2, 3, 3), f32(1, 18, 4, 4)),
+        (f32(1, 3, 4, 4),),
+        "convolution",
+        2 * 16 * 18 * 3 + 8 * 16 * 18 + 48,
+        False,
+    ),
+)
+"""Name, arguments, results, kind on the host, FLOP of all kernels, and whether the host waits for the result."""
+DECOMPOSITIONS = tuple(MULTIPLY_ADDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "outputs", "host_kind", "flops", "waits"), [pytest.param(*row, id=row[0]) for row in BY_ITS_FLOP]
+)
+def test_each_op_does_the_flop_that_its_arithmetic_takes(name, args, outputs, host_kind, flops, waits):
+    (op,) = lower([call(name, args, *outputs)])
+    assert op.has_rule
+    assert (op.host_kind, sum(kernel.flops for kernel in op.kernels), op.waits) == (host_kind, flops, waits)
+    moved = sum(kernel.bytes for kernel in op.kernels)
+    assert moved >= sum(t.nbytes for t in op.op.outputs)
+
+
+@pytest.mark.parametrize("name", DECOMPOSITIONS)
+def test_a_decomposition_does_as_much_as_the_cube_of_its_side(name):
+    small, large = (lower([call(name, (f32(2, n, n),), f32(2, n, n))])[0].kernels[0] for n in (300, 600))
+    assert large.flops == pytest.approx(8 * small.flops, rel=0.02)
+    assert small.flops >= 2 * 2 * 300**3 / 6 * 0.99
+
+
+def test_a_mixture_of_experts_is_one_product_in_bfloat16_and_one_for_each_group_in_other_types():
+    shapes = (7, 64), (4, 64, 32)
+    single, half = (
+        lower(
+            [call("_grouped_mm", (*(TensorSpec(s, dtype, 2) for s in shapes), i32(4)), TensorSpec((7, 32), dtype, 2))]
+        )[0]
+        for dtype in ("float16", "bfloat16")
+    )
+    assert len(single.kernels) == 4
+    assert single.waits
+    assert len(half.kernels) == 1
+    assert half.kernels[0].product == Product(4, 2, 32, 64)
+    assert not half.waits
+
 
 def test_every_rule_stands_in_the_table():
     names = [name for name, *_ in CALLS]
-    assert sorted(f"aten.{name}{suffix}" for name in names for suffix in ("", "_")) == list(known_ops())
+    names += [*(name for name, *_ in BY_ITS_FLOP), *DECOMPOSITIONS]
+    named = {f"{full(name)}{suffix}" for name in names for suffix in ("", "_")}
+    assert sorted(named) == list(known_ops())
 
 
 @pytest.mark.parametrize("suffix", ["", "_"], ids=["", "in place"])

@@ -24,7 +24,7 @@ class OpColumns:
     """One row per op: kind on the host (index into HOST_KINDS), nested calls, number of kernels.
 
     `elements` are those of its first input or output, whichever has more; `in_place` says whether it writes into its
-    input.
+    input, `waits` whether the host goes on only once its result is there.
     """
 
     kind: Column
@@ -32,6 +32,7 @@ class OpColumns:
     kernels: Column
     elements: Column
     in_place: Column
+    waits: Column
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def op_columns(lowered: Sequence[Lowered]) -> OpColumns:
         kernels=np.array([len(op.kernels) for op in lowered], dtype=int),
         elements=np.array([_elements(op) for op in lowered], dtype=float),
         in_place=np.array([op.op.in_place for op in lowered], dtype=bool),
+        waits=np.array([op.waits for op in lowered], dtype=bool),
     )
 
 

@@ -8,6 +8,9 @@ kernels; a view launches none.
 from . import (  # noqa: F401  (importing them registers their rules)
     attention,
     convolution,
+    detection,
+    host_reads,
+    linear_algebra,
     pooling,
     product,
     recurrent,

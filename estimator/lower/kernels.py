@@ -105,13 +105,17 @@ FUSED_ATTENTION = "attention"
 
 @dataclass(frozen=True)
 class Lowered:
-    """One op: its kind on the host, the ATen calls below it, its kernels, and whether a rule was found for it."""
+    """One op: its kind on the host, the ATen calls below it, its kernels, and whether a rule was found for it.
+
+    `waits` says whether the host goes on only once the kernels have ended, because it asks for a value.
+    """
 
     op: Op
     host_kind: str
     calls: int
     kernels: Tuple[Kernel, ...]
     has_rule: bool = True
+    waits: bool = False
 
     @property
     def unseen(self) -> str:

@@ -23,14 +23,17 @@ _Decorated = TypeVar("_Decorated", bound=Rule)
 def rule(*names: str) -> Callable[[_Decorated], _Decorated]:
     """Returns a decorator that makes a function the rule of aten.<name> and aten.<name>_, for each of the names.
 
+    A name with a dot is one of another library: "torchvision.nms".
+
     The rule is called with the op and then with the op's own arguments, as ATen calls them; what it does not need goes
     into `*_` and `**__`. ValueError names both functions where an op has a rule already.
     """
 
     def register(function: _Decorated) -> _Decorated:
         for name in names:
-            _register(f"aten.{name}", function)
-            _register(f"aten.{name}_", function)
+            full_name = name if "." in name else f"aten.{name}"
+            _register(full_name, function)
+            _register(f"{full_name}_", function)
         return function
 
     return register

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Tuple
 
 from ..opstream import Op, TensorSpec
+from .host_reads import masks_found
 from .kernels import Kernel, Lowered, function_name, pass_kernel, reads_contiguous, stream_kernel
 from .rules import rule
 
@@ -83,7 +84,9 @@ def norm(op: Op, *_: Any, **__: Any) -> Lowered:
 def gather(op: Op, *_: Any, **__: Any) -> Lowered:
     """Returns one kernel, which reads of its source only what it writes."""
     indices_bytes = sum(t.nbytes for t in op.inputs[1:])
-    return Lowered(op, "copy", 0, (_first_output_kernel(op, 0, op.outputs[0].nbytes + indices_bytes),))
+    kernel = _first_output_kernel(op, 0, op.outputs[0].nbytes + indices_bytes)
+    found = masks_found(op.inputs[1:])
+    return Lowered(op, "copy", len(found), (*found, kernel), waits=bool(found))
 
 
 @rule("_embedding_bag", "_embedding_bag_forward_only")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import operator
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
 
 _NOT_IN_NAMES = r"[^\w.,:=+@%()\[\] -]"
 _LONGEST_NAME = 150
+_MOST_REPEATED_ELEMENTS = 2**24
+"""A larger input loses its data when it is repeated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +40,7 @@ class OwnModel:
         return self.module
 
     def example_input(self, batch_size: int = 1, device: str = "meta") -> Any:
-        """Returns the inputs so many times over, one behind another along the first dimension of each tensor.
-
-        Without data: they are on the meta device where they are more than the module's own.
-        """
+        """Returns the inputs so many times over, one behind another along the first dimension of each tensor."""
         return self.inputs if batch_size == 1 else _repeated(self.inputs, batch_size)
 
 
@@ -57,15 +60,43 @@ def rules_of(subject: object) -> Rules:
 
 
 def _repeated(value: Any, times: int) -> Any:
+    """Of its own class; UsageError for an object with tensors of which nobody says how it is repeated, as a cache."""
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.to("meta").repeat(times, *([1] * (value.dim() - 1))) if value.dim() else value
-    if isinstance(value, dict):
-        return {key: _repeated(part, times) for key, part in value.items()}
+        return _repeated_tensor(value, times)
+    if isinstance(value, Mapping):
+        return _with_parts(value, {key: _repeated(part, times) for key, part in value.items()}, operator.setitem)
     if isinstance(value, (list, tuple)):
-        return [_repeated(part, times) for part in value]
+        parts = [_repeated(part, times) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if is_dataclass(value) and not isinstance(value, type):
+        parts_by_name = {field.name: _repeated(getattr(value, field.name), times) for field in fields(value)}
+        return _with_parts(value, parts_by_name, object.__setattr__)
+    if _has_tensors(value):
+        kind = type(value).__name__
+        raise UsageError(f"batch size {times}: a {kind} among the inputs cannot be repeated; give inputs of that batch")
     return value
+
+
+def _repeated_tensor(tensor: torch.Tensor, times: int) -> torch.Tensor:
+    whole = tensor if times * tensor.numel() <= _MOST_REPEATED_ELEMENTS else tensor.to("meta")
+    return whole.repeat(times, *([1] * (tensor.dim() - 1))) if tensor.dim() else tensor
+
+
+def _with_parts(value: Any, parts: Mapping[Any, Any], put: Callable[[Any, Any, Any], None]) -> Any:
+    copied = copy.copy(value)
+    for name, part in parts.items():
+        put(copied, name, part)
+    return copied
+
+
+def _has_tensors(value: Any) -> bool:
+    import torch
+
+    from ..capture.copies import parts_of
+
+    return any(isinstance(part, torch.Tensor) for part in parts_of(value))
 
 
 def safe_name(text: str) -> str:

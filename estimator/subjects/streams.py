@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, MutableMapping, Optional, Tup
 from weakref import WeakKeyDictionary
 
 from ..files import cache_folder, write_atomically
+from ..missing_operators import declare_missing_operators
 from ..opstream import Captured, Op, digest, parse_stream, stream_text
 from ..target import find_precision
-from ._torchvision import declare_missing_operators
 from .custom import KeptModel, OwnModel
 from .patterns import Pattern
 from .single_kernels import Convolution, Product
@@ -41,7 +41,7 @@ Known = Union[ZooModel, Pattern, Convolution, Product]
 Streamed = Union[Known, OwnModel, KeptModel]
 """What has an op stream."""
 _PACKAGE = Path(__file__).parents[1]
-_CAPTURING = ("capture.py", "on_cuda.py", "opstream.py", "checked.py", "errors.py", "subjects/*.py")
+_CAPTURING = ("capture/*.py", "missing_operators.py", "opstream.py", "checked.py", "errors.py", "subjects/*.py")
 """What makes an op stream: all that capturing imports of this package, and what builds a module."""
 _DISTRIBUTIONS = ("torch", "torchvision")
 

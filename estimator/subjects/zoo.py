@@ -24,7 +24,7 @@ class ZooModel:
 
     def build(self, device: str = "meta") -> torch.nn.Module:
         """Returns the module in `eval()` on `device`; on "meta" no weight is allocated or initialised."""
-        from ._torchvision import declare_missing_operators
+        from ..missing_operators import declare_missing_operators
 
         declare_missing_operators()
         from torchvision.models import get_model

@@ -46,7 +46,7 @@ def describe_environment(device: str) -> Dict[str, Any]:
     """Returns versions, switches, variables, threads and the device, as text and numbers."""
     import torch
 
-    from ...subjects._torchvision import declare_missing_operators
+    from ...missing_operators import declare_missing_operators
 
     declare_missing_operators()
     import torchvision

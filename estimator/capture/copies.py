@@ -1,0 +1,156 @@
+"""A copy of a module and of what it is called with, in which another tensor stands for each tensor.
+
+The original is never run: whatever a forward pass leaves behind, in hooks, caches or attributes, it leaves in the copy.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import types
+from collections import OrderedDict
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, TypeVar
+
+import torch
+
+from ..errors import CaptureError
+from .shadow import has_values, layout_of, shadow_like
+
+Value = TypeVar("Value")
+StandIn = Callable[[torch.Tensor], torch.Tensor]
+MOST_KNOWN_ELEMENTS = 2**20
+"""A larger tensor loses its values: to compute with them would take longer than the estimate."""
+_ATOMIC = (bool, int, float, str, type(None), torch.dtype, torch.device)
+_CONTAINERS = (dict, OrderedDict, set, list)
+_NOT_PARTS = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.ModuleType,
+    types.CodeType,
+    types.FrameType,
+    *_ATOMIC,
+)
+
+
+class Copies:
+    """Copies of one module and of its inputs, made in one memo: what they share, their copies share.
+
+    `dtype` is the type of floating-point weights, buffers and inputs, None their own. With `with_data` every tensor
+    keeps its values; without, those of weights, of floating-point inputs and of large tensors are dropped. `known` has
+    all that stand for a tensor of the original and have values.
+    """
+
+    def __init__(self, dtype: Optional[torch.dtype], with_data: bool) -> None:
+        self._dtype, self._with_data = dtype, with_data
+        self._memo: Dict[int, Any] = {}
+        self.known: List[torch.Tensor] = []
+
+    def of_module(self, model: torch.nn.Module) -> torch.nn.Module:
+        """Returns the module's copy. A buffer keeps its values, and so does a tensor that is a plain attribute."""
+        self._enter(model.parameters(), self._weight)
+        self._enter(model.buffers(), self._buffer)
+        modules = [module for module in model.modules() if not hasattr(type(module), "__deepcopy__")]
+        self._memo.update({id(module): type(module).__new__(type(module)) for module in modules})
+        for module in modules:
+            attributes = vars(module).items()
+            vars(self._memo[id(module)]).update({name: self._attribute(value) for name, value in attributes})
+        return _copied(model, self._memo, self._kept)
+
+    def of_inputs(self, inputs: Value) -> Value:
+        """Returns a new copy of the inputs at each call, of the same module's."""
+        return _copied(inputs, dict(self._memo), self._given)
+
+    def _attribute(self, value: Any) -> Any:
+        if isinstance(value, _ATOMIC):
+            return value
+        is_empty = type(value) in _CONTAINERS and not value
+        return type(value)() if is_empty else _copied(value, self._memo, self._kept)
+
+    def _enter(self, tensors: Iterator[torch.Tensor], stand_in: StandIn) -> None:
+        for tensor in tensors:
+            if id(tensor) not in self._memo:
+                self._memo[id(tensor)] = stand_in(tensor)
+
+    def _weight(self, weight: torch.Tensor) -> torch.Tensor:
+        """One with data shares its memory: a forward pass writes into no weight."""
+        if not (self._with_data and has_values(weight)):
+            return shadow_like(weight, _type_of(weight, self._dtype))
+        return self._with_values(weight.detach().to(_type_of(weight, self._dtype)))
+
+    def _given(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_floating_point() and not self._with_data:
+            return shadow_like(tensor, _type_of(tensor, self._dtype))
+        return self._kept(tensor, self._dtype)
+
+    def _buffer(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._kept(tensor, self._dtype)
+
+    def _kept(self, tensor: torch.Tensor, dtype: Optional[torch.dtype] = None) -> torch.Tensor:
+        is_small = self._with_data or layout_of(tensor).numel <= MOST_KNOWN_ELEMENTS
+        if not (is_small and has_values(tensor)):
+            return shadow_like(tensor, _type_of(tensor, dtype))
+        return self._with_values(tensor.detach().to("cpu", _type_of(tensor, dtype), copy=True))
+
+    def _with_values(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.known.append(tensor)
+        return tensor
+
+
+def _type_of(tensor: torch.Tensor, dtype: Optional[torch.dtype]) -> torch.dtype:
+    return dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
+
+
+def _copied(value: Value, memo: Dict[int, Any], stand_in: StandIn) -> Value:
+    """What cannot be copied (a lock, an open file, a generator) stands for itself."""
+    found = [part for part in parts_of(value, memo) if id(part) not in memo]
+    memo.update({id(part): stand_in(part) for part in found if isinstance(part, torch.Tensor)})
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:  # a class may refuse to be copied in any way
+        memo.update({id(part): part for part in found if id(part) not in memo and not _is_copyable(part)})
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception as error:
+        raise CaptureError(f"a {type(value).__name__} cannot be copied: {type(error).__name__}: {error}") from error
+
+
+def _is_copyable(part: Any) -> bool:
+    if isinstance(part, (list, tuple, dict, set, types.MethodType)) or hasattr(part, "__deepcopy__"):
+        return True
+    try:
+        part.__reduce_ex__(4)
+    except Exception:
+        return False
+    return True
+
+
+def parts_of(value: Any, known: Collection[int] = ()) -> Iterator[Any]:
+    """Yields the value and all objects that it is made of, each once; classes, functions and modules are none.
+
+    What is in one whose id is `known` is left out.
+    """
+    seen: Dict[int, Any] = {}
+    left: List[Any] = [value]
+    while left:
+        part = left.pop()
+        if id(part) in seen or isinstance(part, _NOT_PARTS):
+            continue
+        seen[id(part)] = part
+        yield part
+        if not isinstance(part, torch.Tensor) and id(part) not in known:
+            left.extend(gc.get_referents(part))
+
+
+def kept_parts(model: torch.nn.Module) -> List[Any]:
+    """Returns all that the modules of a model keep: what a forward pass adds or replaces changes the list."""
+    modules = list(model.modules())
+    known = {id(module) for module in modules}
+    values = [value for module in modules for value in vars(module).values() if not isinstance(value, _ATOMIC)]
+    kept = [value for value in values if type(value) not in _CONTAINERS or value]
+    return [part for value in kept for part in parts_of(value, known)]
+
+
+def lacks_values(value: Any) -> bool:
+    """Returns whether any tensor that the value is made of is one without data: on the meta device, or a fake one."""
+    return any(isinstance(part, torch.Tensor) and not has_values(part) for part in parts_of(value))
