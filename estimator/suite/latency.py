@@ -31,10 +31,13 @@ Budget = Union[None, float, Mapping[str, float]]
 
 
 class Latency:
-    """The fixture `latency`. Tests that name no hardware are for the board that the session gives them."""
+    """The fixture `latency`. Tests that name no hardware are for the board that the session gives them.
+
+    `session` has the checks of the suite's own tests that are about no single subject, one for each of MARKERS.
+    """
 
     def __init__(self, session: Session, request: pytest.FixtureRequest, hardware: Optional[str] = None) -> None:
-        self._session = session
+        self.session = session
         self._request = request
         self._hardware = hardware
         self._names: List[str] = []
@@ -67,31 +70,11 @@ class Latency:
         except GoldenLatencyError as error:
             fail_in_one_line(str(error))
         tell(self._request.node, subject, configuration.where, against=self._answers(subject, configuration.target))
-        self._session.check(self._request, asked)
-
-    def check_table(self) -> None:
-        """Fails unless the table of all models is the golden one."""
-        __tracebackhide__ = True
-        self._session.check_table(self._request)
-
-    def check_baselines(self) -> None:
-        """Fails where the latencies measured in this session left their baseline, all models judged together."""
-        __tracebackhide__ = True
-        self._session.check_baselines(self._request)
-
-    def check_configuration(self, configuration: Configuration) -> None:
-        """Fails with all differences of one configuration from its goldens."""
-        __tracebackhide__ = True
-        self._session.check_configuration(self._request, configuration)
-
-    def check_inputs(self) -> None:
-        """Fails where a board's goldens were made from other constants and facts than those now."""
-        __tracebackhide__ = True
-        self._session.check_inputs(self._request)
+        self.session.check(self._request, asked)
 
     def _answers(self, subject: Subject, target: Target) -> Mapping[str, Any]:
         """What other estimators say of the subject, by their names."""
-        return {other.name: asdict(other.ask(subject, target)) for other in self._session.options.against}
+        return {other.name: asdict(other.ask(subject, target)) for other in self.session.options.against}
 
     def _configuration(
         self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]
@@ -103,14 +86,14 @@ class Latency:
             target = replace(target, precision=find_precision(precision))
         if batch_size is not None:
             target = replace(target, batch_size=read_batch_size(str(batch_size)))
-        return self._session.configuration_of(target)
+        return self.session.configuration_of(target)
 
     def _target(self, hardware: Optional[str]) -> Target:
         """Of the session's boards, or another one at the session's precision and batch in its own power mode."""
-        targets = {target.hardware: target for target in self._session.options.targets}
+        targets = {target.hardware: target for target in self.session.options.targets}
         if hardware is None or hardware in targets:
-            return targets[hardware] if hardware is not None else self._session.options.target
-        repository, config = self._session.configuration.repository, self._request.config
+            return targets[hardware] if hardware is not None else self.session.options.target
+        repository, config = self.session.configuration.repository, self._request.config
         precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
         return target_on(
             repository.board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
@@ -142,7 +125,7 @@ class Latency:
         node = self._request.node.nodeid
         place = f"{node}#2" if f"{configuration.name} {name}" in self._names else node
         self._names.append(f"{configuration.name} {name}")
-        self._session.refuse_twice(name, configuration, place)
+        self.session.refuse_twice(name, configuration, place)
 
 
 def own_name(item: pytest.Item, hardware: str) -> str:

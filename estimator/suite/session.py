@@ -35,7 +35,7 @@ MARKERS: Dict[str, str] = {
     INPUTS: "holds what a board's goldens were made from against its profile; left out when options select models",
     EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
 }
-"""What a test that is not about one subject is for."""
+"""What a test that is not about one subject is for; a kind of session that selects it has the check that it calls."""
 
 
 @dataclass(frozen=True)
@@ -103,22 +103,6 @@ class Session:
 
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
         """Fails where the subject's estimate or latency is not what it should be."""
-        raise NotImplementedError
-
-    def check_table(self, request: pytest.FixtureRequest) -> None:
-        """Fails unless the table of all models is the golden one."""
-        raise NotImplementedError
-
-    def check_baselines(self, request: pytest.FixtureRequest) -> None:
-        """Fails where the latencies measured in this session left their baseline, all models judged together."""
-        raise NotImplementedError
-
-    def check_configuration(self, request: pytest.FixtureRequest, configuration: Configuration) -> None:
-        """Fails with all differences of one configuration from its goldens."""
-        raise NotImplementedError
-
-    def check_inputs(self, request: pytest.FixtureRequest) -> None:
-        """Fails where a board's goldens were made from other inputs than those now."""
         raise NotImplementedError
 
     def finish(self, ended: bool) -> bool:
