@@ -31,7 +31,7 @@ from .live_options import add_live_options, read_plan
 from .options import add_options, read_options
 from .printing import finish, header_lines, print_summary
 from .replay import EveryConfiguration, Replay
-from .reports import BeforeShortSummary, Failures, Results, tell
+from .reports import Failures, Results, tell
 from .session import EVERY, MARKERS, Asked, Session, Test
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _gather_reports(config: pytest.Config) -> None:
     """In the process that prints them."""
     config.stash[_RESULTS], config.stash[_FAILURES] = Results(), Failures(config.stash[_SESSION].verdict, config)
-    for plugin in (config.stash[_RESULTS], config.stash[_FAILURES], BeforeShortSummary(config.stash[_FAILURES])):
-        config.pluginmanager.register(plugin)
+    config.pluginmanager.register(config.stash[_RESULTS])
+    config.pluginmanager.register(config.stash[_FAILURES])
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
@@ -122,9 +122,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Prints the tables, and below them what the session has to say."""
+    """Prints the tables, and below them what the session has to say; pytest has printed its messages of failures."""
     stash = config.stash
     print_summary(stash[_SESSION], stash[_RESULTS], stash[_FAILURES].in_short, terminalreporter)
+    stash[_FAILURES].hide(terminalreporter)
 
 
 def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:

@@ -227,7 +227,7 @@ class Failures:
         return result
 
     def hide(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Takes the failures out of what pytest has left to print."""
+        """Takes the failures out of what pytest has left to print: once their messages are, of its short summary."""
         stats = terminalreporter.stats
         if self._reports:
             stats["failed"] = [report for report in stats.get("failed", []) if report not in self._reports]
@@ -250,18 +250,6 @@ class Failures:
             return list(self._verdict_lines(self.differences, self._judged))
         except GoldenLatencyError as error:
             return [f"  cannot be told: {error}"]
-
-
-class BeforeShortSummary:
-    """Takes failures out of pytest's short summary, once their messages are printed."""
-
-    def __init__(self, failures: Failures) -> None:
-        self._failures = failures
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Called after pytest's messages of failures, and before its short summary."""
-        self._failures.hide(terminalreporter)
 
 
 def _in_order_of_the_tables(report: pytest.TestReport) -> Tuple[str, int, str]:
