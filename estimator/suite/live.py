@@ -19,8 +19,8 @@ from ..measure.together import LEAST_SHARING
 from ..opstream import digest
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report.page import Measurement
-from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.live_verdict import live_verdict_lines
+from ..review.verdict import golden_verdict_lines
 from ..subjects.custom import OwnModel, rules_of
 from ..subjects.from_pytest import Place
 from . import benchmark
@@ -236,27 +236,19 @@ class Live(Session):
 
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields what changed in the goldens' inputs, then whether the suite or the device changed since the record."""
-        configuration = self.configuration
+        configuration, repository = self.configuration, self.configuration.repository
         if differences:
-            goldens = goldens_of(configuration, judged)
-            models = model_names([configuration])
-            repository, command = configuration.repository, self._command
-            yield from golden_verdict_lines(repository, goldens, models, differences, command, self.estimates)
+            command = f"{command_of(self.config, self.options, repository)} --device {self.plan.choice.device}"
+            yield from golden_verdict_lines(repository, [configuration], judged, differences, command, self.estimates)
         now = provenance(self.measuring, configuration.root) if self.outcomes.results else {}
         for kind in dict.fromkeys(self.outcomes.kinds.values()):
             names = [r.measured.model for r in self.outcomes.results if self.outcomes.kinds[r.measured.model] == kind]
-            recorded = configuration.record_of(kind)
-            target = self.options.target
+            recorded, target = configuration.record_of(kind), self.options.target
             if names:
                 digests = {
                     name: digest(self.ops_of(name, target), rules_of(self.own_models.get(name))) for name in names
                 }
-                yield from live_verdict_lines(configuration.repository, target, recorded, now, digests)
-
-    @property
-    def _command(self) -> str:
-        command = command_of(self.config, self.options, self.configuration.repository)
-        return f"{command} --device {self.options.target.board.device}"
+                yield from live_verdict_lines(repository, target, recorded, now, digests)
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
         target = self.options.target

@@ -12,8 +12,8 @@ from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report.comparisons import markdown_report
-from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.sections import spread_text
+from ..review.verdict import golden_verdict_lines
 from ..target_options import target_command
 from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
@@ -114,15 +114,8 @@ class Replay(Session):
         """Yields which inputs, op streams or records changed, or that the code did, and what that did."""
         repository = self.configuration.repository
         found = [self.configuration, *(self.configuration_at(d.place[:2]) for d in differences)]
-        goldens = {place: golden for one in found for place, golden in goldens_of(one, judged).items()}
-        return golden_verdict_lines(
-            repository,
-            goldens,
-            model_names(found),
-            differences,
-            command_of(self.config, self.options, repository),
-            self.estimates,
-        )
+        command = command_of(self.config, self.options, repository)
+        return golden_verdict_lines(repository, found, judged, differences, command, self.estimates)
 
     def summary(self) -> Iterator[str]:
         """Yields which boards' inputs stay as they were, because some of their goldens do."""
@@ -173,10 +166,8 @@ class EveryConfiguration(Replay):
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields the same over all configurations that were judged."""
         found = [configuration for configuration in self._all if configuration.name in judged]
-        goldens = {place: golden for configuration in found for place, golden in goldens_of(configuration).items()}
-        command = "pytest --every-configuration"
-        repository = self.configuration.repository
-        return golden_verdict_lines(repository, goldens, model_names(found), differences, command, self.estimates)
+        command, repository = "pytest --every-configuration", self.configuration.repository
+        return golden_verdict_lines(repository, found, None, differences, command, self.estimates)
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         return {
