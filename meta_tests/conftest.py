@@ -25,10 +25,10 @@ CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
 ANY_NOISE = """
 def pytest_configure():
     from estimator.measure import device_session
-    from estimator.measure.device import contention
+    from estimator.measure.device import this_cpu
 
     device_session.MOST_NOISE_PCT = {**device_session.MOST_NOISE_PCT, "cpu": 1e9}
-    contention.MOST_CPUS = 1e9
+    this_cpu.MOST_CPUS = 1e9
 """
 WORKER = """
 import json, os, sys, time

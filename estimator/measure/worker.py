@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import json
 import math
 import time
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from .allocator import give_memory_back, keep_memory
 from .device.state import FileReader
-from .protocol import Protocol, run_rounds
+from .protocol import ONCE, Protocol, run_rounds
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's mallopt
 Send = Callable[[Dict[str, Any]], None]
 ROOM_GIB = 6.0
 """What must be left to keep a model: as much as the largest takes while it is built, and something for the machine."""
@@ -76,7 +77,6 @@ class Worker:
         import torch
 
         from ..capture import call_arguments
-        from .timers import ONCE
 
         start_s = time.perf_counter()
         with torch.no_grad():
@@ -157,3 +157,18 @@ def _release(device: str) -> None:
         torch.cuda.empty_cache()
     else:
         give_memory_back()
+
+
+def keep_memory() -> bool:
+    """Keeps glibc from giving memory back, else each forward may fault its activations in; False where it cannot."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def give_memory_back() -> None:
+    """Returns a deleted model's memory to the system, where the C library can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

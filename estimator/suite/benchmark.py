@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 import pytest
 
 from ..measure.device_session import MeasuringSession
-from ..measure.timers import PRECISION_S
+from ..measure.protocol import PRECISION_S
 from .outcomes import LiveResult
 
 _STORAGE = "file://./.benchmarks"

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Collection, List, Mapping, Optional, Sequ
 
 import pytest
 
-from ..against.estimators import find_estimators
-from ..against.known import KNOWN
+from ..against.estimators import KNOWN, find_estimators
 from ..errors import UsageError
 from ..files import refuse_unwritable
 from ..goldens.repository import Repository

@@ -16,9 +16,8 @@ from ..files import write_atomically
 from ..goldens.configuration import Configuration
 from ..measure.device.choice import Choice
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
-from ..report.answers import THEIRS, Beside
+from ..report.answers import THEIRS, Beside, beside_lines, held_out_notes
 from ..report.comparisons import FORMATS
-from ..report.contest import beside_lines, held_out_notes
 from ..report.html import page_html
 from ..report.page import Page, Row
 from .goldens import relative
