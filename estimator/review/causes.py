@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
-from ..goldens.content import ESTIMATE_TITLES, MEASURED_KEYS, estimate_row, golden_data, row_data
+from ..goldens.content import MEASURED_KEYS, golden_data
 from ..goldens.difference import Difference
 from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, with_inputs
 from ..goldens.tables import Row, Table
@@ -248,6 +248,4 @@ def _code_share_pct(item: Priced) -> Optional[float]:
 
 def _golden_data_at(item: Priced, target: Target) -> Mapping[str, Any]:
     result = item.estimates.compared(item.subject, target)
-    if "host_terms_ms" in item.difference.before:
-        return golden_data(result)
-    return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
+    return golden_data(result, in_row="host_terms_ms" not in item.difference.before)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..compare import BANDS_PCT
 from ..errors import GoldenLatencyError
 from ..goldens.configuration import Configuration, kind_of
-from ..goldens.content import (
-    ESTIMATE_TITLES,
-    STREAM_TITLES,
-    estimate_row,
-    golden_data,
-    row_data,
-    stream_row,
-)
+from ..goldens.content import ESTIMATE_TITLES, STREAM_TITLES, estimate_row, golden_data, stream_row
 from ..goldens.difference import Difference, term_change
 from ..goldens.extensions import GoldenFiles
 from ..goldens.inputs import golden_inputs, inputs_now, write_inputs
@@ -53,9 +46,10 @@ class Goldens:
 
     def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
         """Returns what differs and where to look; None if all is well, or rewritten."""
-        stream = stream_row(result.comparison.model, result.ops, result)
+        stream = stream_row(subject.name, result.ops, result)
+        place = self._configuration.repository.streams_path, self._configuration.target.stream_label
         try:
-            is_same = [self._is_estimate(subject, result), self._is_stream(stream)]
+            is_same = [self._is_estimate(subject, result), self._files.has_row(*place, STREAM_TITLES, stream)]
         except (OSError, GoldenLatencyError) as error:
             return Problem(f"{subject.name}: its golden could not be written: {error}")
         if self._updating:
@@ -67,44 +61,27 @@ class Goldens:
         return Problem(summary, tuple(_short(difference)), tuple(self._details(subject, difference)), difference)
 
     def _is_estimate(self, subject: Subject, result: Result) -> bool:
-        configuration, target = self._configuration, self._configuration.target
-        kind, repository = kind_of(subject), configuration.repository
-        if configuration.keeps_file(kind):
-            path = kind.golden_path(configuration.folder, result.comparison.model)
-            is_same = self._files.has_data(path, golden_data(result))
-            if self._updating and configuration.is_measured:
-                repository.drop_section(target)
-            return is_same
-        row = estimate_row(result)
-        path = repository.estimates_path(target.hardware)
-        return self._files.has_row(path, target.label, Table(ESTIMATE_TITLES, {row[0]: row}))
-
-    def _is_stream(self, row: Row) -> bool:
-        path, label = self._configuration.repository.streams_path, self._configuration.target.stream_label
-        return self._files.has_row(path, label, Table(STREAM_TITLES, {row[0]: row}))
+        configuration, path = self._configuration, self._configuration.golden_path(subject)
+        if not configuration.keeps_file(kind_of(subject)):
+            return self._files.has_row(path, configuration.target.label, ESTIMATE_TITLES, estimate_row(result))
+        is_same = self._files.has_data(path, golden_data(result))
+        if self._updating and configuration.is_measured:
+            configuration.repository.drop_section(configuration.target)
+        return is_same
 
     def _difference(self, subject: Subject, result: Result, stream: Row) -> Difference:
-        target = self._configuration.target
-        name = result.comparison.model
+        configuration, kind = self._configuration, kind_of(subject)
+        streams = configuration.repository.streams(configuration.target.stream_label)
         return Difference(
-            target.hardware,
-            target.label,
-            kind_of(subject).parameter,
-            name,
-            self._configuration.golden(subject),
-            self._data(subject, result),
-            self._golden_stream(name),
+            *configuration.where,
+            kind.parameter,
+            subject.name,
+            configuration.golden(subject),
+            golden_data(result, in_row=not configuration.keeps_file(kind)),
+            streams.rows.get(subject.name, ()),
             stream,
             subject.family if isinstance(subject, OwnModel) else "",
         )
-
-    def _data(self, subject: Subject, result: Result) -> Dict[str, Any]:
-        if self._configuration.keeps_file(kind_of(subject)):
-            return golden_data(result)
-        return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
-
-    def _golden_stream(self, name: str) -> Row:
-        return self._configuration.repository.streams(self._configuration.target.stream_label).rows.get(name, ())
 
     def _details(self, subject: Subject, difference: Difference) -> Iterator[str]:
         """Every term, and where each figure is from."""
@@ -114,13 +91,9 @@ class Goldens:
             rows = [(term, before, now, term_change(term, before, now)) for term, before, now in terms]
             yield from report.Table(columns, rows).text(gap=1)
         configuration = self._configuration
-        kind = kind_of(subject)
-        record = configuration.record_of(kind)
+        record = configuration.record_of(kind_of(subject))
         runs_ms = ", ".join(map(str, record.runs_ms.get(difference.name, ()))) or "none"
-        golden = configuration.repository.estimates_path(configuration.target.hardware)
-        if configuration.keeps_file(kind):
-            golden = kind.golden_path(configuration.folder, difference.name)
-        yield f"  golden:   {relative(golden, configuration.root)} (compared exactly)"
+        yield f"  golden:   {relative(configuration.golden_path(subject), configuration.root)} (compared exactly)"
         yield f"  record:   {relative(record.path, configuration.root)} (median of {runs_ms} ms)"
         yield f"  estimate: {relative(configuration.target.profile.path, configuration.root)}"
 

@@ -14,7 +14,7 @@ from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
 from ..measure.protocol import Plan, make_protocol
 from ..needed import MEASURING, refuse_missing
-from .options import hardware_names, is_updating
+from .options import hardware_names, is_parallel, is_updating
 
 _RUNS = {"cuda": 3, "cpu": 1}
 
@@ -41,7 +41,7 @@ def read_plan(config: pytest.Config) -> Plan:
     board, *others = map(find_board, hardware_names(config))
     _refuse_calibration(option("calibrate"), board)
     chosen = choose_device(option("device"), board) if not others else _replayed(option("device"), [board, *others])
-    choice = _alone(chosen, option("device"), _is_parallel(config))
+    choice = _alone(chosen, option("device"), is_parallel(config))
     if choice.live and option("device") == "auto" and option("every_configuration"):
         choice = Choice("recorded", "--every-configuration holds the records against their goldens")
     counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
@@ -67,12 +67,6 @@ def _refuse_calibration(part: Optional[str], board: Board) -> None:
     if part is not None:
         command = calibrate_command(board.name, host_alone=part == "host" and board.device == "cuda")
         raise UsageError(f"--calibrate is a command of its own now: {command}")
-
-
-def _is_parallel(config: pytest.Config) -> bool:
-    option = config.getoption
-    parallel = bool(option("numprocesses", default=None)) or option("dist", default="no") != "no"
-    return parallel or hasattr(config, "workerinput")
 
 
 def _alone(choice: Choice, wanted: str, parallel: bool) -> Choice:

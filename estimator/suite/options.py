@@ -247,9 +247,14 @@ def _refuse_new_only(config: pytest.Config) -> None:
         )
 
 
+def is_parallel(config: pytest.Config) -> bool:
+    """Whether there are several processes, or this is one of them."""
+    many = config.getoption("numprocesses", default=None) or config.getoption("dist", default="no") != "no"
+    return bool(many) or hasattr(config, "workerinput")
+
+
 def _refuse_parallel_update(config: pytest.Config) -> None:
-    parallel = config.getoption("numprocesses", default=None) or config.getoption("dist", default="no") != "no"
-    if parallel and is_updating(config):
+    if is_parallel(config) and is_updating(config):
         raise UsageError(
             "--snapshot-update cannot be combined with -n: workers lose each other's updates; leave -n out"
         )

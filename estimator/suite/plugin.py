@@ -16,7 +16,7 @@ except UsageError as error:
     raise pytest.UsageError(str(error)) from None
 
 # isort: split
-from ..goldens.configuration import Configuration, load_configuration
+from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.repository import Repository
 from ..measure.device.choice import Choice
@@ -31,7 +31,7 @@ from .live_options import add_live_options, read_plan
 from .options import add_options, read_options
 from .printing import finish, header_lines, print_summary
 from .replay import EveryConfiguration, Replay
-from .reports import Failures, Results, tell
+from .reports import Failures, Results, Where, tell
 from .session import EVERY, MARKERS, Asked, Session, Test
 
 if TYPE_CHECKING:
@@ -78,13 +78,25 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
-    _give_parameters(metafunc.config.stash[_SESSION], metafunc)
+    session = metafunc.config.stash[_SESSION]
+    _give_boards(session, metafunc)
+    if metafunc.definition.get_closest_marker(EVERY):
+        found = session.configurations()
+        metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Deselects what the session leaves out."""
-    _select(config.stash[_SESSION], config, items)
+    """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it."""
+    session, tests = config.stash[_SESSION], _tests_of(items)
+    kept = session.select(tests)
+    left_out = [test.item for test in tests if test not in kept]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [test.item for test in kept]
+    for test in kept:
+        if test.subject is not None:
+            tell(test.item, test.subject, _where(session, test.item))
 
 
 @pytest.fixture
@@ -131,7 +143,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
     """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
     try:
-        _refuse_without_syrupy(config)
+        if not config.pluginmanager.hasplugin("syrupy"):
+            raise UsageError(
+                "the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not"
+            )
         repository = repository_of(config)
         if config.pluginmanager.has_plugin(CATCHER):
             options = read_options(config, repository)
@@ -165,11 +180,6 @@ def _conftest_folder(plugin: Any) -> Optional[Path]:
     return Path(path).parent if is_ours and path and Path(path).name == "conftest.py" else None
 
 
-def _refuse_without_syrupy(config: pytest.Config) -> None:
-    if not config.pluginmanager.hasplugin("syrupy"):
-        raise UsageError("the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not")
-
-
 def _session(config: pytest.Config, plan: Plan, repository: Repository) -> Session:
     options = read_options(config, repository)
     if plan.choice.live:
@@ -196,11 +206,8 @@ class Catch(Session):
 
 def _tests_of(items: Sequence[pytest.Item]) -> List[Test]:
     """Returns each item with the subject that it is about, and the marker that says what else it is for."""
-    return [Test(item, _subject_of(item), _role(item)) for item in items]
-
-
-def _role(item: pytest.Item) -> Optional[str]:
-    return next((name for name in MARKERS if item.get_closest_marker(name)), None)
+    roles = (next((name for name in MARKERS if item.get_closest_marker(name)), None) for item in items)
+    return [Test(item, _subject_of(item), role) for item, role in zip(items, roles)]
 
 
 def _subject_of(item: pytest.Item) -> Optional[Subject]:
@@ -211,32 +218,11 @@ def _subject_of(item: pytest.Item) -> Optional[Subject]:
     return subject if isinstance(subject, (ZooModel, Pattern)) else None
 
 
-def _select(session: Session, config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it."""
-    tests = _tests_of(items)
-    kept = session.select(tests)
-    left_out = [test.item for test in tests if test not in kept]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [test.item for test in kept]
-    for test in kept:
-        if test.subject is not None:
-            tell(test.item, test.subject, _configuration_of(session, test.item).where)
-
-
-def _configuration_of(session: Session, item: pytest.Item) -> Configuration:
-    """The session's, or where there are several boards that of the item's."""
+def _where(session: Session, item: pytest.Item) -> Where:
+    """Board and configuration of the session, or where there are several boards of the item."""
     hardware = getattr(item, "callspec", None) and item.callspec.params.get("latency")  # type: ignore[attr-defined]
     target = next((target for target in session.options.targets if target.hardware == hardware), session.options.target)
-    return session.configuration_of(target)
-
-
-def _give_parameters(session: Session, metafunc: pytest.Metafunc) -> None:
-    """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
-    _give_boards(session, metafunc)
-    if metafunc.definition.get_closest_marker(EVERY):
-        found = session.configurations()
-        metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
+    return target.hardware, target.label
 
 
 def _give_boards(session: Session, metafunc: pytest.Metafunc) -> None:

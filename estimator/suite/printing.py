@@ -17,13 +17,13 @@ from ..goldens.configuration import Configuration
 from ..measure.device.choice import Choice
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from ..report.answers import THEIRS, Beside, beside_lines, held_out_notes
-from ..report.comparisons import FORMATS
+from ..report.comparisons import FORMATS, short_summary
 from ..report.html import page_html
 from ..report.page import Page, Row
 from .goldens import relative
 from .reports import Results, Where
 from .session import Session
-from .summary import defaulted_lines, mode_lines, model_lines, pattern_lines
+from .summary import defaulted_lines, mode_lines, model_summary, table_lines
 
 _WRITTEN = pytest.StashKey[List[str]]()
 _NOT_WRITTEN = "NOT WRITTEN to"
@@ -105,35 +105,35 @@ def print_summary(session: Session, results: Results, in_short: bool, reporter: 
             _print_table(session, results, kind, where, in_short, reporter)
     modes_ms = results.said("modes_ms", MODEL_KIND)
     lines = ["", *mode_lines(modes_ms, session.options.target)] if modes_ms else []
-    for line in (*lines, *session.summary(), *reporter.config.stash.get(_WRITTEN, [])):
-        reporter.write_line(line)
+    _write(reporter, (*lines, *session.summary(), *reporter.config.stash.get(_WRITTEN, [])))
 
 
 def _print_table(
     session: Session, results: Results, kind: Kind, where: Where, in_short: bool, reporter: pytest.TerminalReporter
 ) -> None:
-    configuration, rows, failed = (
-        session.configuration_at(where),
-        results.rows(kind, where),
-        results.failed(kind, where),
-    )
-    if kind is PATTERN_KIND:
-        place, title, lines_of = where[0], "PATTERNS", pattern_lines
-    else:
-        place, title = f"{where[0]} ({configuration.target.mode.name})", "GOLDEN REFERENCE VALIDATION"
-        lines_of = model_lines
+    configuration = session.configuration_at(where)
+    rows, failed = results.rows(kind, where), results.failed(kind, where)
+    title, place = "PATTERNS", where[0]
+    if kind is MODEL_KIND:
+        title, place = "GOLDEN REFERENCE VALIDATION", f"{place} ({configuration.target.mode.name})"
     place += configuration.transferred
-    _print(reporter, f"{title} - {place}", lines_of(rows, failed, configuration, in_short, session.ops_of))
+    _print(reporter, f"{title} - {place}", table_lines(rows, failed, configuration, in_short, session.ops_of))
+    if configuration.has_estimates:
+        of_models = model_summary(rows, failed, configuration, in_short)
+        _write(reporter, of_models if kind is MODEL_KIND else short_summary(rows))
     for beside in _others(session, results):
         answered = beside.answered(rows)
         if answered:
             _print(reporter, f"AGAINST {beside.name} - {place}", beside_lines(answered, beside))
-    for line in defaulted_lines(results.said("defaulted_share_pct", kind, where)):
-        reporter.write_line(line)
+    _write(reporter, defaulted_lines(results.said("defaulted_share_pct", kind, where)))
 
 
 def _print(reporter: pytest.TerminalReporter, title: str, lines: Iterable[str]) -> None:
     reporter.write_sep("=", title)
+    _write(reporter, lines)
+
+
+def _write(reporter: pytest.TerminalReporter, lines: Iterable[str]) -> None:
     for line in lines:
         reporter.write_line(line)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
 import pytest
 
 from ..errors import GoldenLatencyError
-from ..estimates import Estimates, Result
+from ..estimates import Estimates
 from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
@@ -53,10 +53,6 @@ class Replay(Session):
         is_judged = test.role == INPUTS or (test.role == WHOLE_ZOO and self.configuration.is_measured)
         return is_judged and self.options.whole_zoo
 
-    def _boards(self) -> Sequence[str]:
-        """The boards whose inputs are held against their goldens: all, whatever the session's own is."""
-        return sorted({*self.configuration.repository.boards(), self.options.target.hardware})
-
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
         """Fails unless the estimate equals its golden term by term, and error and budget keep what they promise."""
         __tracebackhide__ = True
@@ -67,37 +63,34 @@ class Replay(Session):
             fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
         defaulted_share_pct = dict(result.estimate.defaulted_share_pct)
-        tell_row(request.node, subject, row, defaulted_share_pct=defaulted_share_pct, modes_ms=self._modes_ms(asked))
+        modes_ms = latencies_ms(subject, configuration.target, self.options.compared_modes, self.estimates)
+        tell_row(request.node, subject, row, defaulted_share_pct=defaulted_share_pct, modes_ms=modes_ms)
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
         over_budget = budget_problem(budget, asked, request.node.nodeid, self.estimates)
-        fail_with(request, [problem for problem in (over_budget, golden) if problem is not None])
-
-    def _modes_ms(self, asked: Asked) -> Mapping[str, float]:
-        target, modes = asked.configuration.target, self.options.compared_modes
-        return latencies_ms(asked.subject, target, modes, self.estimates)
+        fail_with(request, [over_budget, golden])
 
     def check_table(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""
         __tracebackhide__ = True
         goldens = _goldens(request, self.configuration, self.options.updating)
         try:
-            text = validation_text(self.configuration, _models_estimated(self.configuration, self.estimates))
+            text = _validation_text(self.configuration, self.estimates)
         except GoldenLatencyError as error:
             fail_in_one_line(f"no table: {error}")
-        problem = goldens.validation_problem(text)
-        fail_with(request, [problem] if problem is not None else [])
+        fail_with(request, [goldens.validation_problem(text)])
 
     def check_inputs(self, request: pytest.FixtureRequest) -> None:
-        """Fails where a board's goldens were made from other constants and facts than its profile has now."""
+        """Fails where the goldens of any board were made from other constants and facts than its profile has now."""
         __tracebackhide__ = True
-        boards = {hardware: self._rewritten(hardware) for hardware in self._boards()}
-        snapshot = request.getfixturevalue("snapshot")
+        repository = self.configuration.repository
+        hardware = sorted({*repository.boards(), self.options.target.hardware})
+        boards = {name: self._rewritten(name) for name in hardware}
         try:
-            problem = inputs_problem(self.configuration.repository, boards, snapshot, self.options.updating)
+            problem = inputs_problem(repository, boards, request.getfixturevalue("snapshot"), self.options.updating)
         except GoldenLatencyError as error:
             fail_in_one_line(str(error))
-        fail_with(request, [problem] if problem is not None else [])
+        fail_with(request, [problem])
 
     def _rewritten(self, hardware: str) -> Mapping[str, bool]:
         """Whether this session rewrites each of the board's configurations, when it updates."""
@@ -135,7 +128,7 @@ class EveryConfiguration(Replay):
         """Whole configurations, and the inputs of the boards."""
         kept = [test for test in tests if not test.is_ours or test.is_own or test.role in (EVERY, INPUTS)]
         for test in kept:
-            configuration = _parameter(test, "configuration")
+            configuration = getattr(getattr(test.item, "callspec", None), "params", {}).get("configuration")
             if isinstance(configuration, Configuration):
                 target = configuration.target
                 self._kept.setdefault(target.hardware, []).append(target.label)
@@ -156,8 +149,7 @@ class EveryConfiguration(Replay):
                 self.estimates.ops(subject, configuration.target)
             found = [goldens.problem(each, configuration.estimated(each, self.estimates)) for each in subjects]
             if configuration.is_measured:
-                text = validation_text(configuration, _models_estimated(configuration, self.estimates))
-                found.append(goldens.validation_problem(text))
+                found.append(goldens.validation_problem(_validation_text(configuration, self.estimates)))
         except GoldenLatencyError as error:
             found = [Problem(f"{configuration.name}: no estimate: {error}")]
         problems = [problem for problem in found if problem is not None]
@@ -182,10 +174,6 @@ def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Proble
     return Problem(f"{configuration.name}: goldens differ {len(problems)}{by}")
 
 
-def _parameter(test: Test, name: str) -> object:
-    return getattr(getattr(test.item, "callspec", None), "params", {}).get(name)
-
-
 def _subjects_of(configuration: Configuration) -> List[Subject]:
     """All models, and where it is measured all patterns."""
     from ..subjects.patterns import PATTERNS
@@ -201,19 +189,15 @@ def _in_order_of_worker(subjects: List[Subject], config: pytest.Config) -> List[
     return subjects[::-1] if int(worker[2:]) % 2 else subjects
 
 
-def _models_estimated(configuration: Configuration, estimates: Estimates) -> List[Result]:
-    from ..subjects.zoo import MODELS
-
-    return [configuration.estimated(model, estimates) for model in MODELS]
-
-
 def _goldens(request: pytest.FixtureRequest, configuration: Configuration, updating: bool) -> Goldens:
     return Goldens(configuration, request.getfixturevalue("snapshot"), updating)
 
 
-def validation_text(configuration: Configuration, results: Sequence[Result]) -> str:
-    """Returns the validation report of all models of a measured configuration."""
+def _validation_text(configuration: Configuration, estimates: Estimates) -> str:
+    """The validation report of all models of a measured configuration."""
+    from ..subjects.zoo import MODELS
+
     target = configuration.target
     title = f"{target.hardware}, {target.label}{configuration.transferred}"
-    rows = [result.comparison for result in results]
+    rows = [configuration.estimated(model, estimates).comparison for model in MODELS]
     return markdown_report(title, f"{target_command(target)} --snapshot-update", configuration.measured_from(), rows)

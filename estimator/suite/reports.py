@@ -4,21 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    Generator,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NoReturn,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, NoReturn, Optional, Sequence, Tuple
 
 import pytest
 
@@ -35,7 +21,7 @@ if TYPE_CHECKING:
 
 Where = Tuple[str, str]
 """Board and configuration, "Jetson-Orin-AGX" and "50W-fp32-b1"."""
-Verdict = Callable[[Sequence[Difference], Sequence[str]], Iterable[str]]
+Verdict = Callable[[Sequence[Difference], Sequence[str]], Iterator[str]]
 """Says what changed, from the differences from goldens and the names of what was judged."""
 UNFINISHED = "unfinished"
 """The outcome of a test whose process died in it."""
@@ -129,7 +115,7 @@ class Results:
         """Returns by subject what its test has said under this name, where it said something."""
         return {e.said["name"]: e.said[what] for e in self._sorted(kind, where) if e.said.get(what)}
 
-    def answers(self, estimator: str) -> Mapping[str, Answer]:
+    def answers(self, estimator: str) -> Dict[str, Answer]:
         """Returns what another estimator has said, by the key of the subject's row."""
         told = ((entry, entry.said.get("against", {})) for entry in self.entries.values())
         return {key_of(e.said["name"], e.where): Answer(**said[estimator]) for e, said in told if estimator in said}
@@ -153,15 +139,16 @@ class Problem:
     difference: Optional[Difference] = None
 
 
-def fail_with(request: pytest.FixtureRequest, problems: Sequence[Problem]) -> None:
+def fail_with(request: pytest.FixtureRequest, found: Sequence[Optional[Problem]]) -> None:
     """Fails the test with these problems, if there are any."""
     __tracebackhide__ = True
+    problems = [problem for problem in found if problem is not None]
     if not problems:
         return
     properties = request.node.user_properties
     properties.append((SUMMARY, problems[0].summary))
-    found = (problem.difference for problem in problems if problem.difference is not None)
-    properties.extend((DIFFERENCE, json.dumps(difference.data())) for difference in found)
+    differences = (problem.difference for problem in problems if problem.difference is not None)
+    properties.extend((DIFFERENCE, json.dumps(difference.data())) for difference in differences)
     pytest.fail("\n".join(_message(problems, request.config.option.verbose > 0)), pytrace=False)
 
 
