@@ -129,11 +129,6 @@ class MeasuringSession:
         if self.lock is not None:
             self.lock.release()
 
-    @property
-    def started(self) -> bool:
-        """Whether there are processes to measure."""
-        return bool(self.processes)
-
     def environment(self) -> Mapping[str, Any]:
         """Returns versions, switches and device as the first process sees them."""
         return self.processes[0].environment()
@@ -211,11 +206,6 @@ class MeasuringSession:
     def state(self) -> DeviceState:
         """Returns the state of the device now."""
         return self.reader.read([process.pid for process in self.processes if process.pid is not None])
-
-    @property
-    def unchecked(self) -> str:
-        """Returns what could not be checked of the device, empty if nothing."""
-        return self.reader.unchecked
 
 
 def session_on(target: Target, plan: Plan, progress: Progress) -> MeasuringSession:

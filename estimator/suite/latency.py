@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Union
 
 import pytest
@@ -11,11 +11,12 @@ import pytest
 from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..goldens.configuration import Configuration
+from ..hardware.boards import find_board
 from ..lower.rules import NO_RULES, Rules, checked_rules
 from ..subjects.custom import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
-from ..target import Target, find_precision, target_on
+from ..target import Target, target_on
 from ..target_options import read_batch_size
 from .options import setting
 from .reports import fail_in_one_line, tell
@@ -79,14 +80,8 @@ class Latency:
     def _configuration(
         self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]
     ) -> Configuration:
-        target = self._target(hardware)
-        if mode is not None:
-            target = replace(target, mode=target.profile.mode(mode))
-        if precision is not None:
-            target = replace(target, precision=find_precision(precision))
-        if batch_size is not None:
-            target = replace(target, batch_size=read_batch_size(str(batch_size)))
-        return self.session.configuration_of(target)
+        checked_size = None if batch_size is None else read_batch_size(str(batch_size))
+        return self.session.configuration_of(self._target(hardware).changed(mode, precision, checked_size))
 
     def _target(self, hardware: Optional[str]) -> Target:
         """Of the session's boards, or another one at the session's precision and batch in its own power mode."""
@@ -96,7 +91,7 @@ class Latency:
         repository, config = self.session.configuration.repository, self._request.config
         precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
         return target_on(
-            repository.board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
+            find_board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
         )
 
     def _subject(

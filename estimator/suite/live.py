@@ -214,8 +214,8 @@ class Live(Session):
         faults = max(run.page_faults for m in self.measuring.measured.values() for run in m.runs)
         threads = int(self.measuring.environment()["threads"])
         yield f"  {threads} threads; at most {faults} page faults a forward"
-        if self.measuring.unchecked:
-            yield f"  {self.measuring.unchecked}"
+        if self.measuring.reader.unchecked:
+            yield f"  {self.measuring.reader.unchecked}"
         yield from self._calibration_notes(threads)
         if self.configuration.has_estimates and not self.options.target.board.has_goldens and not self._only_patterns:
             yield from finding_lines(self.outcomes.results, self.outcomes.speed, self.options.target)

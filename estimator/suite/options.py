@@ -12,7 +12,7 @@ from ..against.estimators import KNOWN, find_estimators
 from ..errors import UsageError
 from ..files import refuse_unwritable
 from ..goldens.repository import Repository
-from ..hardware.boards import DEFAULT_HARDWARE, Board
+from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
 from ..importing import FORM
 from ..measure.device.environment import installed_software
@@ -132,7 +132,7 @@ def read_options(config: pytest.Config, repository: Repository) -> Options:
     _refuse_parallel_update(config)
     _refuse_new_only(config)
     _refuse_with_every_configuration(config)
-    boards = [repository.board(name) for name in hardware_names(config)]
+    boards = [find_board(name) for name in hardware_names(config)]
     return Options(
         targets=tuple(_target(config, board, repository) for board in boards),
         models=_selected_models(config, repository),
