@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
 import pytest
 
@@ -41,7 +41,6 @@ class Latency:
         self.session = session
         self._request = request
         self._hardware = hardware
-        self._names: List[str] = []
 
     def check(
         self,
@@ -112,15 +111,19 @@ class Latency:
         item = self._request.node
         called = safe_name(name or own_name(item, configuration.target.hardware))
         subject = OwnModel(called, item.path.stem, model, inputs, rules)
-        self._refuse_twice(subject.name, configuration)
+        self._refuse_twice(subject.name, configuration.name)
         return subject
 
-    def _refuse_twice(self, name: str, configuration: Configuration) -> None:
+    def _refuse_twice(self, name: str, where: str) -> None:
         """A test that is run again may check the same again, but no other, and not twice in one run."""
-        node = self._request.node.nodeid
-        place = f"{node}#2" if f"{configuration.name} {name}" in self._names else node
-        self._names.append(f"{configuration.name} {name}")
-        self.session.refuse_twice(name, configuration, place)
+        place = self._request.node.nodeid
+        first, run = self.session.checked.get((name, where), (place, None))
+        if first != place or run is self:
+            raise UsageError(
+                f"{name}: {first} checks a model of that name on {where}, too, "
+                "and they would share one golden: give one of them a name of its own, latency.check(..., name=...)"
+            )
+        self.session.checked[name, where] = place, self
 
 
 def own_name(item: pytest.Item, hardware: str) -> str:

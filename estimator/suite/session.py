@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import pytest
 
-from ..errors import UsageError
 from ..estimates import Estimates
 from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..records.kinds import Kind
@@ -81,7 +80,7 @@ class Session:
         self.estimates = Estimates(Streams(options.op_cache))
         self.own_models: Dict[str, OwnModel] = {}
         self._loaded = {configuration.name: configuration}
-        self._checked: Dict[Tuple[str, str], str] = {}
+        self.checked: Dict[Tuple[str, str], Tuple[str, object]] = {}  # by name and place of a golden, the test
 
     def header(self) -> Iterator[str]:
         """Yields what the header says beside target, record and device."""
@@ -146,12 +145,3 @@ class Session:
     def ops_of(self, name: str, target: Target) -> Tuple[Op, ...]:
         """Returns the op stream of a model or pattern, or of a test's own module that this session has kept."""
         return self.estimates.ops(self.own_models.get(name) or find_subject(name), target)
-
-    def refuse_twice(self, name: str, configuration: Configuration, place: str) -> None:
-        """Raises UsageError where another place than this one has checked a subject of that name there."""
-        first = self._checked.setdefault((name, configuration.name), place)
-        if first != place:
-            raise UsageError(
-                f"{name}: {first.split('#')[0]} checks a model of that name on {configuration.name}, too, "
-                "and they would share one golden: give one of them a name of its own, latency.check(..., name=...)"
-            )
