@@ -18,9 +18,8 @@ from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, with_inputs
 from ..goldens.tables import Row, Table
 from ..hardware.boards import find_board, load_profile
 from ..hardware.profile import Profile
-from ..lower import NO_RULES, lower
-from ..pipeline import times_ms
-from ..subjects.custom import KeptModel, rules_of
+from ..lower import NO_RULES
+from ..subjects.custom import KeptModel
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streamed
 from ..target import Target, parse_label
@@ -202,8 +201,8 @@ def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str
 def _shares_pct(item: Priced, change: InputChange) -> List[float]:
     """By how much the change alone moves the latency, the host's time and the device's, in percent."""
     alone = _with(item.now, {change.name: change.before})
-    lowered = lower(item.estimates.ops(item.subject, item.now), rules_of(item.subject))
-    without, now = times_ms(lowered, [alone, item.now])
+    passes = (item.estimates.forward(item.subject, target) for target in (alone, item.now))
+    without, now = ((found.latency_ms, found.host_ms, found.device_ms) for found in passes)
     return [100 * (after / before - 1) if before else 0.0 for before, after in zip(without, now)]
 
 

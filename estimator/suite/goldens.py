@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -100,15 +101,16 @@ class Goldens:
     def validation_problem(self, text: str) -> Optional[Problem]:
         """Returns how the whole table differs from its golden, validation.md."""
         path = self._configuration.folder / f"{VALIDATION}.md"
+        where = str(relative(path, self._configuration.root))
         try:
             if self._files.has_text(path, text) or self._updating:
                 return None
         except OSError as error:
-            return Problem(f"{relative(path, self._configuration.root)}: could not be written: {error}")
-        before = self._configuration.repository.text(path) or ""
-        diff = tuple(unified_diff(before, text, str(relative(path, self._configuration.root))))
+            return Problem(f"{where}: could not be written: {error}")
+        before = (self._configuration.repository.text(path) or "").splitlines()
+        diff = tuple(difflib.unified_diff(before, text.splitlines(), where, "now", n=0, lineterm=""))
         lines = sum(line.startswith("+") for line in diff[2:])
-        return Problem(f"{relative(path, self._configuration.root)}: {lines} lines of the table differ", (), diff)
+        return Problem(f"{where}: {lines} lines of the table differ", (), diff)
 
 
 def _short(difference: Difference) -> Iterator[str]:
@@ -129,13 +131,6 @@ def _stream_terms(difference: Difference) -> Iterator[Any]:
     if all(rows):
         triples = zip(STREAM_TITLES, *rows)
         yield from ((f"op stream: {title}", old, new) for title, old, new in triples if old != new)
-
-
-def unified_diff(before: str, now: str, name: str) -> Iterator[str]:
-    """Yields the lines that differ, without their neighbours."""
-    import difflib
-
-    yield from difflib.unified_diff(before.splitlines(), now.splitlines(), name, "now", n=0, lineterm="")
 
 
 def relative(path: Path, root: Path) -> Path:

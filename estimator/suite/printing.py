@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
 
@@ -14,7 +12,9 @@ from ..compare import Comparison, summarise
 from ..figures import percent
 from ..files import write_atomically
 from ..goldens.configuration import Configuration
+from ..hardware.software import software_text
 from ..measure.device.choice import Choice
+from ..measure.device.environment import installed_software
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from ..report.answers import THEIRS, Beside, beside_lines, held_out_notes
 from ..report.comparisons import FORMATS, short_summary
@@ -31,13 +31,13 @@ _NOT_WRITTEN = "NOT WRITTEN to"
 
 def header_lines(session: Session, choice: Choice) -> List[str]:
     """Returns what is estimated, what it is held against, and with which software."""
-    software = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    software = software_text(installed_software(Path("/")), ("torch", "torchvision", "python"))
     return [
         *_target_lines(session),
         f"device: {choice.device} ({choice.why})",
         *session.header(),
         *(f"against: {other.name}" for other in session.options.against),
-        f"software: {software}, Python {sys.version.split()[0]}",
+        f"software: {software}",
     ]
 
 
@@ -51,13 +51,6 @@ def _target_lines(session: Session) -> Iterator[str]:
         measured = configuration.measured_from()
         record = configuration.record
         yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def finish(session: Session, choice: Choice, results: Results, run: pytest.Session, exitstatus: int) -> None:
