@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import statistics
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,7 +102,6 @@ class MeasuringSession:
     measuring_s: float = 0.0
     references_ms: List[float] = field(default_factory=list)
     tests: Dict[str, Place] = field(default_factory=dict)  # where the processes find modules of the user's own
-    start_s: float = field(default_factory=time.time)
     processes: List[MeasuringProcess] = field(default_factory=list)
     lock: Any = None  # held for the whole session
 

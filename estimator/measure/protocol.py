@@ -79,7 +79,6 @@ class Rounds:
     """What one process measured: ms of each round, seconds of warm-ups and of rounds, mean page faults of a round."""
 
     samples_ms: Tuple[float, ...]
-    warmups: int
     warmup_s: float
     rounds_s: float
     page_faults: int
@@ -88,13 +87,13 @@ class Rounds:
 def run_rounds(once_ms: Callable[[], float], protocol: Protocol, report: Report) -> Rounds:
     """Returns the rounds of `once_ms`, which runs one forward and returns its ms; `report` gets (phase, done, of)."""
     start_s = time.perf_counter()
-    warm = _repeat(once_ms, protocol.warmup, protocol.min_warmup, protocol.budget_s / 3, "warm-up", report)
+    _repeat(once_ms, protocol.warmup, protocol.min_warmup, protocol.budget_s / 3, "warm-up", report)
     warm_s = time.perf_counter() - start_s
     left_s = max(protocol.budget_s - warm_s, 0.0)
     faults_before = page_faults()
     samples_ms = _repeat(once_ms, protocol.rounds, protocol.min_rounds, left_s, "round", report)
     rounds_s = time.perf_counter() - start_s - warm_s
-    return Rounds(tuple(samples_ms), len(warm), warm_s, rounds_s, (page_faults() - faults_before) // len(samples_ms))
+    return Rounds(tuple(samples_ms), warm_s, rounds_s, (page_faults() - faults_before) // len(samples_ms))
 
 
 def _repeat(

@@ -7,7 +7,6 @@ import ctypes
 import gc
 import json
 import math
-import time
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from .device.state import FileReader
@@ -78,11 +77,9 @@ class Worker:
 
         from ..capture import call_arguments
 
-        start_s = time.perf_counter()
         with torch.no_grad():
             module, example = self._built(request)
             args, kwargs = call_arguments(example)
-            build_s = time.perf_counter() - start_s
             last: List[Any] = []
 
             def forward() -> None:
@@ -91,7 +88,7 @@ class Worker:
             protocol = Protocol(**request["protocol"])
             rounds = run_rounds(ONCE[self._device](forward), protocol, self._report)
             finite = _is_finite(last[0])
-        return {**vars(rounds), "build_s": build_s, "finite": finite}
+        return {**vars(rounds), "finite": finite}
 
     def _built(self, request: Dict[str, Any]) -> Tuple[Any, Any]:
         from ..target import tensor_dtype

@@ -81,7 +81,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     session = metafunc.config.stash[_SESSION]
     _give_boards(session, metafunc)
     if metafunc.definition.get_closest_marker(EVERY):
-        found = session.configurations()
+        found = session.configurations
         metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
 
 

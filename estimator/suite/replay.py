@@ -121,7 +121,7 @@ class EveryConfiguration(Replay):
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
         super().__init__(config, options, configuration)
         repository = configuration.repository
-        self._all = [load_configuration(repository, target) for target in repository.targets()]
+        self.configurations = [load_configuration(repository, target) for target in repository.targets()]
         self._kept: Dict[str, List[str]] = {}
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
@@ -133,10 +133,6 @@ class EveryConfiguration(Replay):
                 target = configuration.target
                 self._kept.setdefault(target.hardware, []).append(target.label)
         return kept
-
-    def configurations(self) -> Sequence[Configuration]:
-        """Returns each configuration that has goldens."""
-        return self._all
 
     def check_configuration(self, request: pytest.FixtureRequest, configuration: Configuration) -> None:
         """Fails with all differences of one configuration."""
@@ -157,7 +153,7 @@ class EveryConfiguration(Replay):
 
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields the same over all configurations that were judged."""
-        found = [configuration for configuration in self._all if configuration.name in judged]
+        found = [configuration for configuration in self.configurations if configuration.name in judged]
         command, repository = "pytest --every-configuration", self.configuration.repository
         return golden_verdict_lines(repository, found, None, differences, command, self.estimates)
 

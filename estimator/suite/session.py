@@ -71,7 +71,12 @@ class Asked:
 
 
 class Session:
-    """A session that does nothing: what all kinds of session share."""
+    """A session that does nothing: what all kinds of session share.
+
+    A test of every configuration is given those of `configurations`, one at a time.
+    """
+
+    configurations: Sequence[Configuration] = ()
 
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
         self.config = config
@@ -89,10 +94,6 @@ class Session:
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Returns the tests that run."""
         return [test for test in tests if not test.is_ours]
-
-    def configurations(self) -> Sequence[Configuration]:
-        """Returns what a test of every configuration is given, one at a time."""
-        return ()
 
     def start(self, tests: Sequence[Test]) -> None:
         """Called once, before the first test."""
