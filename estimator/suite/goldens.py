@@ -139,27 +139,25 @@ def relative(path: Path, root: Path) -> Path:
 
 
 def inputs_problem(
-    repository: Repository, boards: Mapping[str, Mapping[str, bool]], snapshot: SnapshotAssertion, updating: bool
+    repository: Repository, boards: Mapping[str, Sequence[str]], snapshot: SnapshotAssertion, updating: bool
 ) -> Optional[Problem]:
     """Returns which inputs of which boards moved since the goldens were made; None where none did, or all is rewritten.
 
-    `boards` says of each board's configurations whether this session rewrites it: inputs that are newer than some
-    golden would hide why that golden is stale.
+    `boards` says which configurations of each board this session rewrites: inputs that are newer than some golden would
+    hide why that golden is stale.
     """
     files = GoldenFiles(repository, snapshot)
     before = {hardware: golden_inputs(repository, hardware) for hardware in boards}
     now = {hardware: inputs_now(repository, hardware) for hardware in boards}
     stale: List[str] = []
-    is_same: List[bool] = []
+    is_same = True
     for hardware, rewritten in boards.items():
-        left = [label for label in repository.labels(hardware) if not rewritten.get(label)]
-        keeps = updating and bool(left)
-        path = repository.estimates_path(hardware)
-        has_inputs = before[hardware] == now[hardware] if keeps else files.has_section(path, INPUTS, now[hardware])
-        is_same.append(has_inputs)
-        if keeps and not is_same[-1]:
+        left = [label for label in repository.labels(hardware) if label not in rewritten]
+        if not (updating and left):
+            is_same &= files.has_section(repository.estimates_path(hardware), INPUTS, now[hardware])
+        elif before[hardware] != now[hardware]:
             stale.append(f"  not rewritten in this session: {hardware} {', '.join(left)}")
-    if all(is_same) or (updating and not stale):
+    if not stale and (is_same or updating):
         return None
     changes = changed_inputs(before, now)
     lines = [f"  {input_text(change)}" for change in changes]

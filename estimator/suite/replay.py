@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Dict, Iterator, List, Sequence
 
 import pytest
 
@@ -92,10 +92,10 @@ class Replay(Session):
             fail_in_one_line(str(error))
         fail_with(request, [problem])
 
-    def _rewritten(self, hardware: str) -> Mapping[str, bool]:
-        """Whether this session rewrites each of the board's configurations, when it updates."""
+    def _rewritten(self, hardware: str) -> Sequence[str]:
+        """The configurations of a board that this session rewrites whole, when it updates."""
         target = self.options.target
-        return {target.label: self._rewrites_all} if hardware == target.hardware else {}
+        return [target.label] if self._rewrites_all and hardware == target.hardware else []
 
     def finish(self, ended: bool) -> bool:
         """Writes what the goldens of other repositories were made from, once all of a board's are rewritten."""
@@ -157,10 +157,8 @@ class EveryConfiguration(Replay):
         command, repository = "pytest --every-configuration", self.configuration.repository
         return golden_verdict_lines(repository, found, None, differences, command, self.estimates)
 
-    def _rewritten(self, hardware: str) -> Mapping[str, bool]:
-        return {
-            label: label in self._kept.get(hardware, []) for label in self.configuration.repository.labels(hardware)
-        }
+    def _rewritten(self, hardware: str) -> Sequence[str]:
+        return self._kept.get(hardware, [])
 
 
 def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Problem:
