@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 import pytest
 
@@ -47,8 +47,8 @@ def read_plan(config: pytest.Config) -> Plan:
     counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
     if choice.live:
         refuse_missing("measuring", MEASURING)
-        _refuse_together(config)
-    _refuse_replayed(config, choice, board)
+    for refusal in _refusals(config, choice, board):
+        raise UsageError(refusal)
     device = choice.device if choice.live else "cpu"
     protocol = make_protocol(device, counts["warmup"], counts["rounds"])
     return Plan(choice, protocol, counts["runs"] or _RUNS[device], option("record"))
@@ -85,20 +85,16 @@ def _count(name: str, text: Optional[str]) -> Optional[int]:
     return None if text is None else checked_option(f"--{name}", lambda: parsed_whole(text, bounds))
 
 
-def _refuse_replayed(config: pytest.Config, choice: Choice, board: Board) -> None:
-    if choice.live:
-        return
-    if config.getoption("record"):
-        raise UsageError(f"--record needs a live device, and this run replays ({choice.why}): add --device cuda")
-    if not board.has_goldens:
-        raise UsageError(f"--hardware {board.name} is only measured: add --device {board.device}, leave -n out")
-
-
-def _refuse_together(config: pytest.Config) -> None:
-    if is_updating(config):
-        raise UsageError(
+def _refusals(config: pytest.Config, choice: Choice, board: Board) -> Iterator[str]:
+    """What cannot be done where this session measures, or where it replays."""
+    if choice.live and is_updating(config):
+        yield (
             "--snapshot-update cannot be combined with a live device: goldens hold records; "
             "--record first, then --device recorded --snapshot-update"
         )
-    if config.getoption("every_configuration"):
-        raise UsageError("--every-configuration replays records: add --device recorded")
+    if choice.live and config.getoption("every_configuration"):
+        yield "--every-configuration replays records: add --device recorded"
+    if not choice.live and config.getoption("record"):
+        yield f"--record needs a live device, and this run replays ({choice.why}): add --device cuda"
+    if not choice.live and not board.has_goldens:
+        yield f"--hardware {board.name} is only measured: add --device {board.device}, leave -n out"
