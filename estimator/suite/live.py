@@ -52,7 +52,7 @@ class Live(Session):
     _recorded_line: Optional[str] = None
 
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, plan: Plan) -> None:
-        super().__init__(config, options, configuration)
+        super().__init__(config, options, configuration, plan.choice)
         target = options.target
         self.plan = plan
         self.measuring = session_on(target, plan, Progress(_progress_writer(config)))
@@ -116,7 +116,7 @@ class Live(Session):
         if isinstance(outcome, MeasurementRefused):
             fail_in_one_line(f"{subject.name}: not measured, refused: {outcome}")
         if isinstance(outcome, LiveResult):
-            benchmark.hand_over(request, outcome, self.plan.choice.device)
+            benchmark.hand_over(request, outcome, self.choice.device)
             tell_row(request.node, subject, outcome.comparison)
 
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
@@ -226,7 +226,7 @@ class Live(Session):
         """Yields what changed in the goldens' inputs, then whether the suite or the device changed since the record."""
         configuration, repository = self.configuration, self.configuration.repository
         if differences:
-            command = f"{command_of(self.config, self.options, repository)} --device {self.plan.choice.device}"
+            command = f"{command_of(self.config, self.options, repository)} --device {self.choice.device}"
             yield from golden_verdict_lines(repository, [configuration], judged, differences, command, self.estimates)
         now = provenance(self.measuring, configuration.root) if self.outcomes.results else {}
         for kind in dict.fromkeys(self.outcomes.kinds.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import pytest
 
@@ -20,7 +20,7 @@ from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.repository import Repository
 from ..measure.device.choice import Choice
-from ..measure.protocol import Plan, make_protocol
+from ..measure.protocol import Plan
 from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
 from ..subjects.patterns import Pattern
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
     from ..subjects.registry import Subject
 
 _SESSION = pytest.StashKey[Session]()
-_PLAN = pytest.StashKey[Plan]()
 _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
-_NOTHING_IS_MEASURED = Choice("recorded", "nothing is measured")
 _PACKAGE = __name__.split(".")[0]
 _INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
@@ -59,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{marker}: {meaning}")
     config.addinivalue_line("filterwarnings", _NOT_RELATED)
     if not config.getoption("help"):
-        config.stash[_PLAN], config.stash[_SESSION] = _chosen_session(config)
+        config.stash[_SESSION] = _chosen_session(config)
         if not hasattr(config, "workerinput"):
             _gather_reports(config)
 
@@ -73,7 +71,7 @@ def _gather_reports(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
     """Says what is estimated, what it is held against, and with which software."""
-    return header_lines(config.stash[_SESSION], config.stash[_PLAN].choice)
+    return header_lines(config.stash[_SESSION])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -130,7 +128,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the record of `--record` and the files of `--output`, unless the session was cut short."""
     stash = session.config.stash
     if _SESSION in stash:
-        finish(stash[_SESSION], stash[_PLAN].choice, stash.get(_RESULTS, Results()), session, exitstatus)
+        finish(stash[_SESSION], stash.get(_RESULTS, Results()), session, exitstatus)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -140,8 +138,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     stash[_FAILURES].hide(terminalreporter)
 
 
-def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
-    """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
+def _chosen_session(config: pytest.Config) -> Session:
+    """Returns the session that the options ask for; pytest.UsageError in one line for a bad one or a damaged file."""
     try:
         if not config.pluginmanager.hasplugin("syrupy"):
             raise UsageError(
@@ -149,11 +147,9 @@ def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
             )
         repository = repository_of(config)
         if config.pluginmanager.has_plugin(CATCHER):
-            options = read_options(config, repository)
-            plan = Plan(_NOTHING_IS_MEASURED, make_protocol("cpu", None, None), runs=1, record=False)
-            return plan, Catch(config, options, load_configuration(repository, options.target))
-        plan = read_plan(config)
-        return plan, _session(config, plan, repository)
+            options, choice = read_options(config, repository), Choice("recorded", "nothing is measured")
+            return Catch(config, options, load_configuration(repository, options.target), choice)
+        return _session(config, read_plan(config), repository)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
 
@@ -188,7 +184,8 @@ def _session(config: pytest.Config, plan: Plan, repository: Repository) -> Sessi
     configuration = load_configuration(repository, options.target)
     if plan.choice.live:
         return Live(config, options, configuration, plan)
-    return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)
+    kind = EveryConfiguration if options.every_configuration else Replay
+    return kind(config, options, configuration, plan.choice)
 
 
 class Catch(Session):

@@ -13,7 +13,6 @@ from ..figures import percent
 from ..files import write_atomically
 from ..goldens.configuration import Configuration
 from ..hardware.software import software_text
-from ..measure.device.choice import Choice
 from ..measure.device.environment import installed_software
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from ..report.answers import THEIRS, Beside, beside_lines, held_out_notes
@@ -29,12 +28,12 @@ _WRITTEN = pytest.StashKey[List[str]]()
 _NOT_WRITTEN = "NOT WRITTEN to"
 
 
-def header_lines(session: Session, choice: Choice) -> List[str]:
+def header_lines(session: Session) -> List[str]:
     """Returns what is estimated, what it is held against, and with which software."""
     software = software_text(installed_software(Path("/")), ("torch", "torchvision", "python"))
     return [
         *_target_lines(session),
-        f"device: {choice.device} ({choice.why})",
+        f"device: {session.choice.device} ({session.choice.why})",
         *session.header(),
         *(f"against: {other.name}" for other in session.options.against),
         f"software: {software}",
@@ -53,14 +52,14 @@ def _target_lines(session: Session) -> Iterator[str]:
         yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
 
 
-def finish(session: Session, choice: Choice, results: Results, run: pytest.Session, exitstatus: int) -> None:
+def finish(session: Session, results: Results, run: pytest.Session, exitstatus: int) -> None:
     """Writes the record of `--record` and the files of `--output` and `--report`, unless the run was cut short."""
     ran = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if not session.finish(ran and not run.shouldfail and not run.shouldstop):
         run.exitstatus = pytest.ExitCode.TESTS_FAILED
     rows = results.rows(MODEL_KIND)
     if rows and ran:
-        written = list(_written(session, rows, header_lines(session, choice), _others(session, results)))
+        written = list(_written(session, rows, _others(session, results)))
         run.config.stash[_WRITTEN] = written
         if any(_NOT_WRITTEN in line for line in written):
             run.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -73,16 +72,14 @@ def _others(session: Session, results: Results) -> List[Beside]:
     return [Beside(other.name, results.answers(other.name), tuple(notes)) for other in session.options.against]
 
 
-def _written(
-    session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]
-) -> Iterator[str]:
+def _written(session: Session, rows: Sequence[Comparison], others: Sequence[Beside]) -> Iterator[str]:
     """Writes the files that were asked for; yields a line for each, also where it could not be written after all."""
     page = session.options.report
     texts: List[Tuple[str, Path, Callable[[], str]]] = [
         ("Table", path, functools.partial(FORMATS[path.suffix], rows, others)) for path in session.options.outputs
     ]
     if page is not None:
-        texts.append(("Page", page, lambda: page_html(_page(session, rows, header, others))))
+        texts.append(("Page", page, lambda: page_html(_page(session, rows, others))))
     for what, path, text in texts:
         try:
             write_atomically(path, text())
@@ -131,11 +128,11 @@ def _write(reporter: pytest.TerminalReporter, lines: Iterable[str]) -> None:
         reporter.write_line(line)
 
 
-def _page(session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]) -> Page:
-    """What the page of a session shows; `header` is what the session says of itself."""
+def _page(session: Session, rows: Sequence[Comparison], others: Sequence[Beside]) -> Page:
+    """What the page of a session shows, with what the session says of itself."""
     configuration = session.configuration
     more = len({(row.hardware, row.configuration) for row in rows}) - 1
-    about = (line.partition(": ")[::2] if ": " in line else ("note", line) for line in header)
+    about = (line.partition(": ")[::2] if ": " in line else ("note", line) for line in header_lines(session))
     provenance = configuration.record.provenance
     return Page(
         title=", ".join(configuration.where) + configuration.transferred + (f", and {more} more" if more else ""),

@@ -10,6 +10,7 @@ from ..errors import GoldenLatencyError
 from ..estimates import Estimates
 from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
+from ..measure.device.choice import Choice
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report.comparisons import markdown_report
 from ..review.sections import spread_text
@@ -31,8 +32,8 @@ class Replay(Session):
 
     _rewrites_all = False
 
-    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
-        super().__init__(config, options, configuration)
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
+        super().__init__(config, options, configuration, choice)
         self._rewritten_goldens: List[Golden] = []
         self._left: Sequence[str] = ()
 
@@ -118,8 +119,8 @@ class Replay(Session):
 class EveryConfiguration(Replay):
     """Holds every configuration that has goldens against them, patterns included."""
 
-    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
-        super().__init__(config, options, configuration)
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
+        super().__init__(config, options, configuration, choice)
         repository = configuration.repository
         self.configurations = [load_configuration(repository, target) for target in repository.targets()]
         self._kept: Dict[str, List[str]] = {}

@@ -9,6 +9,7 @@ import pytest
 
 from ..estimates import Estimates
 from ..goldens.configuration import Configuration, kind_of, load_configuration
+from ..measure.device.choice import Choice
 from ..records.kinds import Kind
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streams
@@ -78,10 +79,11 @@ class Session:
 
     configurations: Sequence[Configuration] = ()
 
-    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
         self.config = config
         self.options = options
         self.configuration = configuration
+        self.choice = choice
         self.estimates = Estimates(Streams(options.op_cache))
         self.own_models: Dict[str, OwnModel] = {}
         self._loaded = {configuration.name: configuration}
