@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
-from estimator.measure.allocator import keep_memory
 from estimator.measure.protocol import typical
+from estimator.measure.worker import keep_memory
 from estimator.subjects.zoo import ZooModel
 
 CHAINS_S, MODEL_S, LEAST_ROUNDS, MOST_ROUNDS = 6.0, 0.5, 3, 25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -214,13 +214,6 @@ def estimate_pass(found: ForwardPass, target: Target, decided_by: str = "") -> E
         decided_by=decided_by,
         spans=_spans(lowered, costs.host_us, found.timeline),
     )
-
-
-def times_ms(lowered: Sequence[Lowered], targets: Sequence[Target]) -> List[Tuple[float, float, float]]:
-    """Returns what `estimate_lowered` gives as latency_ms, host_ms and device_ms for each target, and nothing else."""
-    found = forward_pass(lowered, targets[0])
-    passes = (found.with_constants(target, target.profile.values()) for target in targets)
-    return [(done.latency_ms, done.host_ms, done.device_ms) for done in passes]
 
 
 def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Mapping, Optional
 
 from .checked import BATCH, checked_option, shown, whole
@@ -81,6 +81,15 @@ class Target:
     def stream_label(self) -> str:
         """Returns what decides the op streams, "fp32-b1"."""
         return f"{self.precision.name}-b{self.batch_size}"
+
+    def changed(self, mode: Optional[str], precision: Optional[str], batch_size: Optional[int]) -> Target:
+        """Returns the target with these, None leaving what is there; UsageError names what is not known."""
+        return replace(
+            self,
+            mode=self.mode if mode is None else self.profile.mode(mode),
+            precision=self.precision if precision is None else find_precision(precision),
+            batch_size=self.batch_size if batch_size is None else batch_size,
+        )
 
 
 def resolve(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import Any, Callable, Dict, Mapping, Tuple
+from typing import Any, Callable, Mapping, Tuple
 
 from .checked import BATCH, checked_option, parsed_whole
 from .errors import UsageError
-from .hardware.boards import DEFAULT_HARDWARE, find_board
+from .hardware.boards import DEFAULT_HARDWARE
 from .importing import FORM
 from .subjects.find import find_named
 from .subjects.from_pytest import FORM as TESTED
 from .subjects.from_pytest import tested_by
 from .subjects.registry import Subject
-from .target import Target, find_precision, resolve
+from .target import Target, resolve
 
 OPTIONS: Mapping[str, Tuple[str, ...]] = {
     "hardware": ("--hardware", f"board (default: {DEFAULT_HARDWARE}, or a test's own)"),
@@ -47,35 +47,16 @@ def read_named(options: argparse.Namespace) -> Tuple[Subject, Target]:
 
     UsageError for an unknown name, a bad batch, or what the hardware has no estimates for.
     """
+    subject, target = None, resolve(options.hardware or DEFAULT_HARDWARE)
     if "::" in options.model:
-        subject, target = tested_by(options.model)
-        return subject, _checked(_with_options(target, options))
-    target = resolve(options.hardware or DEFAULT_HARDWARE, options.thermal_profile, **_of_stream(options))
-    return find_named(options.model), _checked(target)
-
-
-def _with_options(target: Target, options: argparse.Namespace) -> Target:
-    mode = options.thermal_profile
-    if options.hardware is not None:
-        board = find_board(options.hardware)
-        profile = board.profile()
-        target = replace(target, board=board, profile=profile, mode=profile.mode(mode))
-    elif mode is not None:
-        target = replace(target, mode=target.profile.mode(mode))
-    batch_size = target.batch_size if options.batch_size is None else read_batch_size(options.batch_size)
-    precision = target.precision if options.precision is None else find_precision(options.precision)
-    return replace(target, precision=precision, batch_size=batch_size)
-
-
-def _of_stream(options: argparse.Namespace) -> Dict[str, Any]:
-    batch_size = 1 if options.batch_size is None else read_batch_size(options.batch_size)
-    return {"precision": options.precision or "fp32", "batch_size": batch_size}
-
-
-def _checked(target: Target) -> Target:
+        subject, own = tested_by(options.model)
+        elsewhere = replace(target, precision=own.precision, batch_size=own.batch_size)
+        target = own if options.hardware is None else elsewhere
+    batch_size = None if options.batch_size is None else read_batch_size(options.batch_size)
+    target = target.changed(options.thermal_profile, options.precision, batch_size)
     if not target.board.estimates(target.precision.name):
         raise UsageError(f"{target.hardware} is calibrated for fp32 alone; leave --precision out")
-    return target
+    return subject or find_named(options.model), target
 
 
 def read_batch_size(text: str) -> int:

@@ -25,10 +25,10 @@ CONFIGURATION = Path("golden", "Jetson-Orin-AGX", "50W-fp32-b1")
 ANY_NOISE = """
 def pytest_configure():
     from estimator.measure import device_session
-    from estimator.measure.device import contention
+    from estimator.measure.device import this_cpu
 
     device_session.MOST_NOISE_PCT = {**device_session.MOST_NOISE_PCT, "cpu": 1e9}
-    contention.MOST_CPUS = 1e9
+    this_cpu.MOST_CPUS = 1e9
 """
 WORKER = """
 import json, os, sys, time
@@ -49,7 +49,7 @@ def answer(request):
     if isinstance(ms, str):
         return {"kind": "error", "message": ms}
     protocol = request["protocol"]
-    about = {"warmups": protocol["warmup"], "warmup_s": 0.1, "rounds_s": 0.2, "build_s": 0.3, "page_faults": 7}
+    about = {"warmup_s": 0.1, "rounds_s": 0.2, "page_faults": 7}
     return {"kind": "done", "samples_ms": [ms] * protocol["rounds"], "finite": True, **about}
 
 HERE = Path(__file__).parent

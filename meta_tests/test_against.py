@@ -14,17 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from estimator.against.estimators import KEYWORDS, OtherEstimator, find_estimators
-from estimator.against.known import KNOWN
+from estimator.against.estimators import KEYWORDS, KNOWN, OtherEstimator, find_estimators
 from estimator.compare import Comparison, without_estimate
 from estimator.errors import UsageError
 from estimator.goldens.repository import Repository
 from estimator.hardware.reading import TEMPLATES
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import load_record
-from estimator.report.answers import Answer, Beside, Theirs
+from estimator.report.answers import Answer, Beside, Theirs, beside_lines, held_out_notes
 from estimator.report.comparisons import FIELDS, FORMATS
-from estimator.report.contest import beside_lines, held_out_notes
 from estimator.subjects.custom import OwnModel
 from estimator.subjects.registry import find_subject
 from estimator.subjects.zoo import MODELS

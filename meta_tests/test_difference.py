@@ -80,10 +80,8 @@ def test_where_only_the_text_of_a_golden_differs_it_says_so():
     assert difference(est_ms=10.5).summary(textual=True) == "resnet18: 10.00 -> 10.50 ms (+5.0 %), EXCELLENT"
 
 
-def test_a_difference_is_of_a_place_and_an_op_stream():
+def test_a_difference_is_of_a_place_and_the_op_stream_of_now():
     assert difference().place == ("board", "50W-fp32-b4", "resnet18")
-    assert difference().stream_label == "fp32-b4"
-    assert Difference("board", "any-mode-bf16-b16", "model", "n", {}, {}).stream_label == "bf16-b16"
     assert (difference().digest_now, difference(stream_now=()).digest_now) == ("aaaa", "")
 
 

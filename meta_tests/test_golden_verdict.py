@@ -12,18 +12,26 @@ import pytest
 from estimator.goldens.difference import Difference
 from estimator.goldens.repository import Repository
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND
-from estimator.review.golden_verdict import golden_verdict_lines, goldens_of, model_names
-from estimator.target import resolve
+from estimator.review.verdict import golden_verdict_lines
 from meta_tests.estimating import ESTIMATES
 
 at = Repository.at
 
-GOLDENS = {
-    ("Jetson-Orin-AGX", "50W-fp32-b1", "resnet18"): {"est_ms": 10.0, "error_pct": -1.0, "rating": "EXCELLENT"},
-    ("Jetson-Orin-AGX", "50W-fp32-b1", "vgg11"): {"est_ms": 20.0, "error_pct": 3.0, "rating": "EXCELLENT"},
-    ("Jetson-Orin-AGX", "50W-fp32-b1", "hardswish"): {"est_ms": 1.0, "error_pct": 40.0, "rating": "FAIR"},
-    ("NVIDIA-H100", "default-fp32-b1", "resnet18"): {"est_ms": 2.0, "error_pct": None},
-}
+CONFIGURATIONS = (
+    SimpleNamespace(
+        where=("Jetson-Orin-AGX", "50W-fp32-b1"),
+        goldens={
+            MODEL_KIND: {
+                "resnet18": {"est_ms": 10.0, "error_pct": -1.0, "rating": "EXCELLENT"},
+                "vgg11": {"est_ms": 20.0, "error_pct": 3.0, "rating": "EXCELLENT"},
+            },
+            PATTERN_KIND: {"hardswish": {"est_ms": 1.0, "error_pct": 40.0, "rating": "FAIR"}},
+        },
+    ),
+    SimpleNamespace(
+        where=("NVIDIA-H100", "default-fp32-b1"), goldens={MODEL_KIND: {"resnet18": {"est_ms": 2.0, "error_pct": None}}}
+    ),
+)
 MOVED = Difference(
     *("Jetson-Orin-AGX", "50W-fp32-b1", "model", "resnet18"),
     {"est_ms": 10.0, "meas_ms": 10.1, "error_pct": -1.0, "rating": "EXCELLENT"},
@@ -35,10 +43,10 @@ MOVED = Difference(
 def said(request):
     """Returns what is said of these differences in this repository, whose inputs are as its goldens say."""
 
-    def lines(*differences, models=("resnet18", "vgg11")):
+    def lines(*differences, judged=None):
         return list(
             golden_verdict_lines(
-                at(request.config.rootpath), GOLDENS, models, differences, "pytest --something", ESTIMATES
+                at(request.config.rootpath), CONFIGURATIONS, judged, differences, "pytest --something", ESTIMATES
             )
         )
 
@@ -60,7 +68,8 @@ def test_a_difference_without_another_input_is_the_code(said):
 
 
 def test_errors_are_those_of_measured_models_alone(said):
-    assert "    mean |error| 1.0 -> 4.0 %, largest 1.0 -> 4.0 %, 1 models" in said(MOVED, models=("resnet18",))
+    lines = said(MOVED, judged=["resnet18", "hardswish", "unknown"])
+    assert "    mean |error| 1.0 -> 4.0 %, largest 1.0 -> 4.0 %, 1 models" in lines
 
 
 def test_a_golden_that_is_new_is_accepted_by_the_session_s_own_command(said):
@@ -69,20 +78,9 @@ def test_a_golden_that_is_new_is_accepted_by_the_session_s_own_command(said):
     assert "  To accept it:    pytest --every-configuration --snapshot-update" in said(new, MOVED)
 
 
-def configuration():
-    goldens = {MODEL_KIND: {"resnet18": {"est_ms": 1.0}, "vgg11": {"est_ms": 2.0}}, PATTERN_KIND: {"gelu": {}}}
-    return SimpleNamespace(target=resolve("Jetson-Orin-AGX", "50W"), goldens=goldens)
-
-
-def test_goldens_are_those_that_were_judged_or_all():
-    where = "Jetson-Orin-AGX", "50W-fp32-b1"
-    assert set(goldens_of(configuration())) == {(*where, name) for name in ("resnet18", "vgg11", "gelu")}
-    assert goldens_of(configuration(), ["vgg11", "unknown"]) == {(*where, "vgg11"): {"est_ms": 2.0}}
-    assert goldens_of(configuration(), []) == {}
-
-
-def test_patterns_are_no_models():
-    assert list(model_names([configuration(), configuration()])) == ["resnet18", "vgg11"] * 2
+def test_goldens_are_those_that_were_judged_or_all(said):
+    for judged, total in ((None, 4), (["resnet18", "vgg11"], 3), (["resnet18", "unknown"], 2)):
+        assert any(line.startswith(f"    1 of {total} estimates moved by ") for line in said(MOVED, judged=judged))
 
 
 def test_an_input_that_moved_no_golden_is_named_all_the_same(request, tmp_path):
@@ -90,7 +88,7 @@ def test_an_input_that_moved_no_golden_is_named_all_the_same(request, tmp_path):
     path = tmp_path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
     row = r"(\| constant.dispatch_kcycles \| )[0-9.]+"
     path.write_text(re.sub(row, r"\g<1>1.0", path.read_text("utf-8")), encoding="utf-8")
-    lines = list(golden_verdict_lines(at(tmp_path), GOLDENS, ("vgg11",), (), "pytest --something", ESTIMATES))
+    lines = list(golden_verdict_lines(at(tmp_path), CONFIGURATIONS, ["vgg11"], (), "pytest --something", ESTIMATES))
     assert any(line.startswith("    dispatch_kcycles 1 -> ") for line in lines)
     assert f"  To accept it:    {at(tmp_path).update_command}" in lines
     assert "--something" not in at(tmp_path).update_command

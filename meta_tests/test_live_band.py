@@ -22,7 +22,7 @@ from estimator.target import resolve, target_on
 from estimator.target_options import target_command
 
 STATE = DeviceState("synthetic", temperature_c=50.0, power_mode="50W")
-RUNS = (Run((9.0, 10.0, 11.0), 1, 0.1, 0.1, 7, 10.0, True), Run((10.0, 10.5, 11.0), 1, 0.1, 0.1, 9, 10.5, True))
+RUNS = (Run((9.0, 10.0, 11.0), 0.1, 0.1, 7, True), Run((10.0, 10.5, 11.0), 0.1, 0.1, 9, True))
 MEASURED = Measured("resnet18", RUNS, STATE, (), replace(STATE, temperature_c=52.0))
 ROW = Comparison("resnet18", "ResNet", 11.0, 10.25, 7.32, "EXCELLENT", "host", 9.0, 5.0, 6.0)
 RESULT = LiveResult(ROW, None, MEASURED, Verdict(SAME, 1.0, 5.0), noise_pct=2.5)

@@ -37,7 +37,7 @@ def result(estimate, error_pct, slices=(1.0, 1.0, 1.0)):
     """A model whose estimate is off by this much, measured in these slices."""
     meas_ms = estimate.latency_ms / (1 + error_pct / 100)
     state = DeviceState("local cpu: synthetic")
-    run = Run((meas_ms,), 0, 0.0, 0.0, 0, 0.0, True, tuple(meas_ms * part for part in slices))
+    run = Run((meas_ms,), 0.0, 0.0, 0, True, tuple(meas_ms * part for part in slices))
     measured = Measured("resnet18", (run,), state, (), state)
     return LiveResult(compare("resnet18", "ResNet", estimate, meas_ms), None, measured, Verdict(NO_BASELINE), 0.0)
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from estimator.measure.device import contention as looking
-from estimator.measure.device.contention import CpuTimes, contention, read_cpu_times
+from estimator.measure.device import this_cpu as looking
 from estimator.measure.device.state import refusals_after
-from estimator.measure.device.this_cpu import CpuReader
+from estimator.measure.device.this_cpu import CpuReader, CpuTimes, contention, read_cpu_times
 
 TICKS = os.sysconf("SC_CLK_TCK")
 OWN, SORT, IDLE, KWORKER = 10, 20, 30, 40

@@ -44,7 +44,7 @@ class Machine(StateReader):
             raise MeasurementError(f"{model}: no room")
         ms = MS[model] * (1 + self.drift * (len(self.measured) - 1))
         tick()
-        return Run((ms,) * protocol.rounds, protocol.warmup, 0.1, 0.2, 0, 0.3, True)
+        return Run((ms,) * protocol.rounds, 0.1, 0.2, 0, True)
 
     def read(self, own_pids=()):
         others = self.contention.pop(0) if self.contention and self.looks and self.looks[-1] == "began" else ()

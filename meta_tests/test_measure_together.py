@@ -104,12 +104,17 @@ def test_half_of_what_differs_between_runs_is_common_to_the_host_bound_models():
     assert statistics.median(ratios) < 0.6
 
 
+def alarms(found):
+    """The models that left the baseline."""
+    return [name for name, verdict in found.models.items() if verdict.alarms]
+
+
 def test_what_slows_every_host_bound_model_alike_is_the_common_speed():
     now = {name: [1.3 * ms if name in HOST_BOUND else ms for ms in runs] for name, runs in RUNS_MS.items()}
     verdicts = judge_together(RUNS_MS, now, HOST_BOUND)
     assert verdicts.common.word == REGRESSION
     assert verdicts.common.change_pct == pytest.approx(30)
-    assert verdicts.alarms == []
+    assert alarms(verdicts) == []
 
 
 @pytest.mark.parametrize(("baseline", "least"), [(3, 0.6), (10, 0.99)])
@@ -120,14 +125,14 @@ def test_a_fifth_more_in_all_host_bound_models_alarms_somewhere(baseline, least)
         now = {name: [1.2 * ms for ms in runs] if name in HOST_BOUND else runs for name, runs in now.items()}
         verdicts = judge_together(before, now, HOST_BOUND)
         alone = any(judge(before[name], now[name]).alarms for name in LOGS)
-        hits += alone or verdicts.common.alarms or bool(verdicts.alarms)
+        hits += alone or verdicts.common.alarms or bool(alarms(verdicts))
     assert hits / 200 > least
 
 
 def test_one_model_does_not_move_the_common_speed():
     now = {**RUNS_MS, "maxvit_t": [0.8 * ms for ms in RUNS_MS["maxvit_t"]]}
     verdicts = judge_together(RUNS_MS, now, HOST_BOUND)
-    assert verdicts.alarms == ["maxvit_t"]
+    assert alarms(verdicts) == ["maxvit_t"]
     assert verdicts.models["maxvit_t"].word == FASTER
     assert verdicts.common.word == SAME
 
@@ -171,7 +176,7 @@ def test_what_is_left_of_a_model_is_beside_the_speed_of_its_run():
         "c": Verdict(REGRESSION, pytest.approx(10.0), floor),
         "other": Verdict(FASTER, pytest.approx(-10.0), floor),
     }
-    assert found.alarms == ["c", "other"]
+    assert alarms(found) == ["c", "other"]
 
 
 def test_the_common_speed_is_the_median_of_how_far_models_are_from_their_own_baseline():

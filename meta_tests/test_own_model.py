@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from estimator.budget import NOT_SURELY, OUTSIDE, SURELY, Budget
 from estimator.compare import Comparison
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, kinds_in, own_kind
-from estimator.suite.budgets import with_budget
+from estimator.suite.budgets import NOT_SURELY, OUTSIDE, SURELY, Budget, with_budget
 from meta_tests.conftest import ANY_NOISE, WORKER
 
 ROOT = Path(__file__).parents[1]

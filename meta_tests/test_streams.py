@@ -344,7 +344,7 @@ def write_tree(root, difference, data, inputs):
     path = own_kind("test_latency").golden_path(configuration, difference.name)
     path.parent.mkdir(parents=True)
     path.write_text(json_text(data), encoding="utf-8")
-    streams = {difference.stream_label: Table(STREAM_TITLES, {difference.name: difference.stream_now})}
+    streams = {"fp32-b1": Table(STREAM_TITLES, {difference.name: difference.stream_now})}
     documents = {f"{OP_STREAMS}.md": streams, f"{difference.hardware}/estimates.md": {"Inputs": inputs}}
     for name, sections in documents.items():
         file = golden_root(root) / name

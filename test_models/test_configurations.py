@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.every_configuration
-def test_configuration(configuration, latency):
-    latency.check_configuration(configuration)
+def test_configuration(request, configuration, latency):
+    latency.session.check_configuration(request, configuration)

@@ -11,15 +11,15 @@ def test_model(model, latency):
 
 
 @pytest.mark.against_baseline
-def test_baseline(latency):
-    latency.check_baselines()
+def test_baseline(request, latency):
+    latency.session.check_baselines(request)
 
 
 @pytest.mark.whole_zoo
-def test_validation_table(latency):
-    latency.check_table()
+def test_validation_table(request, latency):
+    latency.session.check_table(request)
 
 
 @pytest.mark.inputs
-def test_inputs(latency):
-    latency.check_inputs()
+def test_inputs(request, latency):
+    latency.session.check_inputs(request)

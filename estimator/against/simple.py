@@ -8,7 +8,6 @@ from statistics import mean
 from typing import Mapping, Sequence
 
 from ..cost.rates import rates_of
-from ..hardware.profile import Profile
 from ..lower import Lowered
 from ..target import Target
 
@@ -35,19 +34,15 @@ class Peaks:
 def peaks_of(target: Target) -> Peaks:
     """Returns the peaks of a board in a power mode at a precision; of a CPU those that its calibration found."""
     if target.profile.processor == "cpu":
-        return _peaks_of_cpu(target.profile)
+        c = target.profile.values()
+        cpu_flops = {kind: 1e3 * c[f"{kind}_gflop_s"] for kind in ("product", "convolution")}
+        return Peaks(cpu_flops, 1e3 * c["depthwise_gflop_s"], 1e3 * c["warm_gb_s"])
     rates = rates_of(target, target.profile.values())
     flops = {
         "product": rates.product_flops_per_us_per_sm * rates.sms,
         "convolution": rates.convolution_flops_per_us_per_sm * rates.sms,
     }
     return Peaks(flops, rates.fp32_flops_per_us_per_sm * rates.sms, rates.bytes_per_us)
-
-
-def _peaks_of_cpu(profile: Profile) -> Peaks:
-    c = profile.values()
-    flops = {kind: 1e3 * c[f"{kind}_gflop_s"] for kind in ("product", "convolution")}
-    return Peaks(flops, 1e3 * c["depthwise_gflop_s"], 1e3 * c["warm_gb_s"])
 
 
 def roofline_us(lowered: Sequence[Lowered], peaks: Peaks) -> float:

@@ -58,7 +58,7 @@ def calibrate(
     fitter = Fitter(replace(profile, calibrated_mode=power_mode, corrections={}), evidence)
     progress("fit")
     fit = fitter.fit()
-    importances = importance_lines(fitter, fit, progress)
+    importances = [_importance(fitter, fit, *group, progress) for group in _rows_by(fitter, "group").items()]
     is_cpu = profile.processor == "cpu"
     progress("corrections")
     # A CPU's libraries have code of their own for many a shape; a GPU's formulas know its tiles.
@@ -73,7 +73,7 @@ def calibrate(
         "",
         *constant_lines(profile, fit),
         "",
-        *importances,
+        *Table(_COLUMNS, importances).text(),
         *correction_lines(corrections),
         "",
         f"  whole chains that the fit has not seen: {spread_pct:.1f} % (one sigma)",
@@ -98,13 +98,8 @@ def _board(provenance: Mapping[str, str]) -> Dict[str, Any]:
     }
 
 
-def importance_lines(fitter: Fitter, fit: Fit, progress: Callable[[str], None]) -> List[str]:
-    """Returns a row per group of micro-benchmarks: its mean |error| with and without it in the fit, what it decides."""
-    rows = [_importance(fitter, fit, group, rows, progress) for group, rows in _rows_by(fitter, "group").items()]
-    return Table(_COLUMNS, rows).text()
-
-
 def _importance(fitter: Fitter, fit: Fit, group: str, rows: Sequence[int], progress: Callable[[str], None]) -> Row:
+    """A group of micro-benchmarks: its mean |error| with and without it in the fit, and what it decides."""
     progress(f"without {group}")
     without = fitter.fit(rows, fit)
     errors_pct = [float(np.abs(fitter.errors_pct(found))[rows].mean()) for found in (fit, without)]

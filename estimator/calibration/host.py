@@ -23,10 +23,10 @@ from ..hardware.software import software_in
 from ..report.table import Table, left, right
 from ..subjects.chains import Block, Chain, lower_layers
 from ..target import calibrated_target
-from .evidence import MODEL_SPREAD_FLOOR, Evidence
+from .evidence import MICROBENCHMARKS, MODEL_SPREAD_FLOOR, Evidence
 from .fit import Fit, Fitter, sums
 from .from_microbenchmarks import Calibrated, bound_lines
-from .microbenchmarks import micro_benchmark, micro_benchmark_spread
+from .microbenchmarks import micro_benchmark_spread
 from .profile_text import host_profile_text, residuals_pct, summary
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def host_evidence(chains: Sequence[Chain], runs: Sequence[ChainTimes]) -> List[E
         for place, block in enumerate(chain):
             us = statistics.fmean(run.layers_us[index][place][0][0] for run in runs)
             spread = micro_benchmark_spread(us, len(block.layers))
-            evidence.append(micro_benchmark(block.group, index, block, us, spread, sum(lower_layers(block), ())))
+            about = (block.group, block.group, f"chain {index}", us, spread)
+            evidence.append(Evidence(*about, sum(lower_layers(block), ()), source=MICROBENCHMARKS))
     return evidence
 
 

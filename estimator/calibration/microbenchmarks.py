@@ -11,7 +11,6 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 from ..checked import COUNT, LATENCY_MS, LATENCY_US, SIZE, Bounds, Checked, whole
 from ..figures import significant
 from ..files import read_json, write_atomically
-from ..lower import Lowered
 from ..measure.chain_times import WAYS
 from ..subjects.chains import Block, Chain, checked_layer, lower_layers
 from .evidence import MICROBENCHMARKS, Evidence
@@ -109,15 +108,9 @@ def as_evidence(found: Microbenchmarks) -> List[Evidence]:
                 ops = lowered * (found.queue if way == "queued" else 1)
                 name = f"{timed.block.group} {place}, {timed.block.layers[index][0]}, {way}"
                 spread = micro_benchmark_spread(layers_us[index], floor_us=floor_us)
-                evidence.append(micro_benchmark(name, timed.chain, timed.block, layers_us[index], spread, ops))
+                about = (name, timed.block.group, f"chain {timed.chain}", layers_us[index], spread)
+                evidence.append(Evidence(*about, ops, source=MICROBENCHMARKS))
     return evidence
-
-
-def micro_benchmark(
-    name: str, chain: int, block: Block, us: float, spread: float, ops: Tuple[Lowered, ...]
-) -> Evidence:
-    """Returns a piece of evidence of this chain."""
-    return Evidence(name, block.group, f"chain {chain}", us, spread, ops, source=MICROBENCHMARKS)
 
 
 def micro_benchmark_spread(us: float, layers: int = 1, floor_us: float = _FLOOR_US) -> float:

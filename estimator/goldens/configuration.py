@@ -72,6 +72,13 @@ class Configuration:
         """Returns the subject's estimate beside the median of its recorded runs; raises as `Estimates`."""
         return estimates.compared(subject, self.target, self.record_of(kind_of(subject)).median_ms(subject.name))
 
+    def golden_path(self, subject: Subject) -> Path:
+        """Returns the file that has the golden of a subject, as its content or as a row."""
+        kind = kind_of(subject)
+        if self.keeps_file(kind):
+            return kind.golden_path(self.folder, subject.name)
+        return self.repository.estimates_path(self.target.hardware)
+
     def golden(self, subject: Subject) -> Dict[str, Any]:
         """Returns what the golden of a subject says; empty without one."""
         return self.goldens.get(kind_of(subject), {}).get(subject.name, {})

@@ -19,8 +19,10 @@ MEASURED_KEYS = ("meas_ms", "error_pct", "rating")
 _MEASURED_ROW = ("est_ms", *MEASURED_KEYS, "bound", "host_ms", "device_ms", "interval_pct")
 
 
-def golden_data(result: Result) -> Dict[str, Any]:
-    """Returns what the golden of a measured configuration keeps, in plain Python values; ms to four digits."""
+def golden_data(result: Result, in_row: bool = False) -> Dict[str, Any]:
+    """Returns what a golden keeps, as a file of its own or `in_row`, in plain Python values; ms to four digits."""
+    if in_row:
+        return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
     estimate = result.estimate
     return {
         **{key: getattr(result.comparison, key) for key in _MEASURED_ROW},

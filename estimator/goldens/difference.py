@@ -49,11 +49,6 @@ class Difference:
         return self.hardware, self.label, self.name
 
     @property
-    def stream_label(self) -> str:
-        """Returns what decides the op stream: precision and batch."""
-        return "-".join(self.label.rsplit("-", 2)[1:])
-
-    @property
     def moved(self) -> bool:
         """Whether there is an estimate on both sides, and another one now."""
         return self._both and self.before["est_ms"] != self.now["est_ms"]

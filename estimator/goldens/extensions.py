@@ -10,7 +10,7 @@ from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from .repository import Repository
-from .tables import Table, table_text, with_section
+from .tables import Row, Table, table_text, with_section
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -44,14 +44,13 @@ class GoldenFiles:
         """Compares a table of a file; what is beside it stays as it is."""
         return self._has_table(path, section, self._repository.document(path).get(section), table)
 
-    def has_row(self, path: Path, section: str, table: Table) -> bool:
-        """Compares a table of one row with that row of a file's section; what is beside it stays as it is."""
+    def has_row(self, path: Path, section: str, titles: Row, row: Row) -> bool:
+        """Compares a row of a table of a file by its first cell; what is beside it stays as it is."""
         from ..subjects.registry import subject_names
 
-        (name,) = table.rows
-        old = self._repository.document(path).get(section, Table(table.titles, {}))
-        now = Table(table.titles, old.rows).with_rows(table.rows, subject_names())
-        return self._has_table(path, section, old, old if old == now else now, name)
+        old = self._repository.document(path).get(section, Table(titles, {}))
+        now = Table(titles, old.rows).with_rows({row[0]: row}, subject_names())
+        return self._has_table(path, section, old, old if old == now else now, row[0])
 
     def _has_table(self, path: Path, section: str, old: Optional[Table], now: Table, *part: str) -> bool:
         if old is now or (old is not None and table_text(old) == table_text(now)):

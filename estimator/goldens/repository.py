@@ -9,7 +9,7 @@ from ..checked import ERROR_PCT, LATENCY_MS, PERCENT, TERM_MS, Checked, number, 
 from ..compare import BANDS_PCT, BOUNDS, UNMEASURED
 from ..errors import RecordError
 from ..files import read_json, read_text, write_atomically
-from ..hardware.boards import Board, find_board
+from ..hardware.boards import find_board
 from ..hardware.profile import Profile
 from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
 from ..report.bars import CROSS_VALIDATION_BARS_PCT
@@ -104,10 +104,6 @@ class Repository:
     def estimates_path(self, hardware: str) -> Path:
         """Returns the file of a board's tables."""
         return self.folder / hardware / f"{ESTIMATES}.md"
-
-    def board(self, name: str) -> Board:
-        """Returns the hardware of that name; UsageError names the known ones."""
-        return find_board(name)
 
     def profile(self, name: str) -> Profile:
         """Returns the profile of the hardware of that name, read once; raises as `find_board` and `Board.profile`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence,
 
 from ..subjects.chains import Block, Chain, make_layers
 from .build import SEED, build_seeded
-from .protocol import Report, typical
+from .protocol import Report, cuda_once, typical
 
 if TYPE_CHECKING:
     import torch
@@ -171,8 +171,6 @@ def _cuda_layers(block: Block) -> Iterator[Tuple[List[float], List[float]]]:
 def _cuda_rounds_us(layer: Any, x: torch.Tensor, calls: int) -> List[float]:
     """The us of so many calls between two events, after a synchronise, in each round."""
     import torch
-
-    from .timers import cuda_once
 
     def forward() -> None:
         for fresh in inputs:

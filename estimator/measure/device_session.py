@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import statistics
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,7 +102,6 @@ class MeasuringSession:
     measuring_s: float = 0.0
     references_ms: List[float] = field(default_factory=list)
     tests: Dict[str, Place] = field(default_factory=dict)  # where the processes find modules of the user's own
-    start_s: float = field(default_factory=time.time)
     processes: List[MeasuringProcess] = field(default_factory=list)
     lock: Any = None  # held for the whole session
 
@@ -128,11 +126,6 @@ class MeasuringSession:
             process.close()
         if self.lock is not None:
             self.lock.release()
-
-    @property
-    def started(self) -> bool:
-        """Whether there are processes to measure."""
-        return bool(self.processes)
 
     def environment(self) -> Mapping[str, Any]:
         """Returns versions, switches and device as the first process sees them."""
@@ -211,11 +204,6 @@ class MeasuringSession:
     def state(self) -> DeviceState:
         """Returns the state of the device now."""
         return self.reader.read([process.pid for process in self.processes if process.pid is not None])
-
-    @property
-    def unchecked(self) -> str:
-        """Returns what could not be checked of the device, empty if nothing."""
-        return self.reader.unchecked
 
 
 def session_on(target: Target, plan: Plan, progress: Progress) -> MeasuringSession:

@@ -96,10 +96,8 @@ def _joined(parts: Sequence[Run]) -> Run:
     """The parts that one process measured as one run."""
     return Run(
         samples_ms=tuple(ms for part in parts for ms in part.samples_ms),
-        warmups=sum(part.warmups for part in parts),
         warmup_s=sum(part.warmup_s for part in parts),
         rounds_s=sum(part.rounds_s for part in parts),
-        build_s=sum(part.build_s for part in parts),
         page_faults=max(part.page_faults for part in parts),
         finite=all(part.finite for part in parts),
         parts_ms=tuple(typical(part.samples_ms) for part in parts) if len(parts) > 1 else (),

@@ -32,9 +32,8 @@ def _unheard(*_: Any) -> None:
 
 @dataclass(frozen=True)
 class Run(Rounds):
-    """What one process measured of a model, the seconds to build it, and of interleaved parts each typical round."""
+    """What one process measured of a model, and of interleaved parts each typical round."""
 
-    build_s: float
     finite: bool
     parts_ms: Tuple[float, ...] = ()
 

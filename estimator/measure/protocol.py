@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import resource
 import statistics
 import time
 from dataclasses import dataclass
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
-from .allocator import page_faults
 from .device.choice import Choice
 
 WARMUP = 50
@@ -19,6 +19,8 @@ BUDGETS_S: Mapping[str, float] = {"cpu": 3.0, "cuda": 120.0}
 """Seconds of warm-ups and rounds a model gets by default; a third of it for warm-ups, as 50 of 150 are."""
 INTERLEAVED: Mapping[str, int] = {"cpu": 3, "cuda": 1}
 """Parts of a model's rounds, the other models in between: a shared CPU drifts within minutes."""
+PRECISION_S: Mapping[str, float] = {"cpu": 1e-7, "cuda": 5e-7}
+"""The resolution of each clock; CUDA's events resolve about half a microsecond."""
 _PROGRESS_S = 0.5
 _CUT = 1.5  # times the median
 Report = Callable[[str, int, int], None]
@@ -77,7 +79,6 @@ class Rounds:
     """What one process measured: ms of each round, seconds of warm-ups and of rounds, mean page faults of a round."""
 
     samples_ms: Tuple[float, ...]
-    warmups: int
     warmup_s: float
     rounds_s: float
     page_faults: int
@@ -86,13 +87,13 @@ class Rounds:
 def run_rounds(once_ms: Callable[[], float], protocol: Protocol, report: Report) -> Rounds:
     """Returns the rounds of `once_ms`, which runs one forward and returns its ms; `report` gets (phase, done, of)."""
     start_s = time.perf_counter()
-    warm = _repeat(once_ms, protocol.warmup, protocol.min_warmup, protocol.budget_s / 3, "warm-up", report)
+    _repeat(once_ms, protocol.warmup, protocol.min_warmup, protocol.budget_s / 3, "warm-up", report)
     warm_s = time.perf_counter() - start_s
     left_s = max(protocol.budget_s - warm_s, 0.0)
     faults_before = page_faults()
     samples_ms = _repeat(once_ms, protocol.rounds, protocol.min_rounds, left_s, "round", report)
     rounds_s = time.perf_counter() - start_s - warm_s
-    return Rounds(tuple(samples_ms), len(warm), warm_s, rounds_s, (page_faults() - faults_before) // len(samples_ms))
+    return Rounds(tuple(samples_ms), warm_s, rounds_s, (page_faults() - faults_before) // len(samples_ms))
 
 
 def _repeat(
@@ -137,3 +138,39 @@ def median_noise_pct(samples_ms: Sequence[float]) -> float:
     low = max(0, math.floor(count / 2 - reach))
     high = min(count - 1, math.ceil(count / 2 + reach))
     return 50 * (ordered[high] - ordered[low]) / statistics.median(ordered)
+
+
+def page_faults() -> int:
+    """Returns the page faults of this process so far, minor and major."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_minflt + usage.ru_majflt
+
+
+def cuda_once(forward: Callable[[], Any]) -> Callable[[], float]:
+    """Returns the function that runs (event, forward, event, synchronize) and returns the ms between the events."""
+    import torch
+
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def once_ms() -> float:
+        start.record()
+        forward()
+        end.record()
+        torch.cuda.synchronize()
+        return float(start.elapsed_time(end))
+
+    return once_ms
+
+
+def cpu_once(forward: Callable[[], Any]) -> Callable[[], float]:
+    """Returns the function that runs one forward and returns its ms by the host's clock."""
+
+    def once_ms() -> float:
+        start_s = time.perf_counter()
+        forward()
+        return 1e3 * (time.perf_counter() - start_s)
+
+    return once_ms
+
+
+ONCE: Mapping[str, Callable[[Callable[[], Any]], Callable[[], float]]] = {"cpu": cpu_once, "cuda": cuda_once}

@@ -28,11 +28,6 @@ class Together:
     common: Verdict
     models: Mapping[str, Verdict]
 
-    @property
-    def alarms(self) -> List[str]:
-        """Returns the names of the models that left the baseline."""
-        return [name for name, verdict in self.models.items() if verdict.alarms]
-
 
 def judge_together(baseline_ms: Runs, live_ms: Runs, sharing: Collection[str]) -> Optional[Together]:
     """Returns the verdicts on models with a baseline and as many runs as most; ms, one per run, in the same order.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import json
 import math
-import time
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from .allocator import give_memory_back, keep_memory
 from .device.state import FileReader
-from .protocol import Protocol, run_rounds
+from .protocol import ONCE, Protocol, run_rounds
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's mallopt
 Send = Callable[[Dict[str, Any]], None]
 ROOM_GIB = 6.0
 """What must be left to keep a model: as much as the largest takes while it is built, and something for the machine."""
@@ -76,13 +76,10 @@ class Worker:
         import torch
 
         from ..capture import call_arguments
-        from .timers import ONCE
 
-        start_s = time.perf_counter()
         with torch.no_grad():
             module, example = self._built(request)
             args, kwargs = call_arguments(example)
-            build_s = time.perf_counter() - start_s
             last: List[Any] = []
 
             def forward() -> None:
@@ -91,7 +88,7 @@ class Worker:
             protocol = Protocol(**request["protocol"])
             rounds = run_rounds(ONCE[self._device](forward), protocol, self._report)
             finite = _is_finite(last[0])
-        return {**vars(rounds), "build_s": build_s, "finite": finite}
+        return {**vars(rounds), "finite": finite}
 
     def _built(self, request: Dict[str, Any]) -> Tuple[Any, Any]:
         from ..target import tensor_dtype
@@ -157,3 +154,18 @@ def _release(device: str) -> None:
         torch.cuda.empty_cache()
     else:
         give_memory_back()
+
+
+def keep_memory() -> bool:
+    """Keeps glibc from giving memory back, else each forward may fault its activations in; False where it cannot."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def give_memory_back() -> None:
+    """Returns a deleted model's memory to the system, where the C library can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -7,8 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..compare import BANDS_PCT, NO_EVIDENCE, UNMEASURED, Comparison, Summary, summarise
 from ..figures import compact_error, compact_percent, ms, percent
-from .answers import Beside, Theirs
-from .contest import markdown_figures, their_cells, their_columns
+from .answers import Beside, Theirs, markdown_figures, their_cells, their_columns
 from .table import NAME_WIDTH, Table, left, right
 
 FIELDS = (

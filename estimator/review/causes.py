@@ -12,15 +12,14 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
-from ..goldens.content import ESTIMATE_TITLES, MEASURED_KEYS, estimate_row, golden_data, row_data
+from ..goldens.content import MEASURED_KEYS, golden_data
 from ..goldens.difference import Difference
 from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, with_inputs
 from ..goldens.tables import Row, Table
 from ..hardware.boards import find_board, load_profile
 from ..hardware.profile import Profile
-from ..lower import NO_RULES, lower
-from ..pipeline import times_ms
-from ..subjects.custom import KeptModel, rules_of
+from ..lower import NO_RULES
+from ..subjects.custom import KeptModel
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streamed
 from ..target import Target, parse_label
@@ -202,8 +201,8 @@ def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str
 def _shares_pct(item: Priced, change: InputChange) -> List[float]:
     """By how much the change alone moves the latency, the host's time and the device's, in percent."""
     alone = _with(item.now, {change.name: change.before})
-    lowered = lower(item.estimates.ops(item.subject, item.now), rules_of(item.subject))
-    without, now = times_ms(lowered, [alone, item.now])
+    passes = (item.estimates.forward(item.subject, target) for target in (alone, item.now))
+    without, now = ((found.latency_ms, found.host_ms, found.device_ms) for found in passes)
     return [100 * (after / before - 1) if before else 0.0 for before, after in zip(without, now)]
 
 
@@ -248,6 +247,4 @@ def _code_share_pct(item: Priced) -> Optional[float]:
 
 def _golden_data_at(item: Priced, target: Target) -> Mapping[str, Any]:
     result = item.estimates.compared(item.subject, target)
-    if "host_terms_ms" in item.difference.before:
-        return golden_data(result)
-    return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
+    return golden_data(result, in_row="host_terms_ms" not in item.difference.before)

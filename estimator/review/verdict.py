@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
+from ..estimates import Estimates
 from ..figures import signed_percent
-from ..goldens.inputs import HELD_OUT
+from ..goldens.configuration import Configuration
+from ..goldens.difference import Difference
+from ..goldens.inputs import HELD_OUT, golden_inputs, inputs_now
+from ..goldens.repository import Repository
+from ..hardware.boards import known_hardware
+from ..records.kinds import PATTERN_KIND
 from .changes import Cause, InputChange, Review
+from .review import review_differences
 from .sections import MOST_NAMES, alone_text, first_few, moved_text, ratings_text, spread_text, words
 
 _MOST_LINES = 20
+
+
+def golden_verdict_lines(
+    repository: Repository,
+    configurations: Iterable[Configuration],
+    judged: Optional[Sequence[str]],
+    differences: Sequence[Difference],
+    command: str,
+    estimates: Estimates,
+) -> Iterator[str]:
+    """Yields the verdict over differences from the goldens that were judged; nothing where nothing changed.
+
+    `judged` names the models and patterns of the configurations that were, None for all; `command` is the one that runs
+    this session again.
+    """
+    before = {hardware: golden_inputs(repository, hardware) for hardware in repository.boards()}
+    boards = dict.fromkeys([*before, *(difference.hardware for difference in differences)])
+    now = {hardware: inputs_now(repository, hardware) for hardware in boards if hardware in known_hardware()}
+    goldens = {
+        (*configuration.where, name): (kind, golden.get("error_pct"))
+        for configuration in configurations
+        for kind, found in configuration.goldens.items()
+        for name, golden in found.items()
+        if judged is None or name in judged
+    }
+    measured = {place: pct for place, (kind, pct) in goldens.items() if kind is not PATTERN_KIND and pct is not None}
+    review = review_differences(differences, (before, now), measured, len(goldens), estimates)
+    if not review.is_empty:
+        is_new = bool(differences) and not any(difference.before for difference in differences)
+        accept = f"{command} --snapshot-update" if is_new else repository.update_command
+        yield from verdict_lines(review, accept, f"{command} -v, or once accepted: python -m estimator review")
 
 
 def verdict_lines(review: Review, accept: str, look_closer: str) -> Iterator[str]:

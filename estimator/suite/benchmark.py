@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 import pytest
 
 from ..measure.device_session import MeasuringSession
-from ..measure.timers import PRECISION_S
+from ..measure.protocol import PRECISION_S
 from .outcomes import LiveResult
 
 _STORAGE = "file://./.benchmarks"
@@ -23,7 +23,7 @@ def machine_info(measuring: MeasuringSession) -> Dict[str, Any]:
     """Returns the device, its mode and its software."""
     target = measuring.target
     known: Dict[str, Any] = {"hardware": target.hardware, "configuration": target.label}
-    if measuring.started:  # --benchmark-compare asks before anything runs
+    if measuring.processes:  # --benchmark-compare asks before anything runs
         environment = measuring.environment()
         keys = ("name", "torch", "torchvision", "cuda", "cudnn", "threads")
         known.update({key: environment.get(key) for key in keys})

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..compare import BANDS_PCT
 from ..errors import GoldenLatencyError
 from ..goldens.configuration import Configuration, kind_of
-from ..goldens.content import (
-    ESTIMATE_TITLES,
-    STREAM_TITLES,
-    estimate_row,
-    golden_data,
-    row_data,
-    stream_row,
-)
+from ..goldens.content import ESTIMATE_TITLES, STREAM_TITLES, estimate_row, golden_data, stream_row
 from ..goldens.difference import Difference, term_change
 from ..goldens.extensions import GoldenFiles
 from ..goldens.inputs import golden_inputs, inputs_now, write_inputs
@@ -53,9 +47,10 @@ class Goldens:
 
     def problem(self, subject: Subject, result: Result) -> Optional[Problem]:
         """Returns what differs and where to look; None if all is well, or rewritten."""
-        stream = stream_row(result.comparison.model, result.ops, result)
+        stream = stream_row(subject.name, result.ops, result)
+        place = self._configuration.repository.streams_path, self._configuration.target.stream_label
         try:
-            is_same = [self._is_estimate(subject, result), self._is_stream(stream)]
+            is_same = [self._is_estimate(subject, result), self._files.has_row(*place, STREAM_TITLES, stream)]
         except (OSError, GoldenLatencyError) as error:
             return Problem(f"{subject.name}: its golden could not be written: {error}")
         if self._updating:
@@ -67,44 +62,27 @@ class Goldens:
         return Problem(summary, tuple(_short(difference)), tuple(self._details(subject, difference)), difference)
 
     def _is_estimate(self, subject: Subject, result: Result) -> bool:
-        configuration, target = self._configuration, self._configuration.target
-        kind, repository = kind_of(subject), configuration.repository
-        if configuration.keeps_file(kind):
-            path = kind.golden_path(configuration.folder, result.comparison.model)
-            is_same = self._files.has_data(path, golden_data(result))
-            if self._updating and configuration.is_measured:
-                repository.drop_section(target)
-            return is_same
-        row = estimate_row(result)
-        path = repository.estimates_path(target.hardware)
-        return self._files.has_row(path, target.label, Table(ESTIMATE_TITLES, {row[0]: row}))
-
-    def _is_stream(self, row: Row) -> bool:
-        path, label = self._configuration.repository.streams_path, self._configuration.target.stream_label
-        return self._files.has_row(path, label, Table(STREAM_TITLES, {row[0]: row}))
+        configuration, path = self._configuration, self._configuration.golden_path(subject)
+        if not configuration.keeps_file(kind_of(subject)):
+            return self._files.has_row(path, configuration.target.label, ESTIMATE_TITLES, estimate_row(result))
+        is_same = self._files.has_data(path, golden_data(result))
+        if self._updating and configuration.is_measured:
+            configuration.repository.drop_section(configuration.target)
+        return is_same
 
     def _difference(self, subject: Subject, result: Result, stream: Row) -> Difference:
-        target = self._configuration.target
-        name = result.comparison.model
+        configuration, kind = self._configuration, kind_of(subject)
+        streams = configuration.repository.streams(configuration.target.stream_label)
         return Difference(
-            target.hardware,
-            target.label,
-            kind_of(subject).parameter,
-            name,
-            self._configuration.golden(subject),
-            self._data(subject, result),
-            self._golden_stream(name),
+            *configuration.where,
+            kind.parameter,
+            subject.name,
+            configuration.golden(subject),
+            golden_data(result, in_row=not configuration.keeps_file(kind)),
+            streams.rows.get(subject.name, ()),
             stream,
             subject.family if isinstance(subject, OwnModel) else "",
         )
-
-    def _data(self, subject: Subject, result: Result) -> Dict[str, Any]:
-        if self._configuration.keeps_file(kind_of(subject)):
-            return golden_data(result)
-        return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
-
-    def _golden_stream(self, name: str) -> Row:
-        return self._configuration.repository.streams(self._configuration.target.stream_label).rows.get(name, ())
 
     def _details(self, subject: Subject, difference: Difference) -> Iterator[str]:
         """Every term, and where each figure is from."""
@@ -114,28 +92,25 @@ class Goldens:
             rows = [(term, before, now, term_change(term, before, now)) for term, before, now in terms]
             yield from report.Table(columns, rows).text(gap=1)
         configuration = self._configuration
-        kind = kind_of(subject)
-        record = configuration.record_of(kind)
+        record = configuration.record_of(kind_of(subject))
         runs_ms = ", ".join(map(str, record.runs_ms.get(difference.name, ()))) or "none"
-        golden = configuration.repository.estimates_path(configuration.target.hardware)
-        if configuration.keeps_file(kind):
-            golden = kind.golden_path(configuration.folder, difference.name)
-        yield f"  golden:   {relative(golden, configuration.root)} (compared exactly)"
+        yield f"  golden:   {relative(configuration.golden_path(subject), configuration.root)} (compared exactly)"
         yield f"  record:   {relative(record.path, configuration.root)} (median of {runs_ms} ms)"
         yield f"  estimate: {relative(configuration.target.profile.path, configuration.root)}"
 
     def validation_problem(self, text: str) -> Optional[Problem]:
         """Returns how the whole table differs from its golden, validation.md."""
         path = self._configuration.folder / f"{VALIDATION}.md"
+        where = str(relative(path, self._configuration.root))
         try:
             if self._files.has_text(path, text) or self._updating:
                 return None
         except OSError as error:
-            return Problem(f"{relative(path, self._configuration.root)}: could not be written: {error}")
-        before = self._configuration.repository.text(path) or ""
-        diff = tuple(unified_diff(before, text, str(relative(path, self._configuration.root))))
+            return Problem(f"{where}: could not be written: {error}")
+        before = (self._configuration.repository.text(path) or "").splitlines()
+        diff = tuple(difflib.unified_diff(before, text.splitlines(), where, "now", n=0, lineterm=""))
         lines = sum(line.startswith("+") for line in diff[2:])
-        return Problem(f"{relative(path, self._configuration.root)}: {lines} lines of the table differ", (), diff)
+        return Problem(f"{where}: {lines} lines of the table differ", (), diff)
 
 
 def _short(difference: Difference) -> Iterator[str]:
@@ -158,40 +133,31 @@ def _stream_terms(difference: Difference) -> Iterator[Any]:
         yield from ((f"op stream: {title}", old, new) for title, old, new in triples if old != new)
 
 
-def unified_diff(before: str, now: str, name: str) -> Iterator[str]:
-    """Yields the lines that differ, without their neighbours."""
-    import difflib
-
-    yield from difflib.unified_diff(before.splitlines(), now.splitlines(), name, "now", n=0, lineterm="")
-
-
 def relative(path: Path, root: Path) -> Path:
     """Returns the path as seen from `root`, unless it is elsewhere."""
     return path.relative_to(root) if root in path.parents else path
 
 
 def inputs_problem(
-    repository: Repository, boards: Mapping[str, Mapping[str, bool]], snapshot: SnapshotAssertion, updating: bool
+    repository: Repository, boards: Mapping[str, Sequence[str]], snapshot: SnapshotAssertion, updating: bool
 ) -> Optional[Problem]:
     """Returns which inputs of which boards moved since the goldens were made; None where none did, or all is rewritten.
 
-    `boards` says of each board's configurations whether this session rewrites it: inputs that are newer than some
-    golden would hide why that golden is stale.
+    `boards` says which configurations of each board this session rewrites: inputs that are newer than some golden would
+    hide why that golden is stale.
     """
     files = GoldenFiles(repository, snapshot)
     before = {hardware: golden_inputs(repository, hardware) for hardware in boards}
     now = {hardware: inputs_now(repository, hardware) for hardware in boards}
     stale: List[str] = []
-    is_same: List[bool] = []
+    is_same = True
     for hardware, rewritten in boards.items():
-        left = [label for label in repository.labels(hardware) if not rewritten.get(label)]
-        keeps = updating and bool(left)
-        path = repository.estimates_path(hardware)
-        has_inputs = before[hardware] == now[hardware] if keeps else files.has_section(path, INPUTS, now[hardware])
-        is_same.append(has_inputs)
-        if keeps and not is_same[-1]:
+        left = [label for label in repository.labels(hardware) if label not in rewritten]
+        if not (updating and left):
+            is_same &= files.has_section(repository.estimates_path(hardware), INPUTS, now[hardware])
+        elif before[hardware] != now[hardware]:
             stale.append(f"  not rewritten in this session: {hardware} {', '.join(left)}")
-    if all(is_same) or (updating and not stale):
+    if not stale and (is_same or updating):
         return None
     changes = changed_inputs(before, now)
     lines = [f"  {input_text(change)}" for change in changes]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Union
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
 import pytest
 
 from ..checked import LATENCY_MS, checked_option, number
 from ..errors import GoldenLatencyError, UsageError
 from ..goldens.configuration import Configuration
+from ..hardware.boards import find_board
 from ..lower.rules import NO_RULES, Rules, checked_rules
 from ..subjects.custom import OwnModel, safe_name
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
-from ..target import Target, find_precision, target_on
+from ..target import Target, target_on
 from ..target_options import read_batch_size
 from .options import setting
 from .reports import fail_in_one_line, tell
@@ -31,13 +32,15 @@ Budget = Union[None, float, Mapping[str, float]]
 
 
 class Latency:
-    """The fixture `latency`. Tests that name no hardware are for the board that the session gives them."""
+    """The fixture `latency`. Tests that name no hardware are for the board that the session gives them.
+
+    `session` has the checks of the suite's own tests that are about no single subject, one for each of MARKERS.
+    """
 
     def __init__(self, session: Session, request: pytest.FixtureRequest, hardware: Optional[str] = None) -> None:
-        self._session = session
+        self.session = session
         self._request = request
         self._hardware = hardware
-        self._names: List[str] = []
 
     def check(
         self,
@@ -67,53 +70,27 @@ class Latency:
         except GoldenLatencyError as error:
             fail_in_one_line(str(error))
         tell(self._request.node, subject, configuration.where, against=self._answers(subject, configuration.target))
-        self._session.check(self._request, asked)
-
-    def check_table(self) -> None:
-        """Fails unless the table of all models is the golden one."""
-        __tracebackhide__ = True
-        self._session.check_table(self._request)
-
-    def check_baselines(self) -> None:
-        """Fails where the latencies measured in this session left their baseline, all models judged together."""
-        __tracebackhide__ = True
-        self._session.check_baselines(self._request)
-
-    def check_configuration(self, configuration: Configuration) -> None:
-        """Fails with all differences of one configuration from its goldens."""
-        __tracebackhide__ = True
-        self._session.check_configuration(self._request, configuration)
-
-    def check_inputs(self) -> None:
-        """Fails where a board's goldens were made from other constants and facts than those now."""
-        __tracebackhide__ = True
-        self._session.check_inputs(self._request)
+        self.session.check(self._request, asked)
 
     def _answers(self, subject: Subject, target: Target) -> Mapping[str, Any]:
         """What other estimators say of the subject, by their names."""
-        return {other.name: asdict(other.ask(subject, target)) for other in self._session.options.against}
+        return {other.name: asdict(other.ask(subject, target)) for other in self.session.options.against}
 
     def _configuration(
         self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]
     ) -> Configuration:
-        target = self._target(hardware)
-        if mode is not None:
-            target = replace(target, mode=target.profile.mode(mode))
-        if precision is not None:
-            target = replace(target, precision=find_precision(precision))
-        if batch_size is not None:
-            target = replace(target, batch_size=read_batch_size(str(batch_size)))
-        return self._session.configuration_of(target)
+        checked_size = None if batch_size is None else read_batch_size(str(batch_size))
+        return self.session.configuration_of(self._target(hardware).changed(mode, precision, checked_size))
 
     def _target(self, hardware: Optional[str]) -> Target:
         """Of the session's boards, or another one at the session's precision and batch in its own power mode."""
-        targets = {target.hardware: target for target in self._session.options.targets}
+        targets = {target.hardware: target for target in self.session.options.targets}
         if hardware is None or hardware in targets:
-            return targets[hardware] if hardware is not None else self._session.options.target
-        repository, config = self._session.configuration.repository, self._request.config
+            return targets[hardware] if hardware is not None else self.session.options.target
+        repository, config = self.session.configuration.repository, self._request.config
         precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
         return target_on(
-            repository.board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
+            find_board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
         )
 
     def _subject(
@@ -134,15 +111,19 @@ class Latency:
         item = self._request.node
         called = safe_name(name or own_name(item, configuration.target.hardware))
         subject = OwnModel(called, item.path.stem, model, inputs, rules)
-        self._refuse_twice(subject.name, configuration)
+        self._refuse_twice(subject.name, configuration.name)
         return subject
 
-    def _refuse_twice(self, name: str, configuration: Configuration) -> None:
+    def _refuse_twice(self, name: str, where: str) -> None:
         """A test that is run again may check the same again, but no other, and not twice in one run."""
-        node = self._request.node.nodeid
-        place = f"{node}#2" if f"{configuration.name} {name}" in self._names else node
-        self._names.append(f"{configuration.name} {name}")
-        self._session.refuse_twice(name, configuration, place)
+        place = self._request.node.nodeid
+        first, run = self.session.checked.get((name, where), (place, None))
+        if first != place or run is self:
+            raise UsageError(
+                f"{name}: {first} checks a model of that name on {where}, too, "
+                "and they would share one golden: give one of them a name of its own, latency.check(..., name=...)"
+            )
+        self.session.checked[name, where] = place, self
 
 
 def own_name(item: pytest.Item, hardware: str) -> str:

@@ -19,8 +19,8 @@ from ..measure.together import LEAST_SHARING
 from ..opstream import digest
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report.page import Measurement
-from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.live_verdict import live_verdict_lines
+from ..review.verdict import golden_verdict_lines
 from ..subjects.custom import OwnModel, rules_of
 from ..subjects.from_pytest import Place
 from . import benchmark
@@ -52,7 +52,7 @@ class Live(Session):
     _recorded_line: Optional[str] = None
 
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, plan: Plan) -> None:
-        super().__init__(config, options, configuration)
+        super().__init__(config, options, configuration, plan.choice)
         target = options.target
         self.plan = plan
         self.measuring = session_on(target, plan, Progress(_progress_writer(config)))
@@ -65,21 +65,18 @@ class Live(Session):
         each = "in 1 fresh process" if plan.runs == 1 else f"each model in {plan.runs} fresh processes"
         recording = ", RECORDING the baseline" if plan.record else ""
         yield f"protocol: {plan.protocol.text}; {each}{recording}"
-        if not self.configuration.has_estimates:
-            yield self._uncalibrated_note
-        yield from self._software_notes()
+        yield from self._notes()
 
-    def _software_notes(self) -> Iterator[str]:
+    def _notes(self) -> Iterator[str]:
+        """What must be known of the constants, if there are any."""
+        name = self.options.target.hardware
         if self.configuration.has_estimates:
             yield from software_notes(self.options.target, self.options.software)
-
-    @property
-    def _uncalibrated_note(self) -> str:
-        board = self.options.target.board
-        return (
-            f"{board.name} is not calibrated on this machine: measured, without an estimate to hold it against; "
-            f"to calibrate: {calibrate_command(board.name)}"
-        )
+        else:
+            yield (
+                f"{name} is not calibrated on this machine: measured, without an estimate to hold it against; "
+                f"to calibrate: {calibrate_command(name)}"
+            )
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Models as the options say, and what judges them together; patterns only where no model is collected."""
@@ -93,13 +90,8 @@ class Live(Session):
             return not has_models and self.options.whole_zoo
         if test.is_own:
             return self.options.whole_zoo
-        return test.role == BASELINE and self._has_baseline
-
-    @property
-    def _has_baseline(self) -> bool:
-        """Whether enough of the models to be measured have a baseline to judge them together."""
-        recorded = self.configuration.record.runs_ms
-        return not self.plan.record and sum(m.name in recorded for m in self.options.models) >= LEAST_SHARING
+        recorded = [model for model in self.options.models if model.name in self.configuration.record.runs_ms]
+        return test.role == BASELINE and not self.plan.record and len(recorded) >= LEAST_SHARING
 
     def start(self, tests: Sequence[Test]) -> None:
         """Starts the processes that will measure the subjects of these tests."""
@@ -124,7 +116,7 @@ class Live(Session):
         if isinstance(outcome, MeasurementRefused):
             fail_in_one_line(f"{subject.name}: not measured, refused: {outcome}")
         if isinstance(outcome, LiveResult):
-            benchmark.hand_over(request, outcome, self.plan.choice.device)
+            benchmark.hand_over(request, outcome, self.choice.device)
             tell_row(request.node, subject, outcome.comparison)
 
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
@@ -152,7 +144,7 @@ class Live(Session):
             None if self.outcomes.speed.drifted else band_problem(outcome, self._promised_rating(subject)),
             verdict_problem(outcome, self.outcomes.record_of(subject.name), self.options.target),
         ]
-        fail_with(request, [] if self.plan.record else [problem for problem in problems if problem is not None])
+        fail_with(request, [] if self.plan.record else problems)
 
     def _prepare_own(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """The processes that measure get the module of a test by running the test, as far as it goes."""
@@ -175,13 +167,9 @@ class Live(Session):
         if recorded is None or not self.options.target.board.has_goldens:
             return None
         goldens = Goldens(self.configuration, request.getfixturevalue("snapshot"), updating=False)
-        return goldens.problem(subject, self._as_reviewed.estimated(subject, self.estimates))
-
-    @property
-    def _as_reviewed(self) -> Configuration:
-        """A golden's interval is for the software that the constants were fitted with."""
-        target = replace(self.configuration.target, same_software=None)
-        return replace(self.configuration, target=target)
+        fitted_with = replace(self.configuration.target, same_software=None)  # a golden's interval is for that software
+        estimated = replace(self.configuration, target=fitted_with).estimated(subject, self.estimates)
+        return goldens.problem(subject, estimated)
 
     def check_baselines(self, request: pytest.FixtureRequest) -> None:
         """Fails with each model that left its baseline, the speed that models share taken out, or with that speed."""
@@ -226,8 +214,8 @@ class Live(Session):
         faults = max(run.page_faults for m in self.measuring.measured.values() for run in m.runs)
         threads = int(self.measuring.environment()["threads"])
         yield f"  {threads} threads; at most {faults} page faults a forward"
-        if self.measuring.unchecked:
-            yield f"  {self.measuring.unchecked}"
+        if self.measuring.reader.unchecked:
+            yield f"  {self.measuring.reader.unchecked}"
         yield from self._calibration_notes(threads)
         if self.configuration.has_estimates and not self.options.target.board.has_goldens and not self._only_patterns:
             yield from finding_lines(self.outcomes.results, self.outcomes.speed, self.options.target)
@@ -236,33 +224,23 @@ class Live(Session):
 
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields what changed in the goldens' inputs, then whether the suite or the device changed since the record."""
-        configuration = self.configuration
+        configuration, repository = self.configuration, self.configuration.repository
         if differences:
-            goldens = goldens_of(configuration, judged)
-            models = model_names([configuration])
-            repository, command = configuration.repository, self._command
-            yield from golden_verdict_lines(repository, goldens, models, differences, command, self.estimates)
+            command = f"{command_of(self.config, self.options, repository)} --device {self.choice.device}"
+            yield from golden_verdict_lines(repository, [configuration], judged, differences, command, self.estimates)
         now = provenance(self.measuring, configuration.root) if self.outcomes.results else {}
         for kind in dict.fromkeys(self.outcomes.kinds.values()):
             names = [r.measured.model for r in self.outcomes.results if self.outcomes.kinds[r.measured.model] == kind]
-            recorded = configuration.record_of(kind)
-            target = self.options.target
+            recorded, target = configuration.record_of(kind), self.options.target
             if names:
                 digests = {
                     name: digest(self.ops_of(name, target), rules_of(self.own_models.get(name))) for name in names
                 }
-                yield from live_verdict_lines(configuration.repository, target, recorded, now, digests)
-
-    @property
-    def _command(self) -> str:
-        command = command_of(self.config, self.options, self.configuration.repository)
-        return f"{command} --device {self.options.target.board.device}"
+                yield from live_verdict_lines(repository, target, recorded, now, digests)
 
     def _calibration_notes(self, threads: int) -> Iterator[str]:
         target = self.options.target
-        if not self.configuration.has_estimates:
-            yield f"  {self._uncalibrated_note}"
-        yield from (f"  {note}" for note in self._software_notes())
+        yield from (f"  {note}" for note in self._notes())
         if self.configuration.has_estimates and not target.board.has_goldens:
             if self._only_patterns:
                 yield f"  {_HOT_PATTERNS_NOTE}"

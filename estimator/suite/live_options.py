@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 import pytest
 
@@ -14,7 +14,7 @@ from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
 from ..measure.protocol import Plan, make_protocol
 from ..needed import MEASURING, refuse_missing
-from .options import hardware_names, is_updating
+from .options import hardware_names, is_parallel, is_updating
 
 _RUNS = {"cuda": 3, "cpu": 1}
 
@@ -41,14 +41,14 @@ def read_plan(config: pytest.Config) -> Plan:
     board, *others = map(find_board, hardware_names(config))
     _refuse_calibration(option("calibrate"), board)
     chosen = choose_device(option("device"), board) if not others else _replayed(option("device"), [board, *others])
-    choice = _alone(chosen, option("device"), _is_parallel(config))
+    choice = _alone(chosen, option("device"), is_parallel(config))
     if choice.live and option("device") == "auto" and option("every_configuration"):
         choice = Choice("recorded", "--every-configuration holds the records against their goldens")
     counts = {name: _count(name, option(name)) for name in ("runs", "rounds", "warmup")}
     if choice.live:
         refuse_missing("measuring", MEASURING)
-        _refuse_together(config)
-    _refuse_replayed(config, choice, board)
+    for refusal in _refusals(config, choice, board):
+        raise UsageError(refusal)
     device = choice.device if choice.live else "cpu"
     protocol = make_protocol(device, counts["warmup"], counts["rounds"])
     return Plan(choice, protocol, counts["runs"] or _RUNS[device], option("record"))
@@ -69,12 +69,6 @@ def _refuse_calibration(part: Optional[str], board: Board) -> None:
         raise UsageError(f"--calibrate is a command of its own now: {command}")
 
 
-def _is_parallel(config: pytest.Config) -> bool:
-    option = config.getoption
-    parallel = bool(option("numprocesses", default=None)) or option("dist", default="no") != "no"
-    return parallel or hasattr(config, "workerinput")
-
-
 def _alone(choice: Choice, wanted: str, parallel: bool) -> Choice:
     if not (choice.live and parallel):
         return choice
@@ -91,20 +85,16 @@ def _count(name: str, text: Optional[str]) -> Optional[int]:
     return None if text is None else checked_option(f"--{name}", lambda: parsed_whole(text, bounds))
 
 
-def _refuse_replayed(config: pytest.Config, choice: Choice, board: Board) -> None:
-    if choice.live:
-        return
-    if config.getoption("record"):
-        raise UsageError(f"--record needs a live device, and this run replays ({choice.why}): add --device cuda")
-    if not board.has_goldens:
-        raise UsageError(f"--hardware {board.name} is only measured: add --device {board.device}, leave -n out")
-
-
-def _refuse_together(config: pytest.Config) -> None:
-    if is_updating(config):
-        raise UsageError(
+def _refusals(config: pytest.Config, choice: Choice, board: Board) -> Iterator[str]:
+    """What cannot be done where this session measures, or where it replays."""
+    if choice.live and is_updating(config):
+        yield (
             "--snapshot-update cannot be combined with a live device: goldens hold records; "
             "--record first, then --device recorded --snapshot-update"
         )
-    if config.getoption("every_configuration"):
-        raise UsageError("--every-configuration replays records: add --device recorded")
+    if choice.live and config.getoption("every_configuration"):
+        yield "--every-configuration replays records: add --device recorded"
+    if not choice.live and config.getoption("record"):
+        yield f"--record needs a live device, and this run replays ({choice.why}): add --device cuda"
+    if not choice.live and not board.has_goldens:
+        yield f"--hardware {board.name} is only measured: add --device {board.device}, leave -n out"

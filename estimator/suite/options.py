@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Collection, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
-from ..against.estimators import find_estimators
-from ..against.known import KNOWN
+from ..against.estimators import KNOWN, find_estimators
 from ..errors import UsageError
 from ..files import refuse_unwritable
 from ..goldens.repository import Repository
-from ..hardware.boards import DEFAULT_HARDWARE, Board
+from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
 from ..hardware.software import is_same
 from ..importing import FORM
 from ..measure.device.environment import installed_software
@@ -130,10 +129,9 @@ class Options:
 
 def read_options(config: pytest.Config, repository: Repository) -> Options:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
-    _refuse_parallel_update(config)
-    _refuse_new_only(config)
-    _refuse_with_every_configuration(config)
-    boards = [repository.board(name) for name in hardware_names(config)]
+    for refusal in _refusals(config):
+        raise UsageError(refusal)
+    boards = [find_board(name) for name in hardware_names(config)]
     return Options(
         targets=tuple(_target(config, board, repository) for board in boards),
         models=_selected_models(config, repository),
@@ -229,28 +227,22 @@ def is_updating(config: pytest.Config) -> bool:
     return bool(config.getoption("update_snapshots", default=False))
 
 
-def _refuse_with_every_configuration(config: pytest.Config) -> None:
-    """It has no table, and holds all models of each configuration; a part of it would pass for the whole."""
-    if config.getoption("every_configuration"):
-        for name in ("models", "skip", "compare", "output", "report"):
-            if config.getoption(name):
-                raise UsageError(
-                    f"--every-configuration cannot be combined with --{name}: it holds all models of each "
-                    f"configuration against their goldens, and prints no table; leave --{name} out"
-                )
+def is_parallel(config: pytest.Config) -> bool:
+    """Whether there are several processes, or this is one of them."""
+    many = config.getoption("numprocesses", default=None) or config.getoption("dist", default="no") != "no"
+    return bool(many) or hasattr(config, "workerinput")
 
 
-def _refuse_new_only(config: pytest.Config) -> None:
-    """A golden that differs, and is not rewritten, would pass."""
-    if config.getoption("update_new_snapshots_only", default=False):
-        raise UsageError(
-            "--snapshot-update-new-only is not supported: --snapshot-update with -k NAME writes one golden"
-        )
-
-
-def _refuse_parallel_update(config: pytest.Config) -> None:
-    parallel = config.getoption("numprocesses", default=None) or config.getoption("dist", default="no") != "no"
-    if parallel and is_updating(config):
-        raise UsageError(
-            "--snapshot-update cannot be combined with -n: workers lose each other's updates; leave -n out"
-        )
+def _refusals(config: pytest.Config) -> Iterator[str]:
+    """Why what is asked for cannot be done, or would pass without having been done."""
+    option = config.getoption
+    if is_parallel(config) and is_updating(config):
+        yield "--snapshot-update cannot be combined with -n: workers lose each other's updates; leave -n out"
+    if option("update_new_snapshots_only", default=False):
+        yield "--snapshot-update-new-only is not supported: --snapshot-update with -k NAME writes one golden"
+    for name in ("models", "skip", "compare", "output", "report"):
+        if option("every_configuration") and option(name):
+            yield (
+                f"--every-configuration cannot be combined with --{name}: it holds all models of each "
+                f"configuration against their goldens, and prints no table; leave --{name} out"
+            )

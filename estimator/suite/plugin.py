@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import pytest
 
@@ -16,11 +16,11 @@ except UsageError as error:
     raise pytest.UsageError(str(error)) from None
 
 # isort: split
-from ..goldens.configuration import Configuration, load_configuration
+from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.repository import Repository
 from ..measure.device.choice import Choice
-from ..measure.protocol import Plan, make_protocol
+from ..measure.protocol import Plan
 from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
 from ..subjects.patterns import Pattern
@@ -31,17 +31,15 @@ from .live_options import add_live_options, read_plan
 from .options import add_options, read_options
 from .printing import finish, header_lines, print_summary
 from .replay import EveryConfiguration, Replay
-from .reports import BeforeShortSummary, Failures, Results, tell
+from .reports import Failures, Results, Where, tell
 from .session import EVERY, MARKERS, Asked, Session, Test
 
 if TYPE_CHECKING:
     from ..subjects.registry import Subject
 
 _SESSION = pytest.StashKey[Session]()
-_PLAN = pytest.StashKey[Plan]()
 _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
-_NOTHING_IS_MEASURED = Choice("recorded", "nothing is measured")
 _PACKAGE = __name__.split(".")[0]
 _INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
@@ -59,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{marker}: {meaning}")
     config.addinivalue_line("filterwarnings", _NOT_RELATED)
     if not config.getoption("help"):
-        config.stash[_PLAN], config.stash[_SESSION] = _chosen_session(config)
+        config.stash[_SESSION] = _chosen_session(config)
         if not hasattr(config, "workerinput"):
             _gather_reports(config)
 
@@ -67,24 +65,36 @@ def pytest_configure(config: pytest.Config) -> None:
 def _gather_reports(config: pytest.Config) -> None:
     """In the process that prints them."""
     config.stash[_RESULTS], config.stash[_FAILURES] = Results(), Failures(config.stash[_SESSION].verdict, config)
-    for plugin in (config.stash[_RESULTS], config.stash[_FAILURES], BeforeShortSummary(config.stash[_FAILURES])):
-        config.pluginmanager.register(plugin)
+    config.pluginmanager.register(config.stash[_RESULTS])
+    config.pluginmanager.register(config.stash[_FAILURES])
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
     """Says what is estimated, what it is held against, and with which software."""
-    return header_lines(config.stash[_SESSION], config.stash[_PLAN].choice)
+    return header_lines(config.stash[_SESSION])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
-    _give_parameters(metafunc.config.stash[_SESSION], metafunc)
+    session = metafunc.config.stash[_SESSION]
+    _give_boards(session, metafunc)
+    if metafunc.definition.get_closest_marker(EVERY):
+        found = session.configurations
+        metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Deselects what the session leaves out."""
-    _select(config.stash[_SESSION], config, items)
+    """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it."""
+    session, tests = config.stash[_SESSION], _tests_of(items)
+    kept = session.select(tests)
+    left_out = [test.item for test in tests if test not in kept]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [test.item for test in kept]
+    for test in kept:
+        if test.subject is not None:
+            tell(test.item, test.subject, _where(session, test.item))
 
 
 @pytest.fixture
@@ -118,26 +128,28 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the record of `--record` and the files of `--output`, unless the session was cut short."""
     stash = session.config.stash
     if _SESSION in stash:
-        finish(stash[_SESSION], stash[_PLAN].choice, stash.get(_RESULTS, Results()), session, exitstatus)
+        finish(stash[_SESSION], stash.get(_RESULTS, Results()), session, exitstatus)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Prints the tables, and below them what the session has to say."""
+    """Prints the tables, and below them what the session has to say; pytest has printed its messages of failures."""
     stash = config.stash
     print_summary(stash[_SESSION], stash[_RESULTS], stash[_FAILURES].in_short, terminalreporter)
+    stash[_FAILURES].hide(terminalreporter)
 
 
-def _chosen_session(config: pytest.Config) -> Tuple[Plan, Session]:
-    """Returns what is measured, and the session; pytest.UsageError in one line for a bad option or a damaged file."""
+def _chosen_session(config: pytest.Config) -> Session:
+    """Returns the session that the options ask for; pytest.UsageError in one line for a bad one or a damaged file."""
     try:
-        _refuse_without_syrupy(config)
+        if not config.pluginmanager.hasplugin("syrupy"):
+            raise UsageError(
+                "the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not"
+            )
         repository = repository_of(config)
         if config.pluginmanager.has_plugin(CATCHER):
-            options = read_options(config, repository)
-            plan = Plan(_NOTHING_IS_MEASURED, make_protocol("cpu", None, None), runs=1, record=False)
-            return plan, Catch(config, options, load_configuration(repository, options.target))
-        plan = read_plan(config)
-        return plan, _session(config, plan, repository)
+            options, choice = read_options(config, repository), Choice("recorded", "nothing is measured")
+            return Catch(config, options, load_configuration(repository, options.target), choice)
+        return _session(config, read_plan(config), repository)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
 
@@ -164,11 +176,6 @@ def _conftest_folder(plugin: Any) -> Optional[Path]:
     return Path(path).parent if is_ours and path and Path(path).name == "conftest.py" else None
 
 
-def _refuse_without_syrupy(config: pytest.Config) -> None:
-    if not config.pluginmanager.hasplugin("syrupy"):
-        raise UsageError("the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not")
-
-
 def _session(config: pytest.Config, plan: Plan, repository: Repository) -> Session:
     options = read_options(config, repository)
     if plan.choice.live:
@@ -177,7 +184,8 @@ def _session(config: pytest.Config, plan: Plan, repository: Repository) -> Sessi
     configuration = load_configuration(repository, options.target)
     if plan.choice.live:
         return Live(config, options, configuration, plan)
-    return (EveryConfiguration if options.every_configuration else Replay)(config, options, configuration)
+    kind = EveryConfiguration if options.every_configuration else Replay
+    return kind(config, options, configuration, plan.choice)
 
 
 class Catch(Session):
@@ -195,11 +203,8 @@ class Catch(Session):
 
 def _tests_of(items: Sequence[pytest.Item]) -> List[Test]:
     """Returns each item with the subject that it is about, and the marker that says what else it is for."""
-    return [Test(item, _subject_of(item), _role(item)) for item in items]
-
-
-def _role(item: pytest.Item) -> Optional[str]:
-    return next((name for name in MARKERS if item.get_closest_marker(name)), None)
+    roles = (next((name for name in MARKERS if item.get_closest_marker(name)), None) for item in items)
+    return [Test(item, _subject_of(item), role) for item, role in zip(items, roles)]
 
 
 def _subject_of(item: pytest.Item) -> Optional[Subject]:
@@ -210,32 +215,11 @@ def _subject_of(item: pytest.Item) -> Optional[Subject]:
     return subject if isinstance(subject, (ZooModel, Pattern)) else None
 
 
-def _select(session: Session, config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it."""
-    tests = _tests_of(items)
-    kept = session.select(tests)
-    left_out = [test.item for test in tests if test not in kept]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [test.item for test in kept]
-    for test in kept:
-        if test.subject is not None:
-            tell(test.item, test.subject, _configuration_of(session, test.item).where)
-
-
-def _configuration_of(session: Session, item: pytest.Item) -> Configuration:
-    """The session's, or where there are several boards that of the item's."""
+def _where(session: Session, item: pytest.Item) -> Where:
+    """Board and configuration of the session, or where there are several boards of the item."""
     hardware = getattr(item, "callspec", None) and item.callspec.params.get("latency")  # type: ignore[attr-defined]
     target = next((target for target in session.options.targets if target.hardware == hardware), session.options.target)
-    return session.configuration_of(target)
-
-
-def _give_parameters(session: Session, metafunc: pytest.Metafunc) -> None:
-    """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
-    _give_boards(session, metafunc)
-    if metafunc.definition.get_closest_marker(EVERY):
-        found = session.configurations()
-        metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
+    return target.hardware, target.label
 
 
 def _give_boards(session: Session, metafunc: pytest.Metafunc) -> None:

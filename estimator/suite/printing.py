@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
 
@@ -14,31 +12,31 @@ from ..compare import Comparison, summarise
 from ..figures import percent
 from ..files import write_atomically
 from ..goldens.configuration import Configuration
-from ..measure.device.choice import Choice
+from ..hardware.software import software_text
+from ..measure.device.environment import installed_software
 from ..records.kinds import MODEL_KIND, PATTERN_KIND, Kind
-from ..report.answers import THEIRS, Beside
-from ..report.comparisons import FORMATS
-from ..report.contest import beside_lines, held_out_notes
+from ..report.answers import THEIRS, Beside, beside_lines, held_out_notes
+from ..report.comparisons import FORMATS, short_summary
 from ..report.html import page_html
 from ..report.page import Page, Row
 from .goldens import relative
 from .reports import Results, Where
 from .session import Session
-from .summary import defaulted_lines, mode_lines, model_lines, pattern_lines
+from .summary import defaulted_lines, mode_lines, model_summary, table_lines
 
 _WRITTEN = pytest.StashKey[List[str]]()
 _NOT_WRITTEN = "NOT WRITTEN to"
 
 
-def header_lines(session: Session, choice: Choice) -> List[str]:
+def header_lines(session: Session) -> List[str]:
     """Returns what is estimated, what it is held against, and with which software."""
-    software = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    software = software_text(installed_software(Path("/")), ("torch", "torchvision", "python"))
     return [
         *_target_lines(session),
-        f"device: {choice.device} ({choice.why})",
+        f"device: {session.choice.device} ({session.choice.why})",
         *session.header(),
         *(f"against: {other.name}" for other in session.options.against),
-        f"software: {software}, Python {sys.version.split()[0]}",
+        f"software: {software}",
     ]
 
 
@@ -54,21 +52,14 @@ def _target_lines(session: Session) -> Iterator[str]:
         yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured
 
 
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def finish(session: Session, choice: Choice, results: Results, run: pytest.Session, exitstatus: int) -> None:
+def finish(session: Session, results: Results, run: pytest.Session, exitstatus: int) -> None:
     """Writes the record of `--record` and the files of `--output` and `--report`, unless the run was cut short."""
     ran = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if not session.finish(ran and not run.shouldfail and not run.shouldstop):
         run.exitstatus = pytest.ExitCode.TESTS_FAILED
     rows = results.rows(MODEL_KIND)
     if rows and ran:
-        written = list(_written(session, rows, header_lines(session, choice), _others(session, results)))
+        written = list(_written(session, rows, _others(session, results)))
         run.config.stash[_WRITTEN] = written
         if any(_NOT_WRITTEN in line for line in written):
             run.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -81,16 +72,14 @@ def _others(session: Session, results: Results) -> List[Beside]:
     return [Beside(other.name, results.answers(other.name), tuple(notes)) for other in session.options.against]
 
 
-def _written(
-    session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]
-) -> Iterator[str]:
+def _written(session: Session, rows: Sequence[Comparison], others: Sequence[Beside]) -> Iterator[str]:
     """Writes the files that were asked for; yields a line for each, also where it could not be written after all."""
     page = session.options.report
     texts: List[Tuple[str, Path, Callable[[], str]]] = [
         ("Table", path, functools.partial(FORMATS[path.suffix], rows, others)) for path in session.options.outputs
     ]
     if page is not None:
-        texts.append(("Page", page, lambda: page_html(_page(session, rows, header, others))))
+        texts.append(("Page", page, lambda: page_html(_page(session, rows, others))))
     for what, path, text in texts:
         try:
             write_atomically(path, text())
@@ -106,44 +95,44 @@ def print_summary(session: Session, results: Results, in_short: bool, reporter: 
             _print_table(session, results, kind, where, in_short, reporter)
     modes_ms = results.said("modes_ms", MODEL_KIND)
     lines = ["", *mode_lines(modes_ms, session.options.target)] if modes_ms else []
-    for line in (*lines, *session.summary(), *reporter.config.stash.get(_WRITTEN, [])):
-        reporter.write_line(line)
+    _write(reporter, (*lines, *session.summary(), *reporter.config.stash.get(_WRITTEN, [])))
 
 
 def _print_table(
     session: Session, results: Results, kind: Kind, where: Where, in_short: bool, reporter: pytest.TerminalReporter
 ) -> None:
-    configuration, rows, failed = (
-        session.configuration_at(where),
-        results.rows(kind, where),
-        results.failed(kind, where),
-    )
-    if kind is PATTERN_KIND:
-        place, title, lines_of = where[0], "PATTERNS", pattern_lines
-    else:
-        place, title = f"{where[0]} ({configuration.target.mode.name})", "GOLDEN REFERENCE VALIDATION"
-        lines_of = model_lines
+    configuration = session.configuration_at(where)
+    rows, failed = results.rows(kind, where), results.failed(kind, where)
+    title, place = "PATTERNS", where[0]
+    if kind is MODEL_KIND:
+        title, place = "GOLDEN REFERENCE VALIDATION", f"{place} ({configuration.target.mode.name})"
     place += configuration.transferred
-    _print(reporter, f"{title} - {place}", lines_of(rows, failed, configuration, in_short, session.ops_of))
+    _print(reporter, f"{title} - {place}", table_lines(rows, failed, configuration, in_short, session.ops_of))
+    if configuration.has_estimates:
+        of_models = model_summary(rows, failed, configuration, in_short)
+        _write(reporter, of_models if kind is MODEL_KIND else short_summary(rows))
     for beside in _others(session, results):
         answered = beside.answered(rows)
         if answered:
             _print(reporter, f"AGAINST {beside.name} - {place}", beside_lines(answered, beside))
-    for line in defaulted_lines(results.said("defaulted_share_pct", kind, where)):
-        reporter.write_line(line)
+    _write(reporter, defaulted_lines(results.said("defaulted_share_pct", kind, where)))
 
 
 def _print(reporter: pytest.TerminalReporter, title: str, lines: Iterable[str]) -> None:
     reporter.write_sep("=", title)
+    _write(reporter, lines)
+
+
+def _write(reporter: pytest.TerminalReporter, lines: Iterable[str]) -> None:
     for line in lines:
         reporter.write_line(line)
 
 
-def _page(session: Session, rows: Sequence[Comparison], header: Sequence[str], others: Sequence[Beside]) -> Page:
-    """What the page of a session shows; `header` is what the session says of itself."""
+def _page(session: Session, rows: Sequence[Comparison], others: Sequence[Beside]) -> Page:
+    """What the page of a session shows, with what the session says of itself."""
     configuration = session.configuration
     more = len({(row.hardware, row.configuration) for row in rows}) - 1
-    about = (line.partition(": ")[::2] if ": " in line else ("note", line) for line in header)
+    about = (line.partition(": ")[::2] if ": " in line else ("note", line) for line in header_lines(session))
     provenance = configuration.record.provenance
     return Page(
         title=", ".join(configuration.where) + configuration.transferred + (f", and {more} more" if more else ""),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Dict, Iterator, List, Sequence
 
 import pytest
 
 from ..errors import GoldenLatencyError
-from ..estimates import Estimates, Result
+from ..estimates import Estimates
 from ..goldens.configuration import Configuration, kind_of, load_configuration
 from ..goldens.difference import Difference
+from ..measure.device.choice import Choice
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
 from ..report.comparisons import markdown_report
-from ..review.golden_verdict import golden_verdict_lines, goldens_of, model_names
 from ..review.sections import spread_text
+from ..review.verdict import golden_verdict_lines
 from ..target_options import target_command
 from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
@@ -31,8 +32,8 @@ class Replay(Session):
 
     _rewrites_all = False
 
-    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
-        super().__init__(config, options, configuration)
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
+        super().__init__(config, options, configuration, choice)
         self._rewritten_goldens: List[Golden] = []
         self._left: Sequence[str] = ()
 
@@ -53,10 +54,6 @@ class Replay(Session):
         is_judged = test.role == INPUTS or (test.role == WHOLE_ZOO and self.configuration.is_measured)
         return is_judged and self.options.whole_zoo
 
-    def _boards(self) -> Sequence[str]:
-        """The boards whose inputs are held against their goldens: all, whatever the session's own is."""
-        return sorted({*self.configuration.repository.boards(), self.options.target.hardware})
-
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
         """Fails unless the estimate equals its golden term by term, and error and budget keep what they promise."""
         __tracebackhide__ = True
@@ -67,42 +64,39 @@ class Replay(Session):
             fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
         defaulted_share_pct = dict(result.estimate.defaulted_share_pct)
-        tell_row(request.node, subject, row, defaulted_share_pct=defaulted_share_pct, modes_ms=self._modes_ms(asked))
+        modes_ms = latencies_ms(subject, configuration.target, self.options.compared_modes, self.estimates)
+        tell_row(request.node, subject, row, defaulted_share_pct=defaulted_share_pct, modes_ms=modes_ms)
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
         over_budget = budget_problem(budget, asked, request.node.nodeid, self.estimates)
-        fail_with(request, [problem for problem in (over_budget, golden) if problem is not None])
-
-    def _modes_ms(self, asked: Asked) -> Mapping[str, float]:
-        target, modes = asked.configuration.target, self.options.compared_modes
-        return latencies_ms(asked.subject, target, modes, self.estimates)
+        fail_with(request, [over_budget, golden])
 
     def check_table(self, request: pytest.FixtureRequest) -> None:
         """Fails unless the table of all models is the golden one."""
         __tracebackhide__ = True
         goldens = _goldens(request, self.configuration, self.options.updating)
         try:
-            text = validation_text(self.configuration, _models_estimated(self.configuration, self.estimates))
+            text = _validation_text(self.configuration, self.estimates)
         except GoldenLatencyError as error:
             fail_in_one_line(f"no table: {error}")
-        problem = goldens.validation_problem(text)
-        fail_with(request, [problem] if problem is not None else [])
+        fail_with(request, [goldens.validation_problem(text)])
 
     def check_inputs(self, request: pytest.FixtureRequest) -> None:
-        """Fails where a board's goldens were made from other constants and facts than its profile has now."""
+        """Fails where the goldens of any board were made from other constants and facts than its profile has now."""
         __tracebackhide__ = True
-        boards = {hardware: self._rewritten(hardware) for hardware in self._boards()}
-        snapshot = request.getfixturevalue("snapshot")
+        repository = self.configuration.repository
+        hardware = sorted({*repository.boards(), self.options.target.hardware})
+        boards = {name: self._rewritten(name) for name in hardware}
         try:
-            problem = inputs_problem(self.configuration.repository, boards, snapshot, self.options.updating)
+            problem = inputs_problem(repository, boards, request.getfixturevalue("snapshot"), self.options.updating)
         except GoldenLatencyError as error:
             fail_in_one_line(str(error))
-        fail_with(request, [problem] if problem is not None else [])
+        fail_with(request, [problem])
 
-    def _rewritten(self, hardware: str) -> Mapping[str, bool]:
-        """Whether this session rewrites each of the board's configurations, when it updates."""
+    def _rewritten(self, hardware: str) -> Sequence[str]:
+        """The configurations of a board that this session rewrites whole, when it updates."""
         target = self.options.target
-        return {target.label: self._rewrites_all} if hardware == target.hardware else {}
+        return [target.label] if self._rewrites_all and hardware == target.hardware else []
 
     def finish(self, ended: bool) -> bool:
         """Writes what the goldens of other repositories were made from, once all of a board's are rewritten."""
@@ -114,15 +108,8 @@ class Replay(Session):
         """Yields which inputs, op streams or records changed, or that the code did, and what that did."""
         repository = self.configuration.repository
         found = [self.configuration, *(self.configuration_at(d.place[:2]) for d in differences)]
-        goldens = {place: golden for one in found for place, golden in goldens_of(one, judged).items()}
-        return golden_verdict_lines(
-            repository,
-            goldens,
-            model_names(found),
-            differences,
-            command_of(self.config, self.options, repository),
-            self.estimates,
-        )
+        command = command_of(self.config, self.options, repository)
+        return golden_verdict_lines(repository, found, judged, differences, command, self.estimates)
 
     def summary(self) -> Iterator[str]:
         """Yields which boards' inputs stay as they were, because some of their goldens do."""
@@ -132,25 +119,21 @@ class Replay(Session):
 class EveryConfiguration(Replay):
     """Holds every configuration that has goldens against them, patterns included."""
 
-    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
-        super().__init__(config, options, configuration)
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
+        super().__init__(config, options, configuration, choice)
         repository = configuration.repository
-        self._all = [load_configuration(repository, target) for target in repository.targets()]
+        self.configurations = [load_configuration(repository, target) for target in repository.targets()]
         self._kept: Dict[str, List[str]] = {}
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Whole configurations, and the inputs of the boards."""
         kept = [test for test in tests if not test.is_ours or test.is_own or test.role in (EVERY, INPUTS)]
         for test in kept:
-            configuration = _parameter(test, "configuration")
+            configuration = getattr(getattr(test.item, "callspec", None), "params", {}).get("configuration")
             if isinstance(configuration, Configuration):
                 target = configuration.target
                 self._kept.setdefault(target.hardware, []).append(target.label)
         return kept
-
-    def configurations(self) -> Sequence[Configuration]:
-        """Returns each configuration that has goldens."""
-        return self._all
 
     def check_configuration(self, request: pytest.FixtureRequest, configuration: Configuration) -> None:
         """Fails with all differences of one configuration."""
@@ -163,8 +146,7 @@ class EveryConfiguration(Replay):
                 self.estimates.ops(subject, configuration.target)
             found = [goldens.problem(each, configuration.estimated(each, self.estimates)) for each in subjects]
             if configuration.is_measured:
-                text = validation_text(configuration, _models_estimated(configuration, self.estimates))
-                found.append(goldens.validation_problem(text))
+                found.append(goldens.validation_problem(_validation_text(configuration, self.estimates)))
         except GoldenLatencyError as error:
             found = [Problem(f"{configuration.name}: no estimate: {error}")]
         problems = [problem for problem in found if problem is not None]
@@ -172,16 +154,12 @@ class EveryConfiguration(Replay):
 
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields the same over all configurations that were judged."""
-        found = [configuration for configuration in self._all if configuration.name in judged]
-        goldens = {place: golden for configuration in found for place, golden in goldens_of(configuration).items()}
-        command = "pytest --every-configuration"
-        repository = self.configuration.repository
-        return golden_verdict_lines(repository, goldens, model_names(found), differences, command, self.estimates)
+        found = [configuration for configuration in self.configurations if configuration.name in judged]
+        command, repository = "pytest --every-configuration", self.configuration.repository
+        return golden_verdict_lines(repository, found, None, differences, command, self.estimates)
 
-    def _rewritten(self, hardware: str) -> Mapping[str, bool]:
-        return {
-            label: label in self._kept.get(hardware, []) for label in self.configuration.repository.labels(hardware)
-        }
+    def _rewritten(self, hardware: str) -> Sequence[str]:
+        return self._kept.get(hardware, [])
 
 
 def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Problem:
@@ -189,10 +167,6 @@ def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Proble
     moved = [p.difference.change_pct or 0.0 for p in problems if p.difference is not None and p.difference.moved]
     by = f", estimates moved {len(moved)}, by{spread_text(moved)}" if moved else ""
     return Problem(f"{configuration.name}: goldens differ {len(problems)}{by}")
-
-
-def _parameter(test: Test, name: str) -> object:
-    return getattr(getattr(test.item, "callspec", None), "params", {}).get(name)
 
 
 def _subjects_of(configuration: Configuration) -> List[Subject]:
@@ -210,19 +184,15 @@ def _in_order_of_worker(subjects: List[Subject], config: pytest.Config) -> List[
     return subjects[::-1] if int(worker[2:]) % 2 else subjects
 
 
-def _models_estimated(configuration: Configuration, estimates: Estimates) -> List[Result]:
-    from ..subjects.zoo import MODELS
-
-    return [configuration.estimated(model, estimates) for model in MODELS]
-
-
 def _goldens(request: pytest.FixtureRequest, configuration: Configuration, updating: bool) -> Goldens:
     return Goldens(configuration, request.getfixturevalue("snapshot"), updating)
 
 
-def validation_text(configuration: Configuration, results: Sequence[Result]) -> str:
-    """Returns the validation report of all models of a measured configuration."""
+def _validation_text(configuration: Configuration, estimates: Estimates) -> str:
+    """The validation report of all models of a measured configuration."""
+    from ..subjects.zoo import MODELS
+
     target = configuration.target
     title = f"{target.hardware}, {target.label}{configuration.transferred}"
-    rows = [result.comparison for result in results]
+    rows = [configuration.estimated(model, estimates).comparison for model in MODELS]
     return markdown_report(title, f"{target_command(target)} --snapshot-update", configuration.measured_from(), rows)

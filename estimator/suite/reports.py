@@ -4,21 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    Generator,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NoReturn,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, NoReturn, Optional, Sequence, Tuple
 
 import pytest
 
@@ -35,7 +21,7 @@ if TYPE_CHECKING:
 
 Where = Tuple[str, str]
 """Board and configuration, "Jetson-Orin-AGX" and "50W-fp32-b1"."""
-Verdict = Callable[[Sequence[Difference], Sequence[str]], Iterable[str]]
+Verdict = Callable[[Sequence[Difference], Sequence[str]], Iterator[str]]
 """Says what changed, from the differences from goldens and the names of what was judged."""
 UNFINISHED = "unfinished"
 """The outcome of a test whose process died in it."""
@@ -129,7 +115,7 @@ class Results:
         """Returns by subject what its test has said under this name, where it said something."""
         return {e.said["name"]: e.said[what] for e in self._sorted(kind, where) if e.said.get(what)}
 
-    def answers(self, estimator: str) -> Mapping[str, Answer]:
+    def answers(self, estimator: str) -> Dict[str, Answer]:
         """Returns what another estimator has said, by the key of the subject's row."""
         told = ((entry, entry.said.get("against", {})) for entry in self.entries.values())
         return {key_of(e.said["name"], e.where): Answer(**said[estimator]) for e, said in told if estimator in said}
@@ -153,15 +139,16 @@ class Problem:
     difference: Optional[Difference] = None
 
 
-def fail_with(request: pytest.FixtureRequest, problems: Sequence[Problem]) -> None:
+def fail_with(request: pytest.FixtureRequest, found: Sequence[Optional[Problem]]) -> None:
     """Fails the test with these problems, if there are any."""
     __tracebackhide__ = True
+    problems = [problem for problem in found if problem is not None]
     if not problems:
         return
     properties = request.node.user_properties
     properties.append((SUMMARY, problems[0].summary))
-    found = (problem.difference for problem in problems if problem.difference is not None)
-    properties.extend((DIFFERENCE, json.dumps(difference.data())) for difference in found)
+    differences = (problem.difference for problem in problems if problem.difference is not None)
+    properties.extend((DIFFERENCE, json.dumps(difference.data())) for difference in differences)
     pytest.fail("\n".join(_message(problems, request.config.option.verbose > 0)), pytrace=False)
 
 
@@ -227,7 +214,7 @@ class Failures:
         return result
 
     def hide(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Takes the failures out of what pytest has left to print."""
+        """Takes the failures out of what pytest has left to print: once their messages are, of its short summary."""
         stats = terminalreporter.stats
         if self._reports:
             stats["failed"] = [report for report in stats.get("failed", []) if report not in self._reports]
@@ -250,18 +237,6 @@ class Failures:
             return list(self._verdict_lines(self.differences, self._judged))
         except GoldenLatencyError as error:
             return [f"  cannot be told: {error}"]
-
-
-class BeforeShortSummary:
-    """Takes failures out of pytest's short summary, once their messages are printed."""
-
-    def __init__(self, failures: Failures) -> None:
-        self._failures = failures
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Called after pytest's messages of failures, and before its short summary."""
-        self._failures.hide(terminalreporter)
 
 
 def _in_order_of_the_tables(report: pytest.TestReport) -> Tuple[str, int, str]:

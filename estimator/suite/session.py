@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import pytest
 
-from ..errors import UsageError
 from ..estimates import Estimates
 from ..goldens.configuration import Configuration, kind_of, load_configuration
+from ..measure.device.choice import Choice
 from ..records.kinds import Kind
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streams
@@ -35,7 +35,7 @@ MARKERS: Dict[str, str] = {
     INPUTS: "holds what a board's goldens were made from against its profile; left out when options select models",
     EVERY: "holds a whole configuration against its goldens; runs only with --every-configuration",
 }
-"""What a test that is not about one subject is for."""
+"""What a test that is not about one subject is for; a kind of session that selects it has the check that it calls."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,22 @@ class Asked:
 
 
 class Session:
-    """A session that does nothing: what all kinds of session share."""
+    """A session that does nothing: what all kinds of session share.
 
-    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration) -> None:
+    A test of every configuration is given those of `configurations`, one at a time.
+    """
+
+    configurations: Sequence[Configuration] = ()
+
+    def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
         self.config = config
         self.options = options
         self.configuration = configuration
+        self.choice = choice
         self.estimates = Estimates(Streams(options.op_cache))
         self.own_models: Dict[str, OwnModel] = {}
         self._loaded = {configuration.name: configuration}
-        self._checked: Dict[Tuple[str, str], str] = {}
+        self.checked: Dict[Tuple[str, str], Tuple[str, object]] = {}  # by name and place of a golden, the test
 
     def header(self) -> Iterator[str]:
         """Yields what the header says beside target, record and device."""
@@ -91,10 +97,6 @@ class Session:
         """Returns the tests that run."""
         return [test for test in tests if not test.is_ours]
 
-    def configurations(self) -> Sequence[Configuration]:
-        """Returns what a test of every configuration is given, one at a time."""
-        return ()
-
     def start(self, tests: Sequence[Test]) -> None:
         """Called once, before the first test."""
 
@@ -103,22 +105,6 @@ class Session:
 
     def check(self, request: pytest.FixtureRequest, asked: Asked) -> None:
         """Fails where the subject's estimate or latency is not what it should be."""
-        raise NotImplementedError
-
-    def check_table(self, request: pytest.FixtureRequest) -> None:
-        """Fails unless the table of all models is the golden one."""
-        raise NotImplementedError
-
-    def check_baselines(self, request: pytest.FixtureRequest) -> None:
-        """Fails where the latencies measured in this session left their baseline, all models judged together."""
-        raise NotImplementedError
-
-    def check_configuration(self, request: pytest.FixtureRequest, configuration: Configuration) -> None:
-        """Fails with all differences of one configuration from its goldens."""
-        raise NotImplementedError
-
-    def check_inputs(self, request: pytest.FixtureRequest) -> None:
-        """Fails where a board's goldens were made from other inputs than those now."""
         raise NotImplementedError
 
     def finish(self, ended: bool) -> bool:
@@ -162,12 +148,3 @@ class Session:
     def ops_of(self, name: str, target: Target) -> Tuple[Op, ...]:
         """Returns the op stream of a model or pattern, or of a test's own module that this session has kept."""
         return self.estimates.ops(self.own_models.get(name) or find_subject(name), target)
-
-    def refuse_twice(self, name: str, configuration: Configuration, place: str) -> None:
-        """Raises UsageError where another place than this one has checked a subject of that name there."""
-        first = self._checked.setdefault((name, configuration.name), place)
-        if first != place:
-            raise UsageError(
-                f"{name}: {first.split('#')[0]} checks a model of that name on {configuration.name}, too, "
-                "and they would share one golden: give one of them a name of its own, latency.check(..., name=...)"
-            )

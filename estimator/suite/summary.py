@@ -20,7 +20,7 @@ from ..measure.speed import Speed
 from ..measure.together import Together
 from ..opstream import Op
 from ..report.bars import MICROBENCHMARK_BARS, bar_lines
-from ..report.comparisons import budget_table, comparison_table, short_summary, summary_lines
+from ..report.comparisons import budget_table, comparison_table, summary_lines
 from ..report.table import NAME_WIDTH, Table, left, right
 from .outcomes import COMMON, LiveResult
 
@@ -39,48 +39,36 @@ if TYPE_CHECKING:
     from ..target import Target
 
 
-def model_lines(
+def table_lines(
     rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool, ops_of: OpsOf
 ) -> Iterator[str]:
-    """Yields the table of models, its summary, and over the whole zoo the bars; without estimates what is known.
+    """Yields the table of models or patterns, and their budgets; without estimates what is known.
 
-    `in_short` leaves out the models that failed, which have a line each elsewhere, and the summary.
+    `in_short` leaves out those that failed, which have a line each elsewhere.
     """
-    from ..subjects.zoo import MODELS
-
-    yield from _table(rows, failed, configuration, in_short, ops_of)
+    shown = [row for row in rows if not (in_short and row.model in failed)]
+    if not configuration.has_estimates:
+        yield from measured_lines(rows, configuration.target, ops_of)
+    elif shown:
+        yield from comparison_table(shown).text(gap=1, ruled=True)
+    if configuration.has_estimates and len(shown) < len(rows):
+        yield f"  {len(rows) - len(shown)} of {len(rows)} failed: each has its line below, -v shows their rows"
     budgets = budget_table(rows)
     if budgets.rows:
         yield from ("", *budgets.text(ruled=True))
-    if not configuration.has_estimates:
-        return
+
+
+def model_summary(
+    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool
+) -> Iterator[str]:
+    """Yields the summary of models unless it is `in_short`, and over the whole zoo the bars."""
+    from ..subjects.zoo import MODELS
+
     summary = summarise(rows, len(failed))
     if not in_short:
         yield from ("", *summary_lines(summary))
     if [row.model for row in rows] == [model.name for model in MODELS] and summary.mean_abs_error_pct is not None:
         yield from ("", *bar_lines(summary, configuration.held_out_means_pct, configuration.bars))
-
-
-def pattern_lines(
-    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool, ops_of: OpsOf
-) -> Iterator[str]:
-    """Yields the table of patterns and its one line of summary; `in_short`, and without estimates, as for models."""
-    yield from _table(rows, failed, configuration, in_short, ops_of)
-    if configuration.has_estimates:
-        yield from short_summary(rows)
-
-
-def _table(
-    rows: Sequence[Comparison], failed: Sequence[str], configuration: Configuration, in_short: bool, ops_of: OpsOf
-) -> Iterator[str]:
-    if not configuration.has_estimates:
-        yield from measured_lines(rows, configuration.target, ops_of)
-        return
-    shown = [row for row in rows if not (in_short and row.model in failed)]
-    if shown:
-        yield from comparison_table(shown).text(gap=1, ruled=True)
-    if len(shown) < len(rows):
-        yield f"  {len(rows) - len(shown)} of {len(rows)} failed: each has its line below, -v shows their rows"
 
 
 def defaulted_lines(shares_pct: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
