@@ -1,18 +1,22 @@
 """The tables of docs/coverage.md: which architectures are estimated, which are refused and why.
 
-All of torchvision's, and forty of timm's, without weights: `python -m bench.documents --coverage` writes them, and
-`tox -e timm` holds them; the tests of the suite itself hold a spread of torchvision's.
+All of torchvision's and forty of timm's, without weights, and what is in `bench.architectures`, small ones with
+weights: `python -m bench.documents --coverage` writes them, and `tox -e architectures` holds them; the tests of the
+suite itself hold a spread of torchvision's.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple
 
+from bench.architectures import ARCHITECTURES
+from bench.architectures.architecture import Architecture
 from estimator import CaptureError, estimate  # before torchvision: makes its import work where its extension is missing
 from estimator.figures import percent
 from estimator.report.table import Table, left
@@ -20,8 +24,21 @@ from estimator.report.table import Table, left
 if TYPE_CHECKING:
     import torch
 
+_PLACE = re.compile(r" \(\S+\.py:\d+\)")  # where a library is installed is no news
 MOST_DEFAULTED_PCT = 1.0
 """What all ops without a rule may take of a model's device time, together."""
+OTHER_LIBRARIES = (
+    "transformers",
+    "ultralytics",
+    "diffusers",
+    "segmentation-models-pytorch",
+    "monai",
+    "open-clip-torch",
+    "torch-geometric",
+    "kornia",
+    "rfdetr",
+)
+"""The distributions of the libraries in `bench.architectures`."""
 _DETECTION_PX, _FLOW_PX = 320, 128
 _INPUT_PX: Mapping[str, int] = {"inception_v3": 299, "quantized_inception_v3": 299}
 _FRAMES: Mapping[str, Tuple[int, int]] = {"mvit": (16, 224), "swin3d": (16, 224), "s3d": (64, 224)}
@@ -50,19 +67,22 @@ TIMM: Mapping[str, str] = {name: kind for kind, names in _TIMM_KINDS.items() for
 class Coverage:
     """What became of an architecture: `refusal` is "" where it was estimated, `defaulted` its ops without a rule.
 
-    `defaulted` has the percent of device time for each.
+    `defaulted` has the percent of device time for each. `decided` says whether the values of the inputs did what ops
+    there are.
     """
 
     name: str
     about: str
     refusal: str
     defaulted: Mapping[str, float]
+    decided: bool = False
 
     @property
     def cells(self) -> Tuple[str, str, str]:
         """Returns its row of the table behind the name: input, result, ops without a rule."""
         shares = ", ".join(f"`{name}` {percent(share)}" for name, share in self.defaulted.items())
-        return self.about, f"refused: {self.refusal}" if self.refusal else "estimated", shares or "-"
+        estimated = "estimated, of these inputs" if self.decided else "estimated"
+        return self.about, f"refused: {self.refusal}" if self.refusal else estimated, shares or "-"
 
 
 def torchvision_names() -> List[str]:
@@ -123,11 +143,23 @@ def timm_coverage(name: str) -> Coverage:
     return _coverage(name, f"{TIMM[name]}, {'x'.join(map(str, shape))}", module, torch.empty(shape, device="meta"))
 
 
+def architecture_coverage(architecture: Architecture) -> Coverage:
+    """Returns what becomes of a small model of another library, which must be installed."""
+    module, inputs = architecture.build()
+    return _coverage(row_name(architecture), architecture.library, module, inputs)
+
+
+def row_name(architecture: Architecture) -> str:
+    """Returns its name as a row has it, where commas part names."""
+    return architecture.name.replace(",", "")
+
+
 def _coverage(name: str, about: str, module: torch.nn.Module, inputs: Any) -> Coverage:
     try:
-        return Coverage(name, about, "", estimate(module, inputs).defaulted_share_pct)
+        found = estimate(module, inputs)
+        return Coverage(name, about, "", found.defaulted_share_pct, bool(found.decided_by))
     except CaptureError as error:
-        return Coverage(name, about, str(error), {})
+        return Coverage(name, about, _PLACE.sub("", str(error)), {})
 
 
 def _built(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -192,5 +224,11 @@ def timm_table() -> List[str]:
     return [_releases("timm"), "", *coverage_table(map(timm_coverage, TIMM))]
 
 
-def _releases(distribution: str) -> str:
-    return f"With {distribution} {version(distribution)} and torch {version('torch').split('+')[0]}:"
+def architectures_table() -> List[str]:
+    """Returns the table of small models of other libraries, and the releases it was written with."""
+    return [_releases(*OTHER_LIBRARIES), "", *coverage_table(map(architecture_coverage, ARCHITECTURES))]
+
+
+def _releases(*distributions: str) -> str:
+    *first, last = [f"{name} {version(name).split('+')[0]}" for name in (*distributions, "torch")]
+    return f"With {', '.join(first)} and {last}:"

@@ -37,7 +37,8 @@ class TensorSpec:
 class Op:
     """One call into ATen: its name ("aten.convolution"), arguments with a TensorSpec for each tensor, and outputs.
 
-    Arguments are tensors, numbers, texts, None and tuples of these; a dtype or a memory format is its name.
+    Arguments are tensors, numbers, texts, None and tuples of these; a dtype or a memory format is its name. `flops` is
+    what a formula says that PyTorch's counter was given for an op of another library (`register_flop_formula`), else 0.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Op:
     outputs: Tuple[TensorSpec, ...]
     is_view: bool
     in_place: bool
+    flops: int = 0
 
     @functools.cached_property
     def inputs(self) -> Tuple[TensorSpec, ...]:

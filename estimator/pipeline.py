@@ -150,11 +150,21 @@ def _scheduled(lowered: Tuple[Lowered, ...], ops: OpColumns, kernels: KernelColu
 
 
 def interval_of(found: ForwardPass, target: Target) -> Optional[float]:
-    """Returns the half-width of the prediction interval of a forward pass in percent, as `interval_pct` does."""
+    """Returns the half-width of the prediction interval of a forward pass in percent, as `interval_pct` does.
+
+    None where an op computes nobody says how much.
+    """
     own = _computed_as(found, target)
+    if unknown_ops(found.lowered):
+        return None
     return interval_pct(
         lambda constants: found.with_constants(target, constants).latency_ms, own, _model_variance(found)
     )
+
+
+def unknown_ops(lowered: Sequence[Lowered]) -> Tuple[str, ...]:
+    """Returns the names of the ops of which nobody says how much they compute."""
+    return tuple(sorted({op.op.name for op in lowered if op.is_unknown}))
 
 
 def _computed_as(found: ForwardPass, target: Target) -> Target:
@@ -209,7 +219,7 @@ def estimate_pass(found: ForwardPass, target: Target, decided_by: str = "") -> E
         defaulted=tuple(sorted({op.op.name for op in lowered if not op.has_rule})),
         defaulted_share_pct=_defaulted_share_pct(found),
         transferred_from=target.profile.transferred_from,
-        without_evidence=without_evidence(own),
+        without_evidence=(*without_evidence(own), *unknown_ops(lowered)),
         computes_in=own.precision.name,
         decided_by=decided_by,
         spans=_spans(lowered, costs.host_us, found.timeline),

@@ -68,6 +68,7 @@ atan2 bitwise_left_shift bitwise_right_shift bitwise_xor copysign fmax fmin fmod
 logaddexp2 rrelu_with_noise special_xlog1py xlogy
 """.split()
 TERNARY = ("addcdiv", "addcmul", "lerp")
+ORDERING = ("cumprod", "histc", "isin", "kthvalue", "median", "mode", "multinomial", "nanmedian")
 ALIGNING = ("torchvision.roi_align", "torchvision.ps_roi_align")
 POOLING = ("torchvision.roi_pool", "torchvision.ps_roi_pool")
 TO_ROWS = ("logsumexp", "nansum", "norm", "std")
@@ -338,6 +339,11 @@ BY_ITS_FLOP = (
     ("_scaled_mm", (i8(6, 4), i8(4, 5), ROW, ROW), (f16(6, 5),), "product", 2 * 6 * 4 * 5, False),
     *((name, (X,), (), "copy", 6, True) for name in ("_local_scalar_dense", "_is_all_true", "_is_any_true")),
     ("equal", (X, X), (), "copy", 6, True),
+    ("bincount", (i64(6),), (i64(9),), "copy", 9, True),
+    *((name, (X,), (X,), "reduction", 6, False) for name in ORDERING),
+    ("masked_scatter", (X, MASK, ROW), (X,), "copy", 6, False),
+    *((name, (X,), (X,), "pointwise", 0, False) for name in ("rand_like", "randint_like", "randn_like")),
+    *((name, (3,), (ROW,), "pointwise", 0, False) for name in ("hamming_window", "hann_window")),
     ("nonzero", (MASK,), (i64(4, 2),), "copy", 8, True),
     ("masked_select", (X, MASK), (f32(4),), "copy", 6, True),
     *((name, (X,), (X, X), "reduction", 6, True) for name in ("_unique2", "unique_dim", "unique_consecutive")),

@@ -126,12 +126,24 @@ def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[Layout, 
     out = {a.name for a in func._schema.arguments if a.kwarg_only and _is_written(a)}
     spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs if k not in out)
     everything = name == "aten.alias" or (name == "aten.slice" and specs[0].shape == spec_args[0].shape)
-    not_an_op = not specs and not name.startswith("aten.")
+    not_an_op = not specs and not (name.startswith("aten.") and layouts_in((args, tuple(v for _, v in kwargs))))
     if name in _ALLOCATIONS or not_an_op or everything:
         return None
     aliases = [r.alias_info for r in func._schema.returns if r.alias_info is not None]
     is_view = name in _METADATA_ONLY or any(not alias.is_write for alias in aliases)
-    return Op(name, spec_args, spec_kwargs, specs, is_view, bool(func._schema.is_mutable) and not out)
+    flops = 0 if name.startswith("aten.") else _registered_flops(func, args, kwargs, outputs)
+    return Op(name, spec_args, spec_kwargs, specs, is_view, bool(func._schema.is_mutable) and not out, flops)
+
+
+def _registered_flops(func: Any, args: Any, kwargs: Any, outputs: Tuple[Layout, ...]) -> int:
+    from torch.utils.flop_counter import flop_registry
+
+    formula = flop_registry.get(func.overloadpacket)
+    if formula is None:
+        return 0
+    results = [layout.meta() for layout in outputs]
+    given = _thaw(args, Layout.meta), {name: _thaw(value, Layout.meta) for name, value in kwargs}
+    return int(formula(*given[0], **given[1], out_val=results[0] if len(results) == 1 else tuple(results)))
 
 
 def _is_written(argument: Any) -> bool:

@@ -21,7 +21,8 @@ StandIn = Callable[[torch.Tensor], torch.Tensor]
 MOST_KNOWN_ELEMENTS = 2**20
 """A larger tensor loses its values: to compute with them would take longer than the estimate."""
 _ATOMIC = (bool, int, float, str, type(None), torch.dtype, torch.device)
-_CONTAINERS = (dict, OrderedDict, set, list)
+_TABLES = (dict, OrderedDict)
+_OF_EVERY_MODULE = {name for name, value in vars(torch.nn.Module()).items() if isinstance(value, dict)}
 _NOT_PARTS = (
     type,
     types.FunctionType,
@@ -54,7 +55,8 @@ class Copies:
         self._memo.update({id(module): type(module).__new__(type(module)) for module in modules})
         for module in modules:
             attributes = vars(module).items()
-            vars(self._memo[id(module)]).update({name: self._attribute(value) for name, value in attributes})
+            kept = {name: value if type(value) in _ATOMIC else self._attribute(value) for name, value in attributes}
+            vars(self._memo[id(module)]).update(kept)
         return _copied(model, self._memo, self._kept)
 
     def of_inputs(self, inputs: Value) -> Value:
@@ -62,10 +64,9 @@ class Copies:
         return _copied(inputs, dict(self._memo), self._given)
 
     def _attribute(self, value: Any) -> Any:
-        if isinstance(value, _ATOMIC):
-            return value
-        is_empty = type(value) in _CONTAINERS and not value
-        return type(value)() if is_empty else _copied(value, self._memo, self._kept)
+        if type(value) in _TABLES and all(id(part) in self._memo or part is None for part in value.values()):
+            return type(value)((name, self._memo.get(id(part))) for name, part in value.items())
+        return _copied(value, self._memo, self._kept)
 
     def _enter(self, tensors: Iterator[torch.Tensor], stand_in: StandIn) -> None:
         for tensor in tensors:
@@ -145,10 +146,17 @@ def parts_of(value: Any, known: Collection[int] = ()) -> Iterator[Any]:
 def kept_parts(model: torch.nn.Module) -> List[Any]:
     """Returns all that the modules of a model keep: what a forward pass adds or replaces changes the list."""
     modules = list(model.modules())
+    kept: List[Any] = []
     known = {id(module) for module in modules}
-    values = [value for module in modules for value in vars(module).values() if not isinstance(value, _ATOMIC)]
-    kept = [value for value in values if type(value) not in _CONTAINERS or value]
-    return [part for value in kept for part in parts_of(value, known)]
+    for module in modules:
+        attributes = vars(module)
+        kept.extend(attributes.values())
+        for name in _OF_EVERY_MODULE:
+            kept.extend(attributes[name].values())
+        for name in attributes.keys() - _OF_EVERY_MODULE:
+            if type(attributes[name]) not in _ATOMIC:
+                kept.extend(parts_of(attributes[name], known))
+    return kept
 
 
 def lacks_values(value: Any) -> bool:

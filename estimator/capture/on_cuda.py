@@ -102,7 +102,7 @@ def _of_compiler() -> Dict[Tuple[Any, str], Callable[..., Any]]:
 
 def _refusing_compiled(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def set_eval_frame(callback: Any) -> Any:
-        if _recorder() is not None and callable(callback):
+        if callback and _recorder() is not None and callable(callback):
             compiled = sys._getframe(1).f_locals.get("fn")
             name = getattr(compiled, "__qualname__", "a function")
             raise CaptureError(

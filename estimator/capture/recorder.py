@@ -15,7 +15,7 @@ from .answers import Answer, answer_to, computed_op, layouts_in, materialised, o
 from .copies import MOST_KNOWN_ELEMENTS
 from .shadow import Shadow, freeze, has_values, map_tensors, shadow_like, tensors_of
 
-_SELECTING = ("aten.index", "aten.masked_select")
+_SELECTING = (torch.ops.aten.index.Tensor, torch.ops.aten.masked_select.default)
 _MASKS = (torch.bool, torch.uint8)
 _HALVES = (torch.float16, torch.bfloat16)
 
@@ -101,7 +101,7 @@ class Recorder(TorchDispatchMode):
 
     def _selected(self, func: Any, args: Any, frozen: Any) -> Optional[Answer]:
         """Where a mask with values selects of a tensor without: the values decide how many, not which."""
-        if op_name(func) not in _SELECTING or not any(t.dtype in _MASKS for t in tensors_of(args[1], {})):
+        if func not in _SELECTING or not any(t.dtype in _MASKS for t in tensors_of(args[1], {})):
             return None
         if not all(map(self.knows, tensors_of(args[1], {}))):
             return None

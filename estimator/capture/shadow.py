@@ -30,6 +30,10 @@ class Shadow(torch.Tensor):
     ) -> Any:
         raise CaptureError(f"{func} reached a captured tensor after its capture had ended")
 
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        """As a tensor of the meta device is printed: without values."""
+        return f"tensor(..., size={tuple(self.shape)}, dtype={self.dtype})"
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -10,6 +10,8 @@ from ..opstream import Op, TensorSpec
 
 HOST_KINDS = ("view", "convolution", "product", "norm", "reduction", "copy", "pointwise", "other", "recurrent")
 """Of an op: which dispatch it takes."""
+MULTIPLIED = ("float32", "float16", "bfloat16")
+"""The types whose products and convolutions have a rate."""
 DEVICE_KINDS = ("convolution", "depthwise", "product", "stream")
 """Of a kernel: which formula prices it."""
 
@@ -118,6 +120,11 @@ class Lowered:
     waits: bool = False
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether nobody says how much it computes: an op of a library that has neither a rule nor a FLOP formula."""
+        return not self.has_rule and not self.op.flops and not self.op.name.startswith("aten.")
+
+    @property
     def unseen(self) -> str:
         """Returns what of it no calibration has seen: "no rule", "recurrent", "fused attention", or "" for nothing."""
         if not self.has_rule:
@@ -157,6 +164,15 @@ def stream_kernel(op: Op, window: Optional[Window] = None) -> Kernel:
         contiguous=reads_contiguous(op),
         window=window,
     )
+
+
+def counted_kernel(op: Op) -> Kernel:
+    """Returns the kernel of an op of which the FLOP alone are known: a product that is as deep as it is wide."""
+    moved = stream_kernel(op)
+    side = max(1, round((op.flops / 2) ** (1 / 3)))
+    product = Product(1, side, side, side)
+    dtype = moved.dtype if moved.dtype in MULTIPLIED else "float32"
+    return replace(moved, kind="product", dtype=dtype, flops=op.flops, product=product)
 
 
 def function_name(op: Op) -> str:

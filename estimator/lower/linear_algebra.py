@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ..opstream import Op
-from .kernels import Kernel, Lowered, Product, function_name, reads_contiguous, stream_kernel
-from .rules import MULTIPLIED, rule
+from .kernels import MULTIPLIED, Kernel, Lowered, Product, function_name, reads_contiguous, stream_kernel
+from .rules import rule
 
 MULTIPLY_ADDS: Mapping[str, float] = {
     "cholesky": 1 / 6,

@@ -8,14 +8,12 @@ from typing import Callable, Dict, Iterable, Mapping, Tuple, TypeVar
 from ..checked import shown
 from ..errors import LoweringError, UsageError
 from ..opstream import Op, distinct
-from .kernels import DEVICE_KINDS, HOST_KINDS, Lowered, stream_kernel
+from .kernels import DEVICE_KINDS, HOST_KINDS, MULTIPLIED, Lowered, counted_kernel, stream_kernel
 
 Rule = Callable[..., Lowered]
 Rules = Mapping[str, Rule]
 """A rule for each name of an op, "aten.relu" or "library.op"."""
 NO_RULES: Rules = MappingProxyType({})
-MULTIPLIED = ("float32", "float16", "bfloat16")
-"""The types whose products and convolutions have a rate."""
 _RULES: Dict[str, Rule] = {}
 _Decorated = TypeVar("_Decorated", bound=Rule)
 
@@ -105,5 +103,5 @@ def _lower_op(op: Op, rules: Rules) -> Lowered:
         return Lowered(op, "view", 0, ())
     found = rules.get(op.name) or _RULES.get(op.name)
     if found is None:
-        return Lowered(op, "other", 0, (stream_kernel(op),), has_rule=False)
+        return Lowered(op, "other", 0, (counted_kernel(op) if op.flops else stream_kernel(op),), has_rule=False)
     return found(op, *op.args, **dict(op.kwargs))

@@ -22,22 +22,23 @@ rrelu_with_noise rsqrt rsub selu sgn sigmoid sign signbit silu sin sinc sinh sof
 special_erfcx special_i0e special_xlog1py sqrt square sub tan tanh threshold trunc where xlogy
 """.split()
 _REDUCTIONS = """
-_adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax _weight_norm_interface
-adaptive_max_pool2d adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin
-cumsum dot fractional_max_pool2d linalg_vector_norm logcumsumexp logsumexp max mean min mse_loss nansum
-nll_loss_forward norm prod searchsorted sort std std_mean sum topk trace var var_mean vdot
+_adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax _weight_norm_interface adaptive_max_pool2d
+adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin cumprod cumsum dot
+fractional_max_pool2d histc isin kthvalue linalg_vector_norm logcumsumexp logsumexp max mean median min mode mse_loss
+multinomial nanmedian nansum nll_loss_forward norm prod searchsorted sort std std_mean sum topk trace var var_mean vdot
 """.split()
 _COPIES = """
 _to_copy _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
 _upsample_nearest_exact3d affine_grid_generator cat channel_shuffle clone col2im constant_pad_nd copy diag_embed flip
-grid_sampler_2d grid_sampler_3d im2col lift_fresh max_unpool2d native_channel_shuffle pixel_shuffle pixel_unshuffle
-reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d replication_pad3d roll
-rot90 select_scatter slice_scatter stack tril triu upsample_bicubic2d upsample_bilinear2d upsample_linear1d
-upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d
+grid_sampler_2d grid_sampler_3d im2col lift_fresh masked_scatter max_unpool2d native_channel_shuffle pixel_shuffle
+pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d
+replication_pad3d roll rot90 select_scatter slice_scatter stack tril triu upsample_bicubic2d upsample_bilinear2d
+upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d
 """.split()
 _FILLS = """
-arange bernoulli exponential eye fill full full_like linspace logspace new_full new_ones new_zeros normal ones
-ones_like rand randint randn random randperm scalar_tensor tril_indices triu_indices uniform zero zeros zeros_like
+arange bernoulli exponential eye fill full full_like hamming_window hann_window linspace logspace new_full new_ones
+new_zeros normal ones ones_like rand rand_like randint randint_like randn randn_like random randperm scalar_tensor
+tril_indices triu_indices uniform zero zeros zeros_like
 """.split()
 _NORMS = """
 _fused_rms_norm _native_batch_norm_legit_no_training cudnn_batch_norm native_batch_norm native_group_norm

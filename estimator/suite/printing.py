@@ -22,7 +22,7 @@ from ..report.page import Page, Row
 from .goldens import relative
 from .reports import Results, Where
 from .session import Session
-from .summary import defaulted_lines, mode_lines, model_summary, table_lines
+from .summary import decided_lines, defaulted_lines, mode_lines, model_summary, table_lines
 
 _WRITTEN = pytest.StashKey[List[str]]()
 _NOT_WRITTEN = "NOT WRITTEN to"
@@ -116,6 +116,7 @@ def _print_table(
         if answered:
             _print(reporter, f"AGAINST {beside.name} - {place}", beside_lines(answered, beside))
     _write(reporter, defaulted_lines(results.said("defaulted_share_pct", kind, where)))
+    _write(reporter, decided_lines(results.said("decided_by", kind, where)))
 
 
 def _print(reporter: pytest.TerminalReporter, title: str, lines: Iterable[str]) -> None:

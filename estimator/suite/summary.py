@@ -82,6 +82,15 @@ def defaulted_lines(shares_pct: Mapping[str, Mapping[str, float]]) -> Iterator[s
             yield f"    {name}: {', '.join(f'{op} {percent(pct)}' for op, pct in ops.items())}"
 
 
+def decided_lines(decided_by: Mapping[str, str]) -> Iterator[str]:
+    """Yields which subjects' ops are those of their inputs' values, and which op decided; nothing where none are."""
+    if decided_by:
+        yield ""
+        yield "  The op stream is that of these inputs, whose values decided:"
+    for name, decision in decided_by.items():
+        yield f"    {name}: {decision}"
+
+
 def measured_lines(rows: Sequence[Comparison], target: Target, ops_of: OpsOf) -> Iterator[str]:
     """Yields what is known of a board without a calibration: latencies beside the work that was done in them."""
     figures = (right(title) for title in ("GFLOP", "GFLOP/s", "Ops", "us an op"))
