@@ -28,7 +28,7 @@ from .budgets import budget_problem, with_budget
 from .goldens import Goldens
 from .options import Options, command_of
 from .outcomes import LiveResult, Outcomes, band_problem, verdict_problem
-from .reports import Problem, fail_in_one_line, fail_with, tell_row
+from .reports import Problem, fail_in_one_line, fail_with, noted, tell_row
 from .session import BASELINE, Asked, Session, Test
 from .summary import cost_line, finding_lines, live_lines, software_notes, verdict_text
 
@@ -136,8 +136,7 @@ class Live(Session):
             fail_in_one_line(f"{subject.name}: {what}: {outcome}")
         row, budget = with_budget(outcome.comparison, asked.budget_ms, outcome.noise_pct)
         recorded = outcome.recorded
-        shares_pct = {} if recorded is None else dict(recorded.estimate.defaulted_share_pct)
-        tell_row(request.node, subject, row, defaulted_share_pct=shares_pct)
+        tell_row(request.node, subject, row, **({} if recorded is None else noted(recorded.estimate)))
         problems = [
             budget_problem(budget, asked, request.node.nodeid, self.estimates),
             self._golden_problem(request, subject, outcome.recorded),

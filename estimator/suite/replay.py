@@ -19,7 +19,7 @@ from ..target_options import target_command
 from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
-from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, tell_row
+from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, noted, tell_row
 from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test
 from .summary import latencies_ms
 
@@ -63,9 +63,8 @@ class Replay(Session):
         except GoldenLatencyError as error:
             fail_in_one_line(f"{subject.name}: no estimate: {error}")
         row, budget = with_budget(result.comparison, asked.budget_ms)
-        defaulted_share_pct = dict(result.estimate.defaulted_share_pct)
         modes_ms = latencies_ms(subject, configuration.target, self.options.compared_modes, self.estimates)
-        tell_row(request.node, subject, row, defaulted_share_pct=defaulted_share_pct, modes_ms=modes_ms)
+        tell_row(request.node, subject, row, modes_ms=modes_ms, **noted(result.estimate))
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
         over_budget = budget_problem(budget, asked, request.node.nodeid, self.estimates)

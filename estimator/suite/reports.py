@@ -17,6 +17,7 @@ from ..report.answers import Answer
 from ..subjects.registry import subject_names
 
 if TYPE_CHECKING:
+    from ..pipeline import Estimate
     from ..subjects.registry import Subject
 
 Where = Tuple[str, str]
@@ -50,6 +51,11 @@ def tell(item: pytest.Item, subject: Subject, where: Where, **said: Any) -> None
 def tell_row(item: pytest.Item, subject: Subject, row: Comparison, **said: Any) -> None:
     """Adds the subject's row of the table to the test's report."""
     tell(item, subject, (row.hardware, row.configuration), row=asdict(row), **said)
+
+
+def noted(estimate: Estimate) -> Dict[str, Any]:
+    """Returns what a session prints of an estimate below its table."""
+    return {"defaulted_share_pct": dict(estimate.defaulted_share_pct), "memory_note": estimate.memory_note}
 
 
 def properties_of(report: pytest.TestReport, name: str) -> Tuple[str, ...]:
