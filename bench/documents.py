@@ -22,7 +22,7 @@ from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
 
-from . import accuracy, coverage, elsewhere
+from . import accuracy, coverage, elsewhere, language_models
 from .cost import ROOT
 from .parity import PARITY, parity_svg
 
@@ -54,6 +54,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "uncertainty": lambda _: accuracy.uncertainty_table(),
         "data-centre": lambda _: elsewhere.batch_table(elsewhere.read_latencies(H200)),
     },
+    "docs/language-models.md": {"steps": lambda _: language_models.steps_table()},
     "docs/new-device.md": {"facts": lambda _: accuracy.known_facts_table()},
     "docs/options.md": {"estimate": _estimate},
 }

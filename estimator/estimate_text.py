@@ -19,6 +19,8 @@ def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[st
     alone = f"host alone {ms(estimate.host_ms)} ms, device alone {ms(estimate.device_ms)} ms"
     yield f"{ms(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
     yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
+    if estimate.memory_note:
+        yield estimate.memory_note
     if estimate.decided_by:
         yield f"the op stream is that of these inputs ({estimate.decided_by})"
     if estimate.computes_in != target.precision.name:

@@ -58,7 +58,7 @@ class Estimates:
         known = self._estimates.setdefault(subject, {})
         if target not in known:
             captured = self.streams.of(subject, target.batch_size, target.precision.name)
-            known[target] = estimate_pass(self.forward(subject, target), target, captured.decided_by)
+            known[target] = estimate_pass(self.forward(subject, target), target, captured)
         return known[target]
 
     def compared(self, subject: Streamed, target: Target, meas_ms: Optional[float] = None) -> Result:

@@ -60,12 +60,14 @@ class Captured:
     """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model.
 
     `decided_by` names an op whose values decided what followed, its module and the elements that it gave, where the
-    stream is that of these weights and inputs alone; "" where it is of all.
+    stream is that of these weights and inputs alone; "" where it is of all. `weight_bytes` is the size of all
+    parameters and buffers of the model, whether the forward pass reads them or not.
     """
 
     ops: Tuple[Op, ...]
     modules: Tuple[str, ...]
     decided_by: str = ""
+    weight_bytes: int = 0
 
 
 def _tensors(value: Any) -> Iterator[TensorSpec]:
@@ -119,6 +121,7 @@ def stream_text(captured: Captured) -> str:
         "stream": [places[id(op)] for op in ops],
         "modules": captured.modules,
         "decided_by": captured.decided_by,
+        "weight_bytes": captured.weight_bytes,
     }
     return json.dumps(found, separators=(",", ":"))
 
@@ -131,7 +134,7 @@ def parse_stream(text: str) -> Captured:
     tensors = [TensorSpec(*map(_tuples, values)) for values in found["tensors"]]
     once = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
     ops = tuple(once[place] for place in found["stream"])
-    return Captured(ops, tuple(found["modules"]), str(found["decided_by"]))
+    return Captured(ops, tuple(found["modules"]), str(found["decided_by"]), int(found["weight_bytes"]))
 
 
 _FIELDS: Mapping[str, List[str]] = {

@@ -14,6 +14,7 @@ from .hardware.boards import DEFAULT_HARDWARE
 from .interval import MODEL_UNCERTAINTY, interval_pct, without_evidence
 from .lower import NO_RULES, Lowered, Rules, lower
 from .lower.rules import checked_rules
+from .opstream import Captured
 from .schedule import Timeline, schedule
 from .target import PRECISIONS, Target, resolve, tensor_dtype
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import torch
 
     from .opstream import Op
+
+NOTHING_CAPTURED = Captured((), ())
+"""Of ops whose model nobody names."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Estimate:
     bytes alone, `defaulted_share_pct` what each of them takes of device_ms in percent. The terms split host_ms and
     device_ms by kind of op and of kernel. `computes_in` names the precision of products and convolutions: the target's,
     or at FP32 that of weights and inputs in half precision. `decided_by` is that of `Captured`: where the values of
-    these inputs decided which ops there are, "" where none did.
+    these inputs decided which ops there are, "" where none did. `weight_bytes` are those of all parameters and buffers;
+    `memory_note` says that they do not fit the board's memory, "" where they do or nobody says how much it has.
     """
 
     latency_ms: float
@@ -67,6 +72,8 @@ class Estimate:
     without_evidence: Tuple[str, ...]
     computes_in: str
     decided_by: str
+    weight_bytes: int
+    memory_note: str
     spans: Tuple[Span, ...]
 
 
@@ -87,11 +94,11 @@ def estimate(
     for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and
     inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
     """
-    from .capture import capture_in_modules
+    from .subjects.weights import captured_with_weights
 
     target, own = resolve(hardware, thermal_profile, precision), checked_rules(rules)
-    captured = capture_in_modules(model, example_inputs, dtype=tensor_dtype(precision))
-    return estimate_pass(forward_pass(lower(captured.ops, own), target), target, captured.decided_by)
+    captured = captured_with_weights(model, example_inputs, tensor_dtype(precision))
+    return estimate_pass(forward_pass(lower(captured.ops, own), target), target, captured)
 
 
 def estimate_stream(ops: Sequence[Op], target: Target, rules: Rules = NO_RULES) -> Estimate:
@@ -201,8 +208,8 @@ def estimate_lowered(lowered: Sequence[Lowered], target: Target) -> Estimate:
     return estimate_pass(forward_pass(lowered, target), target)
 
 
-def estimate_pass(found: ForwardPass, target: Target, decided_by: str = "") -> Estimate:
-    """Returns the estimate that a forward pass on the target is."""
+def estimate_pass(found: ForwardPass, target: Target, captured: Captured = NOTHING_CAPTURED) -> Estimate:
+    """Returns the estimate that a forward pass on the target is; of `captured` it takes all but the ops."""
     costs, lowered, own = found.costs, found.lowered, _computed_as(found, target)
     return Estimate(
         latency_ms=found.latency_ms,
@@ -221,9 +228,18 @@ def estimate_pass(found: ForwardPass, target: Target, decided_by: str = "") -> E
         transferred_from=target.profile.transferred_from,
         without_evidence=(*without_evidence(own), *unknown_ops(lowered)),
         computes_in=own.precision.name,
-        decided_by=decided_by,
+        decided_by=captured.decided_by,
+        weight_bytes=captured.weight_bytes,
+        memory_note=_memory_note(captured.weight_bytes, target),
         spans=_spans(lowered, costs.host_us, found.timeline),
     )
+
+
+def _memory_note(weight_bytes: int, target: Target) -> str:
+    weights_gb, memory_gb = weight_bytes / 1e9, target.profile.fact("memory_gb")
+    if weights_gb <= memory_gb:
+        return ""
+    return f"weights of {weights_gb:.3g} GB do not fit the board's memory of {memory_gb:g} GB"
 
 
 def _terms(times_us: Column, kinds: Column, names: Sequence[str]) -> Dict[str, float]:

@@ -13,7 +13,7 @@ from estimator.__main__ import main
 from estimator.errors import ProfileError, UsageError
 from estimator.hardware import new_board as command
 from estimator.hardware.boards import load_profile
-from estimator.hardware.quantities import CAPABILITIES
+from estimator.hardware.quantities import CAPABILITIES, FACTS
 from estimator.hardware.reading import TEMPLATES, read_profile
 
 H100 = SimpleNamespace(
@@ -103,6 +103,7 @@ dram_peak_gb_s = {dram_peak_gb_s}
 l2_mib = {l2_mib}
 # event_pair_kcycles = 32.3  # kcycle of the CPU: what a pair of events adds to a pass; \
 the default is the Jetson Orin AGX's
+{memory}
 
 [calibration]
 transferred_from = "Jetson-Orin-AGX"
@@ -112,6 +113,7 @@ TOLD = {
     "L2_cache_size": 3 * 2**18,
     "memory_clock_rate": 3199219,
     "memory_bus_width": 256,
+    "total_memory": 8 * 10**9,
 }
 
 
@@ -132,7 +134,9 @@ def test_a_profile_says_what_the_device_tells_and_a_guess_for_the_rest(told, mem
         name="Made Up", major=8, minor=7, multi_processor_count=16, **{name: TOLD[name] for name in told}
     )
     names = ("gpu_mhz", "bandwidth_gb_s", "dram_peak_gb_s", "l2_mib")
-    expected = PROFILE.format(cpu_mhz="2201.6", **dict(zip(names, lines)))
+    no_memory = f"# memory_gb = inf  # GB: {FACTS['memory_gb'].meaning}"
+    memory = "memory_gb = 8.0" if "total_memory" in told else no_memory
+    expected = PROFILE.format(cpu_mhz="2201.6", memory=memory, **dict(zip(names, lines)))
     assert command.profile_of(properties, memory_gb_s, 2201.6) == expected
 
 

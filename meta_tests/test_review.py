@@ -23,7 +23,7 @@ from estimator.goldens.content import (
     stream_row,
 )
 from estimator.goldens.extensions import json_text
-from estimator.goldens.inputs import inputs_table, with_inputs
+from estimator.goldens.inputs import INPUT_TITLES, inputs_table, with_inputs
 from estimator.goldens.repository import OP_STREAMS, Repository, golden_root
 from estimator.goldens.tables import INPUTS, Table, parse_document
 from estimator.hardware.boards import load_profile
@@ -33,8 +33,10 @@ from estimator.lower import rules
 from estimator.lower.stream import stream_kernel
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
+from estimator.review.causes import changed_inputs, find_causes
 from estimator.review.formats import FORMATS, markdown_text, terminal_text
 from estimator.review.review import review
+from estimator.review.sections import cause_cells
 from estimator.review.sides import read_side
 from estimator.review.verdict import verdict_lines
 from estimator.subjects.zoo import find_models
@@ -165,6 +167,15 @@ def test_an_optional_fact_that_comes_or_goes_is_a_cause_like_any_other(base, tmp
 def test_a_fact_that_is_absent_is_in_no_golden_and_its_default_moves_nothing(base, tmp_path, synthetic_fact):
     assert reviewed(base, Tree(tmp_path / "now").root).is_empty
     assert "fact.slower_kernels" not in inputs_table(load_profile(), {}).rows
+
+
+def test_a_fact_that_comes_with_another_value_for_each_board_has_a_row_for_each_value():
+    def side(values):
+        return {name: Table(INPUT_TITLES, {"fact.l2_mib": ("fact.l2_mib", value, "MiB")}) for name, value in values}
+
+    before, now = side([("A", "1"), ("B", "1"), ("C", "1")]), side([("A", "2"), ("B", "4"), ("C", "4")])
+    rows = [cause_cells(cause)[:3] for cause in find_causes([], changed_inputs(before, now), [])]
+    assert rows == [("l2_mib", "1", "2"), ("l2_mib (2 boards)", "1", "4")]
 
 
 def with_rows(root, change):

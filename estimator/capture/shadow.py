@@ -30,7 +30,7 @@ class Shadow(torch.Tensor):
     ) -> Any:
         raise CaptureError(f"{func} reached a captured tensor after its capture had ended")
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """As a tensor of the meta device is printed: without values."""
         return f"tensor(..., size={tuple(self.shape)}, dtype={self.dtype})"
 

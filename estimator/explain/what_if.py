@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping, Optional, Tuple
 
 from ..checked import Checked
-from ..errors import CaptureError
+from ..errors import CaptureError, UsageError
 from ..estimates import Estimates
 from ..files import read_toml
 from ..goldens.repository import Repository
@@ -86,7 +86,7 @@ def _row(case: _Case, name: str, repository: Repository, texts: Mapping[str, str
     measured_ms, evidence = _evidence(case, name, repository, texts)
     try:
         latency_ms, interval = case.priced()
-    except CaptureError as error:
+    except (CaptureError, UsageError) as error:  # a batch of what cannot be repeated, as a cache
         return WhatIf(case.change, None, None, None, None, measured_ms, evidence, str(error))
     return WhatIf(case.change, latency_ms, interval, latency_ms / batch, None, measured_ms, evidence)
 

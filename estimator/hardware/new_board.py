@@ -80,11 +80,9 @@ def profile_of(properties: Any, memory_gb_s: Optional[float], host_mhz: float) -
     about = "cpu_mhz and gpu_mhz under load; bandwidth_gb_s, guessed"
     peak = memory_gb_s or _peak_of(properties) or 200.0
     l2_mib = getattr(properties, "L2_cache_size", 0) / 2**20 or 4.0
-    optional = "\n".join(
-        f"# {name} = {fact.default:g}  # {fact.bounds.unit}: {fact.meaning}"
-        for name, fact in FACTS.items()
-        if fact.default is not None
-    )
+    known = {"memory_gb": getattr(properties, "total_memory", 0) / 1e9}
+    optional = [_optional_fact(name, known.get(name, 0.0)) for name, f in FACTS.items() if f.default is not None]
+    optional_lines = "\n".join(optional)
     return f"""# Written by `python -m estimator new-board`. To check by hand: {about}
 # as {_REACHED:.0%} of the peak; and the peak, where neither NVML nor torch states it (200 GB/s stands for "not known").
 
@@ -102,11 +100,17 @@ bandwidth_gb_s = {_REACHED * peak:.1f}
 [facts]
 dram_peak_gb_s = {peak:.1f}
 l2_mib = {l2_mib:.2f}
-{optional}
+{optional_lines}
 
 [calibration]
 transferred_from = "{DEFAULT_HARDWARE}"
 """
+
+
+def _optional_fact(name: str, value: float) -> str:
+    """The line of a fact with its value; where that is not known (0), a comment with what holds without."""
+    fact = FACTS[name]
+    return f"{name} = {value:.1f}" if value else f"# {name} = {fact.default:g}  # {fact.bounds.unit}: {fact.meaning}"
 
 
 def _peak_of(properties: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -76,6 +77,11 @@ FACTS: Dict[str, Fact] = {
         Bounds(0.1, 1000, "kcycle of the CPU", "two calls of the driver"),
         "what a pair of events adds to a pass; the default is the Jetson Orin AGX's",
         default=32.3,
+    ),
+    "memory_gb": Fact(
+        Bounds(0.5, 10000, "GB", "the smallest Jetson Nano has 2, a B300 288; 10^9 bytes"),
+        "of the board, of a Jetson the CPU's share too: data sheet, `total_memory`; says which weights do not fit",
+        default=math.inf,
     ),
 }
 """Every fact of a GPU's board. An optional one needs no line but its own here, and one in the formula that asks for it.

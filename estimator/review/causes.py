@@ -172,17 +172,17 @@ def _with(target: Target, inputs: Mapping[str, Optional[str]]) -> Target:
 
 def _input_cause(change: InputChange, differences: Sequence[Difference], priced: Sequence[Priced]) -> Cause:
     if change.is_whole:
-        return Cause("input", change.short_name, {}, _came_or_went(change, differences))
+        return Cause("input", change.short_name, {}, _came_or_went(change, differences), change)
     concerned = [item for item in priced if item.difference.hardware in change.boards]
     is_number = change.name.startswith(NUMBERS)
     if is_number and any(not can_be_set(item.now.profile, change.name, change.before) for item in concerned):
-        return Cause("input", change.short_name, {}, WITH_CODE)
+        return Cause("input", change.short_name, {}, WITH_CODE, change)
     shares = {}
     for item in concerned:
         latency_pct, *terms_pct = _shares_pct(item, change)
         if max(map(abs, (latency_pct, *terms_pct))) >= LEAST_PCT:
             shares[item.difference.place] = latency_pct
-    return Cause("input", change.short_name, shares)
+    return Cause("input", change.short_name, shares, change=change)
 
 
 def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str:

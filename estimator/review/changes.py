@@ -87,13 +87,14 @@ class Cause:
     """One thing that changed, and by how many percent it alone moved each estimate.
 
     `kind` is "input", "op stream", "record", "code", or "unknown" where one side keeps no inputs. `note` says what else
-    it did, where no estimate can tell it.
+    it did, where no estimate can tell it. `change` is that of an input: one fact may have come with several values.
     """
 
     kind: str
     title: str
     shares_pct: Mapping[Place, float]
     note: str = ""
+    change: Optional[InputChange] = None
 
 
 @dataclass(frozen=True)

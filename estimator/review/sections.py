@@ -9,7 +9,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, 
 from ..figures import signed_percent
 from ..goldens.difference import Difference
 from ..report.table import Table, left, right
-from .changes import LEAST_PCT, Cause, CrossValidation, InputChange, Place, RecordChange, Review
+from .changes import LEAST_PCT, Cause, CrossValidation, Place, RecordChange, Review
 
 Cells = Tuple[str, ...]
 _NO_TABLE = Table((), ())
@@ -147,7 +147,7 @@ def _causes(review: Review) -> Iterator[Section]:
     """All causes in short; then the rows of measured configurations, each below the cause that moved it most."""
     titles = ("Cause", "Before", "Now", "Change", "Alone")
     by_size = sorted(review.causes, key=lambda cause: -max(map(abs, cause.shares_pct.values()), default=0.0))
-    rows = [cause_cells(cause, review.inputs) for cause in by_size]
+    rows = list(map(cause_cells, by_size))
     yield Section("Why, each cause alone", table=_table(titles, rows))
     rated = [d for d in review.differences if d.ratings != ("UNMEASURED", "UNMEASURED")]
     for cause, members in _by_cause(review.causes, rated):
@@ -155,9 +155,9 @@ def _causes(review: Review) -> Iterator[Section]:
         yield Section(title, table=_table(ROW_TITLES, list(map(row_cells, members))))
 
 
-def cause_cells(cause: Cause, inputs: Iterable[InputChange]) -> Cells:
+def cause_cells(cause: Cause) -> Cells:
     """Returns cause, value before and now, change, and what it moves by itself."""
-    change = next((c for c in inputs if c.short_name == cause.title and cause.kind == "input"), None)
+    change = cause.change
     values = (*change.texts, signed_percent(change.change_pct)) if change else ("", "", "")
     boards = f" ({len(change.boards)} boards)" if change and len(change.boards) > 1 else ""
     kind = "" if cause.kind in ("input", "code") else f"{cause.kind}: "

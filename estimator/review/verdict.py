@@ -66,10 +66,10 @@ def verdict_lines(review: Review, accept: str, look_closer: str) -> Iterator[str
 
 
 def _result_free_inputs(review: Review) -> Iterator[str]:
-    by_title = {cause.title: cause for cause in review.causes if cause.kind == "input"}
+    causes = {cause.change: cause for cause in review.causes}
     for change in review.inputs:
         if not change.is_result:
-            yield input_text(change) + _alone(by_title.get(change.short_name))
+            yield input_text(change) + _alone(causes.get(change))
 
 
 def input_text(change: InputChange) -> str:

@@ -115,6 +115,8 @@ def _print_table(
         answered = beside.answered(rows)
         if answered:
             _print(reporter, f"AGAINST {beside.name} - {place}", beside_lines(answered, beside))
+    notes = results.said("memory_note", kind, where)
+    _write(reporter, ("", *(f"  {name}: {note}" for name, note in notes.items())) if notes else ())
     _write(reporter, defaulted_lines(results.said("defaulted_share_pct", kind, where)))
     _write(reporter, decided_lines(results.said("decided_by", kind, where)))
 

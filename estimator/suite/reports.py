@@ -55,7 +55,11 @@ def tell_row(item: pytest.Item, subject: Subject, row: Comparison, **said: Any) 
 
 def noted(estimate: Estimate) -> Dict[str, Any]:
     """Returns what a session prints of an estimate below its table."""
-    return {"defaulted_share_pct": dict(estimate.defaulted_share_pct), "decided_by": estimate.decided_by}
+    return {
+        "defaulted_share_pct": dict(estimate.defaulted_share_pct),
+        "decided_by": estimate.decided_by,
+        "memory_note": estimate.memory_note,
+    }
 
 
 def properties_of(report: pytest.TestReport, name: str) -> Tuple[str, ...]:
