@@ -79,7 +79,7 @@ class Latency:
     def _configuration(
         self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]
     ) -> Configuration:
-        checked_size = None if batch_size is None else read_batch_size(str(batch_size))
+        checked_size = None if batch_size is None else read_batch_size(str(batch_size), "batch_size")
         return self.session.configuration_of(self._target(hardware).changed(mode, precision, checked_size))
 
     def _target(self, hardware: Optional[str]) -> Target:
@@ -88,10 +88,9 @@ class Latency:
         if hardware is None or hardware in targets:
             return targets[hardware] if hardware is not None else self.session.options.target
         repository, config = self.session.configuration.repository, self._request.config
-        precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
-        return target_on(
-            find_board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
-        )
+        precision, text = (setting(config, option) or "" for option in ("precision", "batch_size"))
+        batch_size = read_batch_size(text, repository.option_name("--batch-size"))
+        return target_on(find_board(hardware), repository.profile(hardware), None, precision, batch_size)
 
     def _subject(
         self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration, rules: Rules
