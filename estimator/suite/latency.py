@@ -19,6 +19,7 @@ from ..subjects.zoo import ZooModel
 from ..target import Target, target_on
 from ..target_options import read_batch_size
 from .options import setting
+from .repeats import not_repeated
 from .reports import fail_in_one_line, tell
 from .session import Asked, Session
 
@@ -115,7 +116,7 @@ class Latency:
 
     def _refuse_twice(self, name: str, where: str) -> None:
         """A test that is run again may check the same again, but no other, and not twice in one run."""
-        place = self._request.node.nodeid
+        place = not_repeated(self._request.node, self._request.node.nodeid)
         first, run = self.session.checked.get((name, where), (place, None))
         if first != place or run is self:
             raise UsageError(
@@ -132,7 +133,7 @@ def own_name(item: pytest.Item, hardware: str) -> str:
     if callspec is None:
         test = item.name
     else:
-        rest = re.sub(rf"(^|-){re.escape(hardware)}(?=-|$)", "", callspec.id).strip("-")
+        rest = re.sub(rf"(^|-){re.escape(hardware)}(?=-|$)", "", not_repeated(item, callspec.id)).strip("-")
         test += f"[{rest}]" if rest else ""
     cls = getattr(item, "cls", None)
     return f"{cls.__name__}.{test}" if cls is not None else test

@@ -28,6 +28,7 @@ from .budgets import budget_problem, with_budget
 from .goldens import Goldens
 from .options import Options, command_of
 from .outcomes import LiveResult, Outcomes, band_problem, verdict_problem
+from .repeats import not_repeated, repeat_options
 from .reports import Problem, fail_in_one_line, fail_with, tell_row
 from .session import BASELINE, Asked, Session, Test
 from .summary import cost_line, finding_lines, live_lines, software_notes, verdict_text
@@ -139,7 +140,7 @@ class Live(Session):
         shares_pct = {} if recorded is None else dict(recorded.estimate.defaulted_share_pct)
         tell_row(request.node, subject, row, defaulted_share_pct=shares_pct)
         problems = [
-            budget_problem(budget, asked, request.node.nodeid, self.estimates),
+            budget_problem(budget, asked, not_repeated(request.node, request.node.nodeid), self.estimates),
             self._golden_problem(request, subject, outcome.recorded),
             None if self.outcomes.speed.drifted else band_problem(outcome, self._promised_rating(subject)),
             self._verdict_problem(outcome),
@@ -267,7 +268,7 @@ def place_of(request: pytest.FixtureRequest, target: Target, name: Callable[[str
     of_target = (*(name("--hardware"), target.hardware), *(name("--power-mode"), target.mode.name))
     of_stream = (*(name("--precision"), target.precision.name), *(name("--batch-size"), str(target.batch_size)))
     _, colons, test = item.nodeid.partition("::")
-    options = (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream)
+    options = (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream, *repeat_options(config))
     return Place(f"{item.path}{colons}{test}", options)
 
 
