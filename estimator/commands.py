@@ -1,6 +1,11 @@
-"""The command lines that messages name as what to run next."""
+"""The commands and options that messages name."""
 
 from __future__ import annotations
+
+
+def option_name(option: str, has_zoo: bool = True) -> str:
+    """Returns what an option of the suite is called: where the zoo is not, "--device" is "--latency-device"."""
+    return option if has_zoo else f"--latency-{option[2:]}"
 
 
 def calibrate_command(hardware: str, host_alone: bool = False) -> str:

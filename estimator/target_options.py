@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Callable, Mapping, Tuple
 
 from .checked import BATCH, checked_option, parsed_whole
+from .commands import option_name
 from .errors import UsageError
 from .hardware.boards import DEFAULT_HARDWARE
 from .importing import FORM
@@ -59,16 +60,16 @@ def read_named(options: argparse.Namespace) -> Tuple[Subject, Target]:
     return subject or find_named(options.model), target
 
 
-def read_batch_size(text: str) -> int:
-    """Returns the number; UsageError where it is no whole number that a batch can be."""
-    return checked_option("--batch-size", lambda: parsed_whole(text, BATCH))
+def read_batch_size(text: str, option: str = "--batch-size") -> int:
+    """Returns the number; UsageError, which names the option, where it is no whole number that a batch can be."""
+    return checked_option(option, lambda: parsed_whole(text, BATCH))
 
 
-def target_command(target: Target) -> str:
-    """Returns the command line that runs the suite for this target."""
+def target_command(target: Target, name: Callable[[str], str] = option_name) -> str:
+    """Returns the command line that runs the suite for this target; `name` says what an option is called."""
     options = {"--hardware": target.hardware, "--thermal-profile": target.mode.name}
     if target.precision.name != "fp32":
         options["--precision"] = target.precision.name
     if target.batch_size != 1:
         options["--batch-size"] = str(target.batch_size)
-    return " ".join(["pytest", *(f"{name} {value}" for name, value in options.items())])
+    return " ".join(["pytest", *(f"{name(option)} {value}" for option, value in options.items())])

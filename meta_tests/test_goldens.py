@@ -505,7 +505,7 @@ def test_an_input_that_cannot_be_true_is_refused_with_file_section_and_row(tmp_p
         with pytest.raises(RecordError) as refused:
             ask()
         assert str(refused.value).startswith(f"{path}: section Inputs, row {name}: {message}")
-        assert str(refused.value).endswith("; restore it with git, or delete it and run " + UPDATE_ALL)
+        assert str(refused.value).endswith(at(tmp_path).repair)
 
 
 def test_inputs_have_their_columns(tmp_path):

@@ -116,7 +116,7 @@ def test_what_was_measured_goes_into_the_benchmark_s_file():
     ("verdict", "text"),
     [
         (Verdict(NO_BASELINE), "no baseline"),
-        (Verdict(UNJUDGED, 3.0), "not judged (+3.0 %, margin unknown: one run each, use --runs 3)"),
+        (Verdict(UNJUDGED, 3.0), "not judged (+3.0 %, margin unknown: one run each, use 3 runs)"),
     ],
 )
 def test_a_verdict_says_what_is_not_known(verdict, text):

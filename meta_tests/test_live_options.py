@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from estimator import needed
 from estimator.errors import UsageError
+from estimator.goldens.repository import Repository
 from estimator.measure.device.choice import Choice
 from estimator.measure.protocol import Plan, make_protocol
 from estimator.suite import live_options
@@ -28,11 +30,13 @@ DEFAULTS = {
     "batch_size": None,
     "update_snapshots": False,
 }
+OF_OTHERS = ("numprocesses", "dist", "update_snapshots")
 
 
-def plan(without=(), **options):
+def plan(without=(), has_zoo=True, **options):
     """The plan of a session with these options, on a machine with the GPU that is named; some are not even known."""
-    values = {name: value for name, value in {**DEFAULTS, **options}.items() if name not in without}
+    known = {name: value for name, value in {**DEFAULTS, **options}.items() if name not in without}
+    values = {name if name in OF_OTHERS else f"golden_latency_{name}": value for name, value in known.items()}
 
     def getoption(name, default=ValueError):
         if name not in values and default is ValueError:
@@ -46,14 +50,14 @@ def plan(without=(), **options):
     )
     if options.get("worker"):
         config.workerinput = {}
-    return read_plan(config)
+    return read_plan(config, Repository(Path(), has_zoo))
 
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch):
     """The GPU of every board is here."""
     chosen = {"auto": "cuda", "recorded": "recorded", "cuda": "cuda", "cpu": "cpu"}
-    monkeypatch.setattr(live_options, "choose_device", lambda wanted, board: Choice(chosen[wanted], "synthetic"))
+    monkeypatch.setattr(live_options, "choose_device", lambda wanted, board, name: Choice(chosen[wanted], "synthetic"))
 
 
 def test_a_gpu_has_three_runs_of_a_hundred_rounds_and_a_cpu_one():
@@ -125,11 +129,11 @@ def test_several_boards_are_estimated_and_none_is_measured():
         plan(hardware="Jetson-Orin-AGX,local-cpu")
 
 
-def declared():
+def declared(has_zoo=True):
     """What is declared of each option."""
     options = {}
     group = SimpleNamespace(addoption=lambda name, **about: options.update({name: about}))
-    live_options.add_live_options(SimpleNamespace(getgroup=lambda name: group))
+    live_options.add_live_options(SimpleNamespace(getgroup=lambda *_: group), Repository(Path(), has_zoo))
     return options
 
 

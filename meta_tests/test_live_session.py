@@ -104,7 +104,7 @@ def test_a_baseline_is_recorded_only_when_asked_for_and_then_judged_by(live):
         [
             "  baseline 10.0, 10.0, 10.0 ms, *",
             "  If the change is meant: pytest --hardware local-cpu * --record *",
-            "  resnet18 * not judged (+0.0 %, margin unknown: one run each, use --runs 3)",
+            "  resnet18 * not judged (+0.0 %, margin unknown: one run each, use 3 runs)",
             "*Against the last run here: mean |difference| of medians 0.0 %, *, 2 models",
             "*= VERDICT =*",
             "  This suite, since *:",
@@ -122,7 +122,7 @@ def test_a_record_that_would_mix_softwares_or_cannot_be_written_or_was_cut_short
     path = live.has_recorded({SMALL: (5.0,), OTHER: (40.0,)}, **HERE, software="torch 1.0")
     text = path.read_text(encoding="utf-8")
     run = live.takes({SMALL: 5.0}, "--record")
-    found = "--record of some models would mix records: software was 'torch 1.0', *"
+    found = "a recording of some models would mix records: software was 'torch 1.0', *"
     run.stdout.fnmatch_lines([f"*{found}"])
     assert run.ret == pytest.ExitCode.TESTS_FAILED
     live.suite.plug_in("import pytest\ndef pytest_runtest_logreport(report):\n    raise KeyboardInterrupt\n")

@@ -144,7 +144,7 @@ def test_a_change_as_large_as_the_margin_is_within_it():
 
 def test_a_verdict_on_single_runs_has_its_change_alone():
     assert judge([10.0], [10.5]) == Verdict(UNJUDGED, pytest.approx(5.0), None)
-    assert "one run each, use --runs 3" in judge([10.0], [10.5]).text
+    assert "one run each, use 3 runs" in judge([10.0], [10.5]).text
     assert judge([], [1.0]) == Verdict(NO_BASELINE)
     assert judge([10.0], [9.5, 9.5]).word == FASTER
 

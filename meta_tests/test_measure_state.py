@@ -295,7 +295,7 @@ def test_any_power_mode_will_do_where_none_is_wanted():
     assert list(refusals_before(state, "NVIDIA-H100", None)) == []
     assert list(refusals_before(replace_state(state, power_mode=None), "NVIDIA-H100", None)) == []
     (reason,) = refusals_before(state, "NVIDIA-H100", "350W")
-    assert reason == "its power mode is 700W, not 350W: sudo nvpmodel -m <id>, or --thermal-profile"
+    assert reason == "its power mode is 700W, not 350W: sudo nvpmodel -m <id>, or ask for that one"
 
 
 @pytest.mark.parametrize(

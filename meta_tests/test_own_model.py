@@ -63,7 +63,7 @@ class Repository:
 
     def run(self, *options):
         """In this process, where torch is loaded already; with workers as a user starts it."""
-        in_process = not {"-n2", "--device"}.intersection(options)
+        in_process = not {"-n2", "--latency-device"}.intersection(options)
         run = self._pytester.runpytest_inprocess if in_process else self._pytester.runpytest_subprocess
         return run("-p", "no:hypothesispytest", *options)
 
@@ -98,7 +98,7 @@ def test_a_module_has_its_golden_in_its_own_repository(repository):
         f"{BOARD}/estimates.md",
         "op-streams.md",
     ]
-    again = repository.run("-n2", "--output", "table.csv")
+    again = repository.run("-n2", "--latency-output", "table.csv")
     again.assert_outcomes(passed=3)
     again.stdout.fnmatch_lines([f"hardware: {BOARD}, mode 15W, precision fp32, batch 1, transferred from *"])
     with open(repository.path / "table.csv", newline="") as file:
@@ -175,15 +175,15 @@ def test_several_boards_have_a_test_a_table_and_a_golden_each(repository):
     repository.run("--snapshot-update").assert_outcomes(passed=6)
     assert {name.split("/")[0] for name in repository.goldens()} == {BOARD, OTHER, "op-streams.md"}
     assert f"{OTHER}/15W-fp32-b1/test_latency/test_widths[16].json" in repository.goldens()
-    run = repository.run("--report", "page.html", "--output", "table.md")
+    run = repository.run("--latency-report", "page.html", "--latency-output", "table.md")
     run.assert_outcomes(passed=6)
     titles = [line for line in run.outlines if "GOLDEN REFERENCE VALIDATION" in line]
     assert [BOARD in titles[0], OTHER in titles[1]] == [True, True]
     assert f"## {OTHER} 15W-fp32-b1" in (repository.path / "table.md").read_text()
     assert f"test_small, {OTHER} 15W-fp32-b1" in (repository.path / "page.html").read_text()
-    alone = repository.run("--hardware", OTHER, "--compare", "10W,15W")
+    alone = repository.run("--latency-hardware", OTHER)
     alone.assert_outcomes(passed=3)
-    alone.stdout.fnmatch_lines(["*Est (ms) by power mode*10W*15W*", "*test_small*"])
+    alone.stdout.fnmatch_lines([f"hardware: {OTHER}, mode 15W, *"])
 
 
 def test_a_test_may_name_its_board_and_check_several_modules(repository):
@@ -235,9 +235,6 @@ def test_bad_settings_end_the_run_in_one_line(repository):
     run = repository.run()
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     assert next(line for line in run.errlines if line).startswith("ERROR: unknown hardware 'Nowhere'; known hardware: ")
-    selecting = repository.run("--hardware", BOARD, "--models", "resnet18")
-    assert selecting.ret == pytest.ExitCode.USAGE_ERROR
-    selecting.stderr.fnmatch_lines(["ERROR: --models and --skip select models of golden-latency's own tests*"])
 
 
 def test_on_a_device_the_module_of_a_test_is_measured_in_a_fresh_process(repository, monkeypatch):
@@ -249,8 +246,8 @@ def test_on_a_device_the_module_of_a_test_is_measured_in_a_fresh_process(reposit
         "    latency", "    class Local(Net):\n        pass\n\n    latency", 1
     )
     repository.has_tests(local, budget=1e-4)
-    tiny = ("-p", "any_noise", "--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
-    run = repository.run(*tiny, "--record")
+    tiny = tuple("-p any_noise --latency-hardware local-cpu --latency-device cpu --latency-rounds 3".split())
+    run = repository.run(*tiny, "--latency-warmup", "1", "--latency-record")
     run.assert_outcomes(passed=3)
     record = repository.path / "cache/golden-latency/local-cpu/default-fp32-b1/record-latency.toml"
     run.stdout.fnmatch_lines([f"*Recorded 3 figures to {record}*"])

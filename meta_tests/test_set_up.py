@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 
 from estimator.files import read_toml
-from estimator.suite import plugin
+from estimator.goldens.repository import Repository
+from estimator.suite.collisions import Declared
+from estimator.suite.live_options import add_live_options
+from estimator.suite.options import SETTINGS, add_options
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -38,22 +41,14 @@ def test_every_link_leads_to_a_file_and_a_heading_and_the_readme_to_every_page()
     assert len(README.splitlines()) <= 100
 
 
-class Options(set):  # in place of pytest's parser
-    def getgroup(self, *_):
-        return self
-
-    def addoption(self, *names, **_):
-        self.update(names)
-
-    def addini(self, name, *_, **__):
-        self.add(name)
-
-
 def test_every_option_and_setting_of_the_suite_is_in_a_table_of_the_docs_and_no_other(request):
-    options = Options()
-    plugin.pytest_addoption(options)
+    here, elsewhere = Declared(), Declared()
+    for options, has_zoo in ((here, True), (elsewhere, False)):
+        add_options(options, Repository(ROOT, has_zoo))
+        add_live_options(options, Repository(ROOT, has_zoo))
     cells = " ".join(re.findall(r"^\| (`.*?) \|", "\n".join(PAGES.values()), flags=re.MULTILINE))
-    assert options - set(re.findall(r"`([\w-]+)", cells)) == set()
+    assert {*here, *elsewhere, *SETTINGS.values()} - set(re.findall(r"`([\w-]+)", cells)) == set()
+    assert set(re.findall(r"`(--latency-[\w-]+)", cells)) == elsewhere
     tables = PAGES[ROOT / "docs" / "options.md"].split("\n## What can go wrong")[0]
     for name in re.findall(r"^\| `(--[a-z-]+)", tables, flags=re.MULTILINE):
         request.config.getoption(name)

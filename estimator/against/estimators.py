@@ -141,14 +141,15 @@ def find_estimators(names: Iterable[str], repository: Repository) -> Tuple[Other
 def _function(name: str, repository: Repository) -> Callable[..., Any]:
     if name in KNOWN:
         return KNOWN[name](repository)
+    option = repository.option_name("--against")
     if ":" not in name:
-        raise UsageError(f"--against {name}: unknown estimator; known: {', '.join(KNOWN)}; or {FORM}")
+        raise UsageError(f"{option} {name}: unknown estimator; known: {', '.join(KNOWN)}; or {FORM}")
     function = import_function(name)
-    _refuse_other_keywords(name, function)
+    _refuse_other_keywords(f"{option} {name}", function)
     return function
 
 
-def _refuse_other_keywords(name: str, function: Callable[..., Any]) -> None:
+def _refuse_other_keywords(asked: str, function: Callable[..., Any]) -> None:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -156,4 +157,4 @@ def _refuse_other_keywords(name: str, function: Callable[..., Any]) -> None:
     try:
         signature.bind(**dict.fromkeys(KEYWORDS))
     except TypeError as error:
-        raise UsageError(f"--against {name}: must take the keywords {', '.join(KEYWORDS)}: {error}") from error
+        raise UsageError(f"{asked}: must take the keywords {', '.join(KEYWORDS)}: {error}") from error

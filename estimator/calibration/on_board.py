@@ -15,7 +15,6 @@ from ..measure.device_session import MeasuringSession, session_on
 from ..measure.progress import Progress
 from ..measure.protocol import Plan, median_noise_pct
 from ..target import Target
-from ..target_options import target_command
 from .design import design
 from .from_microbenchmarks import Calibrated, calibrate
 from .host import calibrate_host, host_design
@@ -62,7 +61,7 @@ def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_microbenchmarks(path, found)
     findings = finding_lines(made.spread_pct or 0.0, median_noise_pct(times.passes_us))
-    yield from _written(session, made, times.measuring_s, findings)
+    yield from _written(session, made, times.measuring_s, root, findings)
 
 
 def _host(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:
@@ -72,11 +71,11 @@ def _host(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:
     about = calibration_provenance(session, root)
     session.progress.say("fit")
     made = calibrate_host(target.profile, chains, runs, target.mode.name, about)
-    yield from _written(session, made, sum(run.measuring_s for run in runs))
+    yield from _written(session, made, sum(run.measuring_s for run in runs), root)
 
 
 def _written(
-    session: MeasuringSession, made: Calibrated, measuring_s: float, findings: Iterable[str] = ()
+    session: MeasuringSession, made: Calibrated, measuring_s: float, root: Path, findings: Iterable[str] = ()
 ) -> Iterator[str]:
     """Writes the profile; yields what is in it, what was found, and what to do next."""
     target = session.target
@@ -85,4 +84,5 @@ def _written(
     session.progress.say("")
     yield from (*made.lines, "", f"  {measuring_s:.0f} s of measuring; written: {target.board.profile_path}")
     yield from findings
-    yield f"  Next: {target_command(target).split(' --thermal')[0]} --device {session.plan.choice.device}"
+    name = Repository.at(root).option_name
+    yield f"  Next: pytest {name('--hardware')} {target.hardware} {name('--device')} {session.plan.choice.device}"

@@ -12,7 +12,7 @@ from ..hardware.profile import Profile, Quantity
 from ..hardware.quantities import BOUND, FACTS, LEAST, MODE_BOUNDS, WHOLE
 from ..target import calibrated_target
 from .repository import ESTIMATES, Repository
-from .tables import INPUTS, REPAIR, Row, Table, with_section
+from .tables import INPUTS, Row, Table, with_section
 
 NUMBERS = ("constant.", "fact.", "mode.")
 """What the name of an input begins with that estimates are made from."""
@@ -28,13 +28,13 @@ def golden_inputs(repository: Repository, hardware: str) -> Table:
     path = repository.estimates_path(hardware)
     table = repository.document(path).get(INPUTS, Table(INPUT_TITLES, {}))
     if table.titles != INPUT_TITLES:
-        raise RecordError(f"{path}: section {INPUTS}: columns must be {', '.join(INPUT_TITLES)}; {REPAIR}")
+        raise RecordError(f"{path}: section {INPUTS}: columns must be {', '.join(INPUT_TITLES)}; {repository.repair}")
     for name, row in table.rows.items():
         try:
             if name.startswith(NUMBERS):
                 _number(name, row[1])
         except ValueError as error:
-            raise RecordError(f"{path}: section {INPUTS}, row {name}: {error}; {REPAIR}") from None
+            raise RecordError(f"{path}: section {INPUTS}, row {name}: {error}; {repository.repair}") from None
     return table
 
 

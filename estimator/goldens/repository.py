@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..checked import ERROR_PCT, LATENCY_MS, PERCENT, TERM_MS, Checked, number, one_of, shown
+from ..commands import option_name
 from ..compare import BANDS_PCT, BOUNDS, UNMEASURED
 from ..errors import RecordError
 from ..files import read_json, read_text, write_atomically
@@ -15,7 +16,7 @@ from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
 from ..report.bars import CROSS_VALIDATION_BARS_PCT
 from ..target import Target, parse_label
 from .content import STREAM_TITLES, row_data
-from .tables import INPUTS, REPAIR, Document, Table, document_text, parse_document
+from .tables import INPUTS, Document, Table, document_text, parse_document
 
 ESTIMATES = "estimates"
 """The file of a board that has a row for each model in each configuration that nobody measured."""
@@ -75,7 +76,7 @@ class Repository:
             try:
                 self._documents[path] = parse_document(self.text(path) or "")
             except ValueError as error:
-                raise RecordError(f"{path}: {error}; {REPAIR}") from error
+                raise RecordError(f"{path}: {error}; {self.repair}") from error
         return self._documents[path]
 
     def write(self, path: Path, text: str) -> None:
@@ -95,6 +96,15 @@ class Repository:
     def update_command(self) -> str:
         """Returns the command that rewrites every golden."""
         return UPDATE_ALL if self.has_zoo else UPDATE_OWN
+
+    @property
+    def repair(self) -> str:
+        """Returns what to do with a damaged file of tables."""
+        return f"restore it with git, or delete it and run {self.update_command}"
+
+    def option_name(self, option: str) -> str:
+        """Returns what an option of the suite is called here."""
+        return option_name(option, self.has_zoo)
 
     @property
     def streams_path(self) -> Path:
@@ -194,7 +204,9 @@ class Repository:
         path = self.streams_path
         table = self.document(path).get(stream_label, Table(STREAM_TITLES, {}))
         if table.titles != STREAM_TITLES:
-            raise RecordError(f"{path}: section {stream_label}: columns must be {', '.join(STREAM_TITLES)}; {REPAIR}")
+            raise RecordError(
+                f"{path}: section {stream_label}: columns must be {', '.join(STREAM_TITLES)}; {self.repair}"
+            )
         return table
 
     def held_out_means_pct(self, folder: Path) -> Dict[str, float]:

@@ -14,7 +14,6 @@ Row = Tuple[str, ...]
 _LONGEST_TITLE = 100  # it is the name of a folder, too
 INPUTS = "Inputs"
 """The section of a board's estimates.md that holds what its goldens were made from."""
-REPAIR = "restore it with git, or delete it and run pytest --every-configuration --snapshot-update"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Sequen
 from ..checked import LATENCY_MS, Checked
 from ..errors import MeasurementRefused, RecordError
 from ..files import cache_folder, read_json, write_atomically
+from ..goldens.repository import Repository
 from ..records.record import PARTIAL, Record, load_record, write_record
 from .device.environment import driver_version
 
@@ -33,8 +34,8 @@ def refuse_mixing(session: MeasuringSession, old: Record) -> None:
     for key in _IDENTITY:
         if old.provenance[key] != new[key]:
             raise MeasurementRefused(
-                f"--record of some models would mix records: {key} was {old.provenance[key]!r}, is {new[key]!r}; "
-                "record all models, without --models and --skip"
+                f"a recording of some models would mix records: {key} was {old.provenance[key]!r}, is {new[key]!r}; "
+                "record all models, none left out"
             )
 
 
@@ -91,7 +92,7 @@ def provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
         "temperature": f"{_temperature(seen[0].before)} at the start, {_temperature(seen[-1].after)} at the end",
         "page_faults": f"at most {max(run.page_faults for m in seen for run in m.runs)} a forward",
         **_circumstances(session, root),
-        "source": "pytest --record",
+        "source": f"pytest {Repository.at(root).option_name('--record')}",
     }
 
 

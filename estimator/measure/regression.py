@@ -50,9 +50,9 @@ class Verdict:
             return self.word
         margin = percent(self.margin_pct)
         if self.margin_pct is None:
-            margin = "unknown: one run each, use --runs 3"
+            margin = "unknown: one run each, use 3 runs"
         elif self.margin_pct > _WIDE_PCT:
-            margin = f"above {_WIDE_PCT:.0f} %: runs this few and this far apart tell nothing, use --runs 3"
+            margin = f"above {_WIDE_PCT:.0f} %: runs this few and this far apart tell nothing, use 3 runs"
         return f"{self.word} ({self.change_pct:+.1f} %, margin {margin})"
 
 

@@ -19,6 +19,7 @@ from ..subjects.zoo import ZooModel
 from ..target import Target, target_on
 from ..target_options import read_batch_size
 from .options import setting
+from .repeats import not_repeated
 from .reports import fail_in_one_line, tell
 from .session import Asked, Session
 
@@ -79,7 +80,7 @@ class Latency:
     def _configuration(
         self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]
     ) -> Configuration:
-        checked_size = None if batch_size is None else read_batch_size(str(batch_size))
+        checked_size = None if batch_size is None else read_batch_size(str(batch_size), "batch_size")
         return self.session.configuration_of(self._target(hardware).changed(mode, precision, checked_size))
 
     def _target(self, hardware: Optional[str]) -> Target:
@@ -88,10 +89,9 @@ class Latency:
         if hardware is None or hardware in targets:
             return targets[hardware] if hardware is not None else self.session.options.target
         repository, config = self.session.configuration.repository, self._request.config
-        precision, batch_size = (setting(config, option) or "" for option in ("precision", "batch_size"))
-        return target_on(
-            find_board(hardware), repository.profile(hardware), None, precision, read_batch_size(batch_size)
-        )
+        precision, text = (setting(config, option) or "" for option in ("precision", "batch_size"))
+        batch_size = read_batch_size(text, repository.option_name("--batch-size"))
+        return target_on(find_board(hardware), repository.profile(hardware), None, precision, batch_size)
 
     def _subject(
         self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration, rules: Rules
@@ -116,7 +116,7 @@ class Latency:
 
     def _refuse_twice(self, name: str, where: str) -> None:
         """A test that is run again may check the same again, but no other, and not twice in one run."""
-        place = self._request.node.nodeid
+        place = not_repeated(self._request.node, self._request.node.nodeid)
         first, run = self.session.checked.get((name, where), (place, None))
         if first != place or run is self:
             raise UsageError(
@@ -133,7 +133,7 @@ def own_name(item: pytest.Item, hardware: str) -> str:
     if callspec is None:
         test = item.name
     else:
-        rest = re.sub(rf"(^|-){re.escape(hardware)}(?=-|$)", "", callspec.id).strip("-")
+        rest = re.sub(rf"(^|-){re.escape(hardware)}(?=-|$)", "", not_repeated(item, callspec.id)).strip("-")
         test += f"[{rest}]" if rest else ""
     cls = getattr(item, "cls", None)
     return f"{cls.__name__}.{test}" if cls is not None else test

@@ -28,6 +28,7 @@ from .budgets import budget_problem, with_budget
 from .goldens import Goldens
 from .options import Options, command_of
 from .outcomes import LiveResult, Outcomes, band_problem, verdict_problem
+from .repeats import not_repeated, repeat_options
 from .reports import Problem, fail_in_one_line, fail_with, noted, tell_row
 from .session import BASELINE, Asked, Session, Test
 from .summary import cost_line, finding_lines, live_lines, software_notes, verdict_text
@@ -138,19 +139,24 @@ class Live(Session):
         recorded = outcome.recorded
         tell_row(request.node, subject, row, **({} if recorded is None else noted(recorded.estimate)))
         problems = [
-            budget_problem(budget, asked, request.node.nodeid, self.estimates),
+            budget_problem(budget, asked, not_repeated(request.node, request.node.nodeid), self.estimates),
             self._golden_problem(request, subject, outcome.recorded),
             None if self.outcomes.speed.drifted else band_problem(outcome, self._promised_rating(subject)),
-            verdict_problem(outcome, self.outcomes.record_of(subject.name), self.options.target),
+            self._verdict_problem(outcome),
         ]
         fail_with(request, [] if self.plan.record else problems)
+
+    def _verdict_problem(self, outcome: LiveResult) -> Optional[Problem]:
+        recorded, name = self.outcomes.record_of(outcome.measured.model), self.configuration.repository.option_name
+        return verdict_problem(outcome, recorded, self.options.target, name)
 
     def _prepare_own(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         """The processes that measure get the module of a test by running the test, as far as it goes."""
         __tracebackhide__ = True
         if isinstance(subject, OwnModel):
             self.own_models[subject.name] = subject
-            self.measuring.tests[subject.name] = place_of(request, self.options.target)
+            name = self.configuration.repository.option_name
+            self.measuring.tests[subject.name] = place_of(request, self.options.target, name)
         self.prepare(request, subject)
 
     def _promised_rating(self, subject: Subject) -> Optional[str]:
@@ -225,7 +231,8 @@ class Live(Session):
         """Yields what changed in the goldens' inputs, then whether the suite or the device changed since the record."""
         configuration, repository = self.configuration, self.configuration.repository
         if differences:
-            command = f"{command_of(self.config, self.options, repository)} --device {self.choice.device}"
+            device = repository.option_name("--device")
+            command = f"{command_of(self.config, self.options, repository)} {device} {self.choice.device}"
             yield from golden_verdict_lines(repository, [configuration], judged, differences, command, self.estimates)
         now = provenance(self.measuring, configuration.root) if self.outcomes.results else {}
         for kind in dict.fromkeys(self.outcomes.kinds.values()):
@@ -253,14 +260,15 @@ class Live(Session):
         return benchmark.machine_info(self.measuring)
 
 
-def place_of(request: pytest.FixtureRequest, target: Target) -> Place:
-    """Returns where another process finds what a test checks, for the same target."""
+def place_of(request: pytest.FixtureRequest, target: Target, name: Callable[[str], str]) -> Place:
+    """Returns where another process finds what a test checks, for the same target; `name` gives an option's name."""
     config, item = request.config, request.node
     ini = ("-c", str(config.inipath)) if config.inipath is not None else ()
-    of_target = (*("--hardware", target.hardware), *("--power-mode", target.mode.name))
-    of_stream = (*("--precision", target.precision.name), *("--batch-size", str(target.batch_size)))
+    of_target = (*(name("--hardware"), target.hardware), *(name("--power-mode"), target.mode.name))
+    of_stream = (*(name("--precision"), target.precision.name), *(name("--batch-size"), str(target.batch_size)))
     _, colons, test = item.nodeid.partition("::")
-    return Place(f"{item.path}{colons}{test}", (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream))
+    options = (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream, *repeat_options(config))
+    return Place(f"{item.path}{colons}{test}", options)
 
 
 def _progress_writer(config: pytest.Config) -> Optional[Callable[[str], None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Collection, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Collection, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
@@ -36,52 +36,79 @@ SETTINGS: Mapping[str, str] = {
 }
 """Where pytest's settings say what the command line does not, by option."""
 _DEFAULTS = {"precision": "fp32", "batch_size": "1"}
+_DEST = "golden_latency_"
+
+
+def asked(config: pytest.Config, option: str) -> Any:
+    """Returns what the command line says of an option; None where it is none of this repository's."""
+    return config.getoption(f"{_DEST}{option}", default=None)
 
 
 def setting(config: pytest.Config, option: str) -> Optional[str]:
     """Returns what the command line says, else what pytest's settings say, else the default; None for none."""
-    said = config.getoption(option)
+    said = asked(config, option)
     found = config.getini(SETTINGS[option]) or _DEFAULTS.get(option) if said is None else said
     return None if found is None else str(found)
 
 
 def hardware_names(config: pytest.Config) -> Tuple[str, ...]:
     """Returns the names of the boards to estimate for, of the command line, else of pytest's settings."""
-    said = config.getoption("hardware")
+    said = asked(config, "hardware")
     found = [said] if said is not None else list(config.getini(SETTINGS["hardware"])) or [DEFAULT_HARDWARE]
     return tuple(dict.fromkeys(name for text in found for name in _names(str(text))))
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Declares the options of the suite."""
+def adder(parser: pytest.Parser, repository: Repository) -> Callable[..., None]:
+    """Returns what declares an option under its name in this repository; its `dest` is the suite's own in any."""
     group = parser.getgroup("golden-latency", "golden-latency: what to estimate, and where the table goes")
-    group.addoption("--hardware", metavar="NAME", help=f"device profile, or several: A,B (default: {DEFAULT_HARDWARE})")
-    add_target_options(group.addoption, "thermal_profile", "precision", "batch_size")
+
+    def add(*options: str, **about: Any) -> None:
+        about["dest"] = _DEST + options[0][2:].replace("-", "_")
+        group.addoption(*map(repository.option_name, options), **about)
+
+    return add
+
+
+def add_options(parser: pytest.Parser, repository: Repository) -> None:
+    """Declares the options of the suite, those of the zoo only where its tests are."""
+    add = adder(parser, repository)
+    add("--hardware", metavar="NAME", help=f"device profile, or several: A,B (default: {DEFAULT_HARDWARE})")
+    add_target_options(add, "thermal_profile", "precision", "batch_size")
     for option, name in SETTINGS.items():
         kind: Any = "linelist" if option == "hardware" else None
-        parser.addini(name, f"default of --{option.replace('_', '-')}", kind)
-    group.addoption("--compare", metavar="A,B", help="print one more table: the models in these power modes")
-    group.addoption(
+        parser.addini(name, f"default of {_option_name(option, repository)}", kind)
+    _add_outputs(add)
+    if repository.has_zoo:
+        _add_selections(add)
+
+
+def _add_selections(add: Callable[..., None]) -> None:
+    """Which of the zoo's models and configurations."""
+    add("--compare", metavar="A,B", help="print one more table: the models in these power modes")
+    add(
         "--every-configuration",
         action="store_true",
         help="instead of one configuration, hold each that has goldens against them",
     )
-    group.addoption("--models", metavar="A,B", help="estimate only these models")
-    group.addoption("--skip", metavar="A,B", help="leave these models out")
-    group.addoption(
+    add("--models", metavar="A,B", help="estimate only these models")
+    add("--skip", metavar="A,B", help="leave these models out")
+    add(
+        "--no-op-cache",
+        action="store_true",
+        help="capture every op stream anew, as where CI is set, instead of taking it from the user's cache",
+    )
+
+
+def _add_outputs(add: Callable[..., None]) -> None:
+    add(
         "--output",
         metavar="FILE",
         action="append",
         default=[],
         help=f"write the table as data, by suffix {', '.join(FORMATS)}; may be given more than once",
     )
-    group.addoption("--report", metavar="FILE.html", help="write charts and table as a page that needs no network")
-    group.addoption(
-        "--no-op-cache",
-        action="store_true",
-        help="capture every op stream anew, as where CI is set, instead of taking it from the user's cache",
-    )
-    group.addoption(
+    add("--report", metavar="FILE.html", help="write charts and table as a page that needs no network")
+    add(
         "--against",
         metavar="NAME",
         action="append",
@@ -134,14 +161,14 @@ def read_options(config: pytest.Config, repository: Repository) -> Options:
     boards = [find_board(name) for name in hardware_names(config)]
     return Options(
         targets=tuple(_target(config, board, repository) for board in boards),
-        models=_selected_models(config, repository),
-        outputs=tuple(_output_path(repository, "--output", text, FORMATS) for text in config.getoption("output")),
+        models=_selected_models(config),
+        outputs=tuple(_output_path(repository, "--output", text, FORMATS) for text in asked(config, "output")),
         updating=is_updating(config),
-        every_configuration=config.getoption("every_configuration"),
+        every_configuration=bool(asked(config, "every_configuration")),
         compared_modes=_compared_modes(config, boards, repository),
         report=_report_path(config, repository),
         against=_others(config, repository),
-        op_cache=not config.getoption("no_op_cache"),
+        op_cache=not asked(config, "no_op_cache"),
     )
 
 
@@ -149,11 +176,12 @@ def _target(config: pytest.Config, board: Board, repository: Repository) -> Targ
     """An uncalibrated board is measured all the same: then its profile is what is believed before a calibration."""
     profile = repository.profile(board.name) if board.estimates() else board.base_profile()
     mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
-    return target_on(board, profile, mode, precision, read_batch_size(setting(config, "batch_size") or ""))
+    batch_size = read_batch_size(setting(config, "batch_size") or "", repository.option_name("--batch-size"))
+    return target_on(board, profile, mode, precision, batch_size)
 
 
 def _compared_modes(config: pytest.Config, boards: Sequence[Board], repository: Repository) -> Tuple[str, ...]:
-    names = config.getoption("compare")
+    names = asked(config, "compare")
     if names is None:
         return ()
     if len(boards) > 1:
@@ -162,12 +190,10 @@ def _compared_modes(config: pytest.Config, boards: Sequence[Board], repository: 
     return tuple(profile.mode(name).name for name in _names(names))
 
 
-def _selected_models(config: pytest.Config, repository: Repository) -> Tuple[ZooModel, ...]:
+def _selected_models(config: pytest.Config) -> Tuple[ZooModel, ...]:
     from ..subjects.zoo import MODELS, find_models
 
-    models, skip = config.getoption("models"), config.getoption("skip")
-    if not (models is None and skip is None) and not repository.has_zoo:
-        raise UsageError("--models and --skip select models of golden-latency's own tests; here -k NAME selects a test")
+    models, skip = asked(config, "models"), asked(config, "skip")
     wanted = MODELS if models is None else find_models(_names(models))
     unwanted = () if skip is None else find_models(_names(skip))
     selected = tuple(model for model in wanted if model not in unwanted)
@@ -181,7 +207,7 @@ def _names(text: str) -> List[str]:
 
 
 def _output_path(repository: Repository, option: str, text: str, suffixes: Collection[str]) -> Path:
-    path = Path(text)
+    path, option = Path(text), repository.option_name(option)
     if path.suffix not in suffixes:
         raise UsageError(f"{option} {path}: unknown suffix {path.suffix!r}; known: {', '.join(suffixes)}")
     refuse_unwritable(option, path)
@@ -193,18 +219,18 @@ def _output_path(repository: Repository, option: str, text: str, suffixes: Colle
 
 
 def _report_path(config: pytest.Config, repository: Repository) -> Optional[Path]:
-    text = config.getoption("report")
+    text = asked(config, "report")
     if text is None:
         return None
-    refuse_missing("--report", NEEDED)
+    refuse_missing(repository.option_name("--report"), NEEDED)
     return _output_path(repository, "--report", text, (".html",))
 
 
 def _others(config: pytest.Config, repository: Repository) -> Tuple[OtherEstimator, ...]:
     """The estimators asked for, imported; nobody is asked in a process that only measures."""
-    names = config.getoption("against")
+    names = asked(config, "against")
     for option in ("every_configuration", "calibrate"):
-        if names and config.getoption(option):
+        if names and asked(config, option):
             raise UsageError(
                 f"--against compares the models of one configuration: leave --{option.replace('_', '-')} out"
             )
@@ -218,8 +244,12 @@ def command_of(config: pytest.Config, options: Options, repository: Repository) 
     """
     if repository.has_zoo:
         return target_command(options.target)
-    said = ((f"--{option.replace('_', '-')}", config.getoption(option)) for option in SETTINGS)
+    said = ((_option_name(option, repository), asked(config, option)) for option in SETTINGS)
     return " ".join(["pytest", *(f"{name} {value}" for name, value in said if value is not None)])
+
+
+def _option_name(option: str, repository: Repository) -> str:
+    return repository.option_name(f"--{option.replace('_', '-')}")
 
 
 def is_updating(config: pytest.Config) -> bool:
@@ -241,7 +271,7 @@ def _refusals(config: pytest.Config) -> Iterator[str]:
     if option("update_new_snapshots_only", default=False):
         yield "--snapshot-update-new-only is not supported: --snapshot-update with -k NAME writes one golden"
     for name in ("models", "skip", "compare", "output", "report"):
-        if option("every_configuration") and option(name):
+        if asked(config, "every_configuration") and asked(config, name):
             yield (
                 f"--every-configuration cannot be combined with --{name}: it holds all models of each "
                 f"configuration against their goldens, and prints no table; leave --{name} out"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Union
 
+from ..commands import option_name
 from ..compare import BANDS_PCT, Comparison, compare
 from ..errors import GoldenLatencyError
 from ..estimates import Estimates, Result
@@ -58,17 +59,20 @@ def band_problem(result: LiveResult, rating: Optional[str]) -> Optional[Problem]
     )
 
 
-def verdict_problem(result: LiveResult, baseline: Record, target: Target) -> Optional[Problem]:
+def verdict_problem(
+    result: LiveResult, baseline: Record, target: Target, name: Callable[[str], str] = option_name
+) -> Optional[Problem]:
     """Returns how the latency left the baseline, and what to do if that is meant; None if it did not."""
     if not result.verdict.alarms:
         return None
+    measure = f"{target_command(target, name)} {name('--device')} {target.board.device}"
     return Problem(
         f"{result.comparison.model}: {result.verdict.text}",
         (
             f"  measured {_measured_text(result)}",
             f"  baseline {', '.join(map(str, baseline.runs_ms[result.comparison.model]))} ms, {baseline.path}",
             f"  recorded {baseline.provenance['date']} with {baseline.provenance['software']}",
-            f"  If the change is meant: {target_command(target)} --device {target.board.device} --record --runs 3",
+            f"  If the change is meant: {measure} {name('--record')} {name('--runs')} 3",
         ),
     )
 
@@ -170,7 +174,8 @@ class Outcomes:
         judged = [(r, together.models.get(r.measured.model)) for r in self.results]
         found = [(replace(result, verdict=verdict)) for result, verdict in judged if verdict is not None]
         target = self._configuration.target
-        problems = [verdict_problem(result, self.record_of(result.measured.model), target) for result in found]
+        name = self._configuration.repository.option_name
+        problems = [verdict_problem(result, self.record_of(result.measured.model), target, name) for result in found]
         return [problem for problem in (common_problem(together.common), *problems) if problem is not None]
 
 

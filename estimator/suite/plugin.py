@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
 import pytest
 
@@ -21,10 +21,12 @@ from ..goldens.inputs import check_goldens
 from ..goldens.repository import Repository
 from ..measure.device.choice import Choice
 from ..measure.protocol import Plan
+from ..missing_operators import declare_before_torchvision
 from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
+from .collisions import declare
 from .latency import Latency
 from .live import Live
 from .live_options import add_live_options, read_plan
@@ -42,24 +44,40 @@ _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
 _PACKAGE = __name__.split(".")[0]
 _INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
+_WITHOUT_SYRUPY = (
+    "the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not; "
+    "pytest-snapshot, whose option is called the same, goes with -p no:snapshot"
+)
 _NOT_RELATED = r"ignore:\s*Can not relate snapshot (location|name):UserWarning"  # goldens stand below their board
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the options of the suite."""
-    add_options(parser)
-    add_live_options(parser)
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Adds the options of the suite, under the names that they have in this repository."""
+    config: Any = pluginmanager.get_plugin("pytestconfig")
+    repository = repository_of(config)
+    declare_before_torchvision()  # a test module may import it at its top
+
+    def add(parser: pytest.Parser) -> None:
+        add_options(parser, repository)
+        add_live_options(parser, repository)
+
+    declare(parser, pluginmanager, add)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Checks every option and record before anything runs; what is bad ends the session in one line, exit code 4."""
-    for marker, meaning in MARKERS.items():
+    for marker, meaning in _markers(repository_of(config)).items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
     config.addinivalue_line("filterwarnings", _NOT_RELATED)
     if not config.getoption("help"):
         config.stash[_SESSION] = _chosen_session(config)
         if not hasattr(config, "workerinput"):
             _gather_reports(config)
+
+
+def _markers(repository: Repository) -> Mapping[str, str]:
+    """In another repository a marker of such a name is its own."""
+    return MARKERS if repository.has_zoo else {}
 
 
 def _gather_reports(config: pytest.Config) -> None:
@@ -78,7 +96,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives a test of every configuration each one that has goldens, and where there are several boards a test each."""
     session = metafunc.config.stash[_SESSION]
     _give_boards(session, metafunc)
-    if metafunc.definition.get_closest_marker(EVERY):
+    if _role(session, metafunc.definition) == EVERY:
         found = session.configurations
         metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
 
@@ -86,7 +104,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
     """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it."""
-    session, tests = config.stash[_SESSION], _tests_of(items)
+    session = config.stash[_SESSION]
+    tests = _tests_of(session, items)
     kept = session.select(tests)
     left_out = [test.item for test in tests if test not in kept]
     if left_out:
@@ -114,8 +133,8 @@ def latency(request: pytest.FixtureRequest) -> Latency:
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Starts what measures, where there is something to measure."""
     if not session.config.option.collectonly:
-        tests = _tests_of(session.items)
-        session.config.stash[_SESSION].start([test for test in tests if test.is_ours])
+        ours = session.config.stash[_SESSION]
+        ours.start([test for test in _tests_of(ours, session.items) if test.is_ours])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -142,14 +161,12 @@ def _chosen_session(config: pytest.Config) -> Session:
     """Returns the session that the options ask for; pytest.UsageError in one line for a bad one or a damaged file."""
     try:
         if not config.pluginmanager.hasplugin("syrupy"):
-            raise UsageError(
-                "the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not"
-            )
+            raise UsageError(_WITHOUT_SYRUPY)
         repository = repository_of(config)
         if config.pluginmanager.has_plugin(CATCHER):
             options, choice = read_options(config, repository), Choice("recorded", "nothing is measured")
             return Catch(config, options, load_configuration(repository, options.target), choice)
-        return _session(config, read_plan(config), repository)
+        return _session(config, read_plan(config, repository), repository)
     except UsageError as error:
         raise pytest.UsageError(" ".join(str(error).split())) from None
 
@@ -163,7 +180,7 @@ def repository_of(config: pytest.Config) -> Repository:
     found = (_conftest_folder(plugin) for plugin in config.pluginmanager.get_plugins())
     folder = next((folder for folder in found if folder is not None), None)
     if folder is None:
-        return Repository.at(config.rootpath)
+        return Repository.at(getattr(config, "rootpath", Path.cwd()))  # none yet of a plugin given to pytest.main
     above = (folder, *folder.parents)
     return Repository.at(next((each for each in above if any((each / name).is_file() for name in _INI_FILES)), folder))
 
@@ -201,10 +218,14 @@ class Catch(Session):
         catcher.found[asked.subject.name] = (asked.subject, asked.configuration.target)
 
 
-def _tests_of(items: Sequence[pytest.Item]) -> List[Test]:
+def _tests_of(session: Session, items: Sequence[pytest.Item]) -> List[Test]:
     """Returns each item with the subject that it is about, and the marker that says what else it is for."""
-    roles = (next((name for name in MARKERS if item.get_closest_marker(name)), None) for item in items)
-    return [Test(item, _subject_of(item), role) for item, role in zip(items, roles)]
+    return [Test(item, _subject_of(item), _role(session, item)) for item in items]
+
+
+def _role(session: Session, item: pytest.Item) -> Optional[str]:
+    markers = _markers(session.configuration.repository)
+    return next((name for name in markers if item.get_closest_marker(name)), None)
 
 
 def _subject_of(item: pytest.Item) -> Optional[Subject]:
@@ -225,7 +246,7 @@ def _where(session: Session, item: pytest.Item) -> Where:
 def _give_boards(session: Session, metafunc: pytest.Metafunc) -> None:
     """A test that names boards itself, by its parameters, is left alone."""
     boards = [target.hardware for target in session.options.targets]
-    has_role = any(metafunc.definition.get_closest_marker(name) for name in MARKERS)
+    has_role = _role(session, metafunc.definition) is not None
     if len(boards) > 1 and "latency" in metafunc.fixturenames and not has_role and not _names_boards(metafunc):
         metafunc.parametrize("latency", boards, indirect=True)
 

@@ -19,6 +19,7 @@ from ..target_options import target_command
 from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
+from .repeats import not_repeated
 from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, noted, tell_row
 from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test
 from .summary import latencies_ms
@@ -67,7 +68,8 @@ class Replay(Session):
         tell_row(request.node, subject, row, modes_ms=modes_ms, **noted(result.estimate))
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
         golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
-        over_budget = budget_problem(budget, asked, request.node.nodeid, self.estimates)
+        test = not_repeated(request.node, request.node.nodeid)
+        over_budget = budget_problem(budget, asked, test, self.estimates)
         fail_with(request, [over_budget, golden])
 
     def check_table(self, request: pytest.FixtureRequest) -> None:

@@ -204,9 +204,10 @@ class Failures:
 
     @property
     def differences(self) -> List[Difference]:
-        """Returns what differs from goldens."""
+        """Returns what differs from goldens, once for a test that is repeated or run again."""
         texts = (text for report in self._reports for text in properties_of(report, DIFFERENCE))
-        return [Difference.from_data(json.loads(text)) for text in texts]
+        found = (Difference.from_data(json.loads(text)) for text in texts)
+        return list({difference.place: difference for difference in found}.values())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, Any, Any]:

@@ -98,7 +98,7 @@ def measured_lines(rows: Sequence[Comparison], target: Target, ops_of: OpsOf) ->
     yield from Table(columns, [(row.model, row.meas_ms, *_work(row, target, ops_of)) for row in rows]).text(ruled=True)
     yield f"  Known without a calibration: latency and work. {target.board.name} has no estimate to hold against them;"
     if target.precision.name != "fp32":
-        yield "  it is calibrated at --precision fp32."
+        yield "  it is calibrated at fp32 alone."
     else:
         yield "  estimate, error, rating, bound and interval of each model need one calibration, about two minutes:"
         yield f"  {calibrate_command(target.hardware)}"

@@ -102,7 +102,7 @@ def refusals_before(state: DeviceState, hardware: str, power_mode: Optional[str]
     elif power_mode is not None and state.power_mode is None:
         yield f"its power mode cannot be read, {power_mode} is needed (see docs/runner.md)"
     elif power_mode is not None and not same_mode(power_mode, str(state.power_mode)):
-        yield f"its power mode is {state.power_mode}, not {power_mode}: sudo nvpmodel -m <id>, or --thermal-profile"
+        yield f"its power mode is {state.power_mode}, not {power_mode}: sudo nvpmodel -m <id>, or ask for that one"
     if state.throttled:
         yield f"it is throttled: {', '.join(state.throttled)}"
     if state.others:
