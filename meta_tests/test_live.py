@@ -47,8 +47,8 @@ def test_a_live_run_measures_and_says_how(live):
         (("--device", "recorded", "--record"), "--record needs a live device, *"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(live, options, message):
-    run = live.run(*options)
+def test_what_cannot_be_measured_is_refused(suite, options, message):
+    run = suite.run_here(*options)
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines([f"ERROR: {message}"])
 

@@ -191,7 +191,7 @@ def test_a_cpu_that_was_calibrated_with_another_software_is_calibrated_anew(live
     path.parent.mkdir(parents=True)
     software = '\n[calibration.software]\ntorch = "1.9.0"\n'
     path.write_text(template.read_text(encoding="utf-8") + software, encoding="utf-8")
-    run = live()
+    run = live.takes({"resnet18": 5.0})
     run.stdout.fnmatch_lines(
         [
             "another software: the constants were fitted with torch 1.9.0; here torch *; no evidence says what that "
