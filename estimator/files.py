@@ -70,7 +70,7 @@ def read_text(path: Path) -> str:
 
 def read_toml(path: Path) -> Dict[str, Any]:
     """Returns the file's tables; RecordError when it is no TOML."""
-    return copy.deepcopy(_parsed(path, _toml_of, "TOML"))  # type: ignore[no-any-return]
+    return copy.deepcopy(_parsed(path, _toml_of, "TOML"))
 
 
 def read_json(path: Path, repair: str = "", text: Optional[str] = None) -> Any:
