@@ -36,8 +36,10 @@ def _unpacked(work_dir: Path, packages: Sequence[str]) -> Path:
     folder = work_dir / f"torch-{sysconfig.get_python_version()}-{digest[:8]}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=work_dir) as made:
+            os.mkdir(f"{made}/torch")  # pip makes none where no release is pinned for this Python
             subprocess.check_call([*PIP, "--ignore-installed", "--prefix", f"{made}/torch", *packages])
-            os.rename(f"{made}/torch", folder)  # whole or not at all
+            if not folder.exists():  # by another environment that is made at the same time
+                os.rename(f"{made}/torch", folder)  # whole or not at all
     return folder
 
 
