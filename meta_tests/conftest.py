@@ -188,10 +188,6 @@ class Live:
         write_record(Record(path, about, {name: tuple(runs) for name, runs in runs_ms.items()}))
         return path
 
-    def run(self, *options: str) -> pytest.RunResult:
-        """Runs pytest with just these options."""
-        return self.suite.run(*options, models="")
-
     def calibrate(self, *options: str, first: str = "") -> int:
         """Runs `calibrate` in this process, which has torch; it and those that measure begin with source `first`."""
         source = f"{ANY_NOISE}\n\npytest_configure()\n{first}"

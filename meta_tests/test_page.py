@@ -160,20 +160,6 @@ def test_a_live_session_shows_rounds_and_verdicts(live):
     assert any("REGRESSION" in word for word in words), run.outlines
 
 
-@pytest.mark.parametrize(
-    ("report", "words"),
-    [
-        ("page.pdf", "--report page.pdf: unknown suffix '.pdf'; known: .html"),
-        ("nowhere/page.html", "--report nowhere/page.html: there is no folder nowhere"),
-    ],
-)
-@needs_extra
-def test_a_page_that_cannot_be_written_is_refused_before_anything_runs(suite, report, words):
-    run = suite.run("--report", report)
-    assert run.ret == pytest.ExitCode.USAGE_ERROR
-    run.stderr.fnmatch_lines([f"ERROR: {words}"])
-
-
 def test_without_the_extra_the_option_says_what_to_install(suite):
     suite.plug_in("import estimator.report.html\nestimator.report.html.NEEDED['nowhere_to_be_found'] = 'a-package'\n")
     run = suite.run("--report", "page.html")

@@ -160,6 +160,7 @@ def test_a_live_session_on_another_software_says_so_and_its_intervals_allow_for_
     live.suite.run_first(synthetic_gpu("Jetson-Orin-AGX") + WORKER.replace("a CPU", "Jetson Orin AGX"))
     (live.suite.path / "times.json").write_text(json.dumps({"resnet18": 6.76, "vgg11": 8.1}))
     replayed, before = intervals_pct(live.suite, "--device", "recorded")
+    replayed.stdout.fnmatch_lines(["device: recorded (as asked)"])
     assert not any("another software" in line for line in replayed.outlines)
     run, now = intervals_pct(live.suite, "--device", "cuda")
     run.stdout.fnmatch_lines(["device: cuda (as asked)", NOTE, "*GOLDEN REFERENCE*", f"  {NOTE}"])
