@@ -8,16 +8,22 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import List, Mapping, Sequence
+from typing import Iterator, List, Mapping, Sequence
 from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from estimator.__main__ import main
+from estimator.hardware import boards
 from estimator.hardware.reading import TEMPLATES
+from estimator.measure import baseline, chain_times, device_session
+from estimator.measure.device import choice, environment, this_cpu
 from estimator.missing_operators import declare_missing_operators
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
+from estimator.subjects.streams import Streams
+from meta_tests.estimating import ESTIMATES
 
 pytest_plugins = ["pytester"]  # taken where this folder is named on the command line, as it always is
 SMALL_MODELS = ("resnet18", "mobilenet_v2", "vgg11")
@@ -75,20 +81,33 @@ settings.load_profile("any machine")
 def pytest_sessionstart() -> None:
     """Imports what cannot be imported twice before `pytester` first notes what is imported."""
     declare_missing_operators()
+    import torch
     import torchvision  # noqa: F401
+
+    torch.set_num_threads(1)  # threads that wait for each other take the cores from other tests
 
     with contextlib.suppress(ImportError):
         import vl_convert  # noqa: F401
 
 
-@pytest.fixture
-def as_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Runs of pytest begin as on a developer's machine; for the sake of time they share the op streams of the zoo."""
-    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.delenv("CI", raising=False)
+@pytest.fixture(scope="session", autouse=True)
+def shared_streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For the sake of time the processes of this run share the op streams of the zoo, with CI set too."""
     own = tmp_path_factory.getbasetemp()
-    monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if own.name.startswith("popen-gw") else own) / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("CI"):
+            patch.delenv("CI")
+            patch.setenv("BUILD_NUMBER", "1")  # by which pytest shows a failure whole, too
+        patch.setenv("XDG_CACHE_HOME", str((own.parent if own.name.startswith("popen-gw") else own) / "cache"))
+        patch.setattr(ESTIMATES, "streams", Streams())
+        yield
+
+
+@pytest.fixture
+def as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of pytest begin as on a developer's machine."""
+    for name in [name for name in os.environ if name.startswith(("PYTEST_XDIST_", "BUILD_NUMBER"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -129,7 +148,6 @@ def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     monkeypatch.setenv("TMPDIR", str(suite.path))  # a lock of its own: other measurements on this machine go on
     monkeypatch.setenv("COLUMNS", "300")  # so that a summary's lines are whole
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads that wait for each other take the cores from other tests
-    monkeypatch.delenv("CI", raising=False)
     suite.plug_in(ANY_NOISE)
     return Live(suite)
 
@@ -170,14 +188,18 @@ class Live:
         write_record(Record(path, about, {name: tuple(runs) for name, runs in runs_ms.items()}))
         return path
 
-    def run(self, *options: str) -> pytest.RunResult:
-        """Runs pytest with just these options."""
-        return self.suite.run(*options, models="")
-
-    def calibrate(self, *options: str, first: str = "") -> pytest.RunResult:
-        """Runs `python -m estimator calibrate`; every Python of it starts with the source `first`."""
-        self.suite.run_first(f"{ANY_NOISE}\n\npytest_configure()\n{first}")
-        return self.suite.command("calibrate", *options)
+    def calibrate(self, *options: str, first: str = "") -> int:
+        """Runs `calibrate` in this process, which has torch; it and those that measure begin with source `first`."""
+        source = f"{ANY_NOISE}\n\npytest_configure()\n{first}"
+        self.suite.run_first(source)
+        with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as as_before:
+            patch.chdir(self.suite.path)
+            patch.setenv("PYTHONPATH", str(self.suite.path))
+            patch.setattr(boards, "PROFILES", self.suite.path / "estimator" / "hardware")
+            for module in (baseline, chain_times, choice, device_session, environment, this_cpu):
+                as_before.enter_context(mock.patch.dict(module.__dict__))
+            exec(source, {})
+            return main(["calibrate", *options])
 
     def __call__(self, *options: str, models: str = "mobilenet_v3_small") -> pytest.RunResult:
         """Measures models with tiny budgets."""

@@ -397,7 +397,8 @@ def calibrated_here(cache):
 def test_another_estimator_stands_below_the_table_of_each_board_whichever_process_asked_it(suite):
     (suite.path / "lab.py").write_text(LAB, encoding="utf-8")
     boards = ("--hardware", "Jetson-Orin-Nano-8GB,Jetson-Orin-AGX")
-    run = suite.run(*boards, "--against", "lab:halved", "--against", "roofline", "-n", "2", "--output", "table.json")
+    written = ("--output", "table.json", "--report", "page.html")
+    run = suite.run(*boards, "--against", "lab:halved", "--against", "roofline", "-n", "2", *written)
     assert run.ret == 0
     run.stdout.fnmatch_lines(["against: lab:halved", "against: roofline"])
     run.stdout.fnmatch_lines(
@@ -423,12 +424,15 @@ def test_another_estimator_stands_below_the_table_of_each_board_whichever_proces
     assert answers["Jetson-Orin-AGX", "resnet18"]["lab:halved"]["est_ms"] == 7.0
     assert answers["Jetson-Orin-Nano-8GB", "resnet18"]["lab:halved"]["est_ms"] == 20.0
     assert answers["Jetson-Orin-AGX", "vgg11"]["lab:halved"]["problem"] == "ValueError: no VGG here"
+    page = (suite.path / "page.html").read_text(encoding="utf-8")
+    assert all(words in page for words in ("lab:halved: estimate (ms)", "ValueError: no VGG here", "roofline, nearer"))
 
 
 def test_on_the_device_both_are_held_against_what_was_measured_now(live):
     (live.suite.path / "lab.py").write_text(LAB, encoding="utf-8")
     calibrated_here(live.suite.path / "cache")
-    run = live("--against", "lab:constant", "--against", "roofline", "--output", "table.json")
+    options = ("--against", "lab:constant", "--against", "roofline", "--output", "table.json")
+    run = live.takes({"mobilenet_v3_small": 6.0}, *options)
     run.stdout.fnmatch_lines(["*= AGAINST lab:constant - local-cpu (default) =*", "*= AGAINST roofline - local-cpu*"])
     (row,) = json.loads((live.suite.path / "table.json").read_text())
     theirs = row["against"]

@@ -154,11 +154,12 @@ LIVE = ("--hardware", "local-cpu", "--device", "cpu")
 CALIBRATE = ("local-cpu", "--share", "0.05")
 
 
-def test_one_command_calibrates_and_the_next_run_has_estimates(live, monkeypatch):
+def test_one_command_calibrates_and_the_next_run_has_estimates(live, capsys):
     before = live.suite.files()
-    run = live.calibrate(*CALIBRATE)
-    assert (run.ret, run.errlines) == (0, [])
-    run.stdout.fnmatch_lines(
+    assert live.calibrate(*CALIBRATE) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    pytest.LineMatcher(printed.out.splitlines()).fnmatch_lines(
         [
             "hardware: local-cpu, mode default",
             "CALIBRATION: micro-benchmarks are measured, the profile is written",
@@ -171,15 +172,14 @@ def test_one_command_calibrates_and_the_next_run_has_estimates(live, monkeypatch
         ]
     )
     assert live.suite.files() == before  # it is this machine's profile, not the repository's
-    monkeypatch.chdir(live.suite.path)
     assert main(["calibrate", "local-cpu", "--check"]) == 0
 
-    run = live.run("test_models", *LIVE, "--models", "mobilenet_v3_small,resnet18", "--rounds", "3", "--warmup", "1")
+    run = live.takes({"mobilenet_v3_small": 5.0, "resnet18": 30.0})
     estimates = [line for line in run.outlines if line.startswith(("    mobilenet_v3_small", "    resnet18"))]
     assert any(rating in estimates[0] for rating in ("EXCELLENT", "GOOD", "FAIR", "POOR"))
     assert not any("is not calibrated" in line for line in run.outlines)
 
-    run = live.run("test_patterns", *LIVE, "--rounds", "3", "--warmup", "1", "-k", "tiny_chain or bottleneck")
+    run = live.takes({"tiny_chain": 0.1, "bottleneck": 5.0}, "test_patterns", "-k", "tiny_chain or bottleneck")
     run.assert_outcomes(passed=2, deselected=len(PATTERNS) - 2)  # however hot they ran
     rows = [line for line in run.outlines if line.split()[:1] in (["tiny_chain"], ["bottleneck"])]
     assert len(rows) == 4  # estimates, medians
@@ -199,7 +199,8 @@ chain_times.measure_chains = measure_chains
 
 
 def test_a_calibration_that_fails_writes_nothing(live):
-    run = live.calibrate(*CALIBRATE, first=WITHOUT_ROOM)
+    live.suite.run_first(WITHOUT_ROOM)
+    run = live.suite.command("calibrate", *CALIBRATE)
     assert (run.ret, run.errlines) == (1, ["not calibrated: calibration: MemoryError: no room"])
     assert not list(live.suite.path.joinpath("cache").rglob("*.toml"))
     assert not list(live.suite.path.joinpath("cache").rglob("*.json"))

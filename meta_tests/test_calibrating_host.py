@@ -24,6 +24,7 @@ from estimator.measure import chain_times
 from estimator.measure.chain_times import ChainTimes, measure_chains
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import resolve
+from meta_tests.conftest import WORKER
 from meta_tests.test_calibrating import unmeasured
 
 ORIN, H100 = "Jetson-Orin-AGX", "NVIDIA-H100"
@@ -44,9 +45,10 @@ environment.describe_environment = lambda _: {{
     "threads": 1, "switches": {{}}, "variables": {{}},
 }}
 
-from estimator.measure import chain_times, device_session
+from estimator.measure import baseline, chain_times, device_session
 from estimator.measure.device.nvidia import TorchReader
 
+baseline.driver_version = environment.driver_version
 device_session.nvidia_reader = TorchReader
 device_session.is_jetson = lambda: False
 
@@ -90,11 +92,12 @@ def errors(constants, truth):
     return [abs(constants[name] / value - 1) for name, value in truth.items()]
 
 
-def calibrated(live, hardware):
-    run = live.calibrate(hardware, "--device", "cuda", "--host", first=synthetic_gpu(hardware))
-    assert run.ret == 0
+def calibrated(live, capsys, hardware, *options):
+    """What is said and written where the host is calibrated."""
+    assert live.calibrate(hardware, "--device", "cuda", "--host", *options, first=synthetic_gpu(hardware)) == 0
+    said = pytest.LineMatcher(capsys.readouterr().out.splitlines())
     path = live.suite.path / "estimator" / "hardware" / f"{hardware}.toml"
-    return run, read_profile(path), path.read_text(encoding="utf-8")
+    return said, read_profile(path), path.read_text(encoding="utf-8")
 
 
 def device_block(profile):
@@ -105,10 +108,10 @@ def comments(text):
     return [line for line in text.splitlines() if line.startswith("#")]
 
 
-def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_says_so(live):
+def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_says_so(live, capsys):
     before = load_profile(ORIN)
     goldens = live.suite.files()
-    run, after, text = calibrated(live, ORIN)
+    said, after, text = calibrated(live, capsys, ORIN)
     truth = other_constants(before)
     assert np.median(errors(after.values(), truth)) < 0.1 < np.median(errors(before.values(), truth))
     assert errors(after.values(), truth)[0] < 0.03
@@ -120,7 +123,7 @@ def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_sa
     assert (after.calibrated_mode, after.transferred, after.software) == ("50W", "", before.software)
     assert after.host_software == {**software_in(NEW), "cuda": "12.6"}
     assert live.suite.files() == goldens
-    run.stdout.fnmatch_lines(
+    said.fnmatch_lines(
         [
             "CALIBRATION of the host: short chains are measured, its constants are written, the device's stay",
             "  the host's constants, from * micro-benchmarks in * chains, 3 processes",
@@ -133,6 +136,8 @@ def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_sa
         ]
     )
 
+    live.suite.run_first(synthetic_gpu(ORIN) + WORKER.replace("a CPU", "Jetson Orin AGX"))
+    (live.suite.path / "times.json").write_text(json.dumps({"resnet18": 6.76}))
     run = live.suite.run("--device", "cuda", models="resnet18")
     run.stdout.fnmatch_lines(
         ["another software: the device's constants were fitted with *; the host's are of this software; *calibrate *"]
@@ -140,9 +145,9 @@ def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_sa
     assert not any("intervals allow for it" in line for line in run.outlines)
 
 
-def test_a_board_with_borrowed_constants_gets_a_host_of_its_own_and_copies_of_the_device(live):
+def test_a_board_with_borrowed_constants_gets_a_host_of_its_own_and_copies_of_the_device(live, capsys):
     origin = load_profile(ORIN)
-    run, after, text = calibrated(live, H100)
+    said, after, text = calibrated(live, capsys, H100, "--runs", "1")
     assert np.median(errors(after.values(), other_constants(origin))) < 0.1
     assert [after.values()[n] for n in OF_DEVICE] == [origin.values()[n] for n in OF_DEVICE]
     assert np.array_equal(device_block(after), device_block(origin))
@@ -152,7 +157,7 @@ def test_a_board_with_borrowed_constants_gets_a_host_of_its_own_and_copies_of_th
     sources = [constant.source for constant in after.constants.values()]
     assert [source.split(";")[0] for source in sources] == WHOSE
     assert comments(text) == comments(load_profile(H100).path.read_text(encoding="utf-8"))
-    run.stdout.fnmatch_lines([f"  as before: the {len(OF_DEVICE)} constants of the device of {ORIN}"])
+    said.fnmatch_lines([f"  as before: the {len(OF_DEVICE)} constants of the device of {ORIN}"])
 
 
 def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import venv
@@ -43,20 +42,14 @@ def run_step(step: Mapping[str, Any], folder: Path, tox: str = "", **environment
     return run("bash", "-e", "-c", step["run"], cwd=folder, **known, **environment).returncode
 
 
-def test_no_workflow_can_do_more_than_it_needs() -> None:
-    for path in (ROOT / ".github/workflows").iterdir():
-        text = path.read_text(encoding="utf-8")
-        assert text.count("permissions:") == 1
-        assert "secrets" not in text
-        used = re.findall(r"uses: (.*)", text)
-        assert [line for line in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+def test_only_the_device_is_self_hosted_each_job_ends_in_time_and_no_failure_is_hidden() -> None:
+    """Permissions, pins and credentials are zizmor's to look at (tox -e workflows)."""
+    assert [step for _, step in STEPS if not step.get("uses", "actions/").startswith("actions/")] == []
+    assert not any("secrets" in path.read_text("utf-8") for path in (ROOT / ".github/workflows").iterdir())
     assert [name for name, job in JOBS.items() if not 0 < job["timeout-minutes"] <= 45] == []
     assert [name for name, job in JOBS.items() if "self-hosted" in job["runs-on"]] == ["jetson.yml: measure"]
     assert [name for name, step in STEPS if "cache" in step.get("uses", "") or "cache" in step.get("with", {})] == []
-    hidden = [step for _, step in STEPS if "continue-on-error" in step or "||" in step.get("run", "")]
-    checkouts = [step for _, step in STEPS if step.get("uses", "").startswith("actions/checkout@")]
-    assert hidden == []
-    assert [step["with"]["persist-credentials"] for step in checkouts] == [False] * len(JOBS)
+    assert [step for _, step in STEPS if "continue-on-error" in step or "||" in step.get("run", "")] == []
 
 
 def test_the_device_measures_main_every_night_by_hand_and_by_label_and_one_board_at_a_time() -> None:

@@ -16,27 +16,13 @@ from meta_tests.test_suite_goldens import move_constant
 BOARD = "NVIDIA-GeForce-RTX-4090"
 
 
-@pytest.fixture
-def recipe(request):
-    """The text of a recipe by its title, after a check that it has this command."""
-    text = (request.config.rootpath / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    sections = {part.split("\n")[0]: part for part in text.split("\n## ")}
-
-    def recipe(title, command):
-        assert command in sections[title]
-        return sections[title]
-
-    return recipe
-
-
 def is_green(run):
     assert run.ret == pytest.ExitCode.OK
     assert run.parseoutcomes().keys() <= {"passed", "deselected"}
 
 
-def test_a_model_is_one_line_and_one_update(two_configurations, recipe):
+def test_a_model_is_one_line_and_one_update(two_configurations):
     home = two_configurations
-    recipe("Add a model", "pytest --every-configuration --snapshot-update")
     zoo = home.path / "estimator" / "subjects" / "zoo.py"
     line = '    ZooModel("maxvit_t", "MaxViT"),\n'
     text = zoo.read_text(encoding="utf-8")
@@ -50,9 +36,8 @@ def test_a_model_is_one_line_and_one_update(two_configurations, recipe):
     assert "| - |" in row  # every op has a rule
 
 
-def test_a_board_is_ten_lines_then_its_own_constants_then_a_record(two_configurations, recipe):
+def test_a_board_is_ten_lines_then_its_own_constants_then_a_record(two_configurations):
     home = two_configurations
-    recipe("Add a board", "pytest --hardware NAME --snapshot-update")
     profile = home.path / "estimator" / "hardware" / f"{BOARD}.toml"
     shutil.copy(TEMPLATES / "gpu.toml", profile)
     is_green(home.run("--hardware", BOARD, "--snapshot-update", models=""))
@@ -73,9 +58,10 @@ def test_a_board_is_ten_lines_then_its_own_constants_then_a_record(two_configura
     assert golden["meas_ms"] == 10.0
 
 
-def test_an_op_rule_is_one_decorated_function_and_one_line_of_a_test(suite, recipe, request):
+def test_an_op_rule_is_one_decorated_function_and_one_line_of_a_test(suite, request):
     command = ("meta_tests/test_rules.py", "meta_tests/test_lower.py")
-    (function,) = re.findall(r"```python\n(.*?)```", recipe("Add an op rule", " ".join(command)), flags=re.DOTALL)
+    text = (request.config.rootpath / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (function,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     with open(suite.path / "estimator" / "lower" / "stream.py", "a", encoding="utf-8") as module:
         module.write("\n\n" + textwrap.dedent(function))
     (suite.path / "meta_tests").mkdir()

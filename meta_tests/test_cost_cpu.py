@@ -3,21 +3,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from estimator.capture import capture
 from estimator.cost.columns import HOST_KINDS, LIMITS, kernel_columns, op_columns
 from estimator.cost.cpu import costs, device_us, host_us
-from estimator.errors import ProfileError
 from estimator.hardware.profile import Correction
 from estimator.hardware.quantities import CPU_CONSTANTS
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import Lowered, Window, lower
 from estimator.lower.kernels import stream_kernel
 from estimator.opstream import Op, TensorSpec
-from estimator.schedule import schedule
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import calibrated_target
 from meta_tests import synthetic
@@ -26,75 +23,9 @@ PROFILE = read_profile(TEMPLATES / "local-cpu.toml")
 CONSTANTS = PROFILE.values()
 
 
-def priced(layer, *shape, **changes):
-    lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
-    constants = {**CONSTANTS, **changes}
-    return host_us(op_columns(lowered), constants), device_us(kernel_columns(lowered), constants)
-
-
-def total_us(layer, *shape, **changes):
-    host, device = priced(layer, *shape, **changes)
-    return host.sum() + device.sum()
-
-
-def convolution(inputs, outputs, kernel=3, groups=1, bias=False):
-    return torch.nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=bias, device="meta")
-
-
 def test_constants_describe_a_cpu_before_any_correction():
     assert set(PROFILE.constants) == set(CPU_CONSTANTS)
     assert not PROFILE.corrections
-
-
-def test_host_and_device_take_turns():
-    timeline = schedule(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0]), np.array([0, 2]), one_clock=True)
-    assert timeline.end_us == 36
-    assert list(timeline.issue_end_us) == [1, 13, 16]
-    assert list(timeline.kernel_start_us) == [1, 16]
-    assert list(timeline.kernel_end_us) == [11, 36]
-
-
-def test_a_bias_costs_a_cpu_nothing():
-    assert total_us(convolution(64, 64, bias=True), 1, 64, 28, 28) == total_us(convolution(64, 64), 1, 64, 28, 28)
-
-
-def is_reordered(layer, *shape):
-    return total_us(layer, *shape, reorder_us=1e6) > 1e6
-
-
-def test_of_all_activations_a_library_computes_gelu():
-    for layer, calls in ((torch.nn.GELU(), 1), (torch.nn.SiLU(), 0), (torch.nn.ReLU(), 0)):
-        slow, fast = (total_us(layer, 1, 64, library_call_us=us) for us in (1000.0, 0.0))
-        assert slow - fast == pytest.approx(1000.0 * calls)
-
-
-def test_a_copy_against_the_order_of_memory_gathers_element_by_element():
-    class Copied(torch.nn.Module):
-        def __init__(self, *order):
-            super().__init__()
-            self.order = order
-
-        def forward(self, x):
-            return x.permute(*self.order).clone()
-
-    slow = {"scalar_melements_s": 1.0}
-    assert total_us(Copied(0, 1), 300, 200, **slow) == total_us(Copied(0, 1), 300, 200)
-    assert total_us(Copied(1, 0), 300, 200, **slow) > 10 * total_us(Copied(1, 0), 300, 200)
-
-
-def test_vectors_compute_functions_and_no_vector_compares_the_taps_of_a_window():
-    image = (1, 64, 56, 56)
-    for layer, constant in (
-        (torch.nn.GELU(), "vector_melements_s"),
-        (torch.nn.SiLU(), "vector_melements_s"),
-        (torch.nn.Upsample(scale_factor=2, mode="bilinear"), "vector_melements_s"),
-        (torch.nn.MaxPool2d(3, 2), "scalar_melements_s"),
-    ):
-        for name in ("vector_melements_s", "scalar_melements_s"):
-            slowed = total_us(layer, *image, **{name: 1.0}) > 10 * total_us(layer, *image)
-            assert bool(slowed) == (name == constant), (layer, name)
-    relu = torch.nn.ReLU(), *image
-    assert total_us(*relu, vector_melements_s=1.0, scalar_melements_s=1.0) == total_us(*relu)
 
 
 ELEMENT_WORK = {
@@ -126,25 +57,6 @@ def stream_of(function, contiguous=True):
     t = TensorSpec((10, 100), "float32", 4, contiguous)
     op = Op(f"aten.{function}", (t,), (), (t,), is_view=False, in_place=False)
     return kernel_columns([Lowered(op, "other", 0, (stream_kernel(op),))])
-
-
-def test_a_pointwise_convolution_may_need_no_reordering():
-    def reordered_us(kernel, stride=1, groups=1):
-        layer = torch.nn.Conv2d(64, 64, kernel, stride, kernel // 2, groups=groups, bias=False, device="meta")
-        some, none = (total_us(layer, 1, 64, 28, 28, pointwise_reorder_share=share) for share in (1.0, 1e-9))
-        return some - none
-
-    assert reordered_us(1) > CONSTANTS["reorder_us"]
-    assert reordered_us(3) == reordered_us(1, stride=2) == reordered_us(1, groups=4) == 0
-
-
-def test_rows_of_a_dilated_window_beyond_the_image_are_left_out():
-    def arithmetic_us(dilation):
-        layer = torch.nn.Conv2d(64, 64, 3, padding=dilation, dilation=dilation, bias=False, device="meta")
-        slow, usual = (total_us(layer, 1, 64, 28, 28, convolution_gflop_s=rate) for rate in (1.0, 1e12))
-        return slow - usual
-
-    assert arithmetic_us(24) / arithmetic_us(1) == pytest.approx((1 + 2 * 4 / 28) / (1 + 2 * 27 / 28))
 
 
 def test_a_correction_holds_near_what_was_measured_and_fades_to_the_kind_s_own_factor():
@@ -188,58 +100,6 @@ def test_every_constant_moves_something_in_the_direction_of_its_name(name):
         moved = [-us for us in moved]
     assert min(moved) >= 0
     assert max(moved) > 0
-
-
-def test_a_profile_of_another_kind_of_processor_is_refused(tmp_path):
-    path = tmp_path / "board.toml"
-    text = (TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8")
-    path.write_text(text.replace('processor = "cpu"', 'processor = "tpu"'), encoding="utf-8")
-    with pytest.raises(ProfileError, match=r"board\.processor: unknown 'tpu'; known: gpu, cpu"):
-        read_profile(path)
-    path.write_text(text.replace("threads = 1", "threads = 1.5"), encoding="utf-8")
-    with pytest.raises(ProfileError, match=r"threads: must be a whole number from 1 to 4096 threads, got 1\.5"):
-        read_profile(path)
-
-
-CORRECTION = """
-[corrections.relu]
-pieces = 9
-noise = 0.08
-offset = 0.1
-length = 4.0
-features = ["elements", "in_place"]
-points = [[14.0, 1.0, 0.2], [16.0, 0.0, -0.1]]
-"""
-
-
-def test_a_profile_keeps_its_corrections_as_rows_of_features_with_the_residual_last(tmp_path):
-    path = tmp_path / "board.toml"
-    path.write_text((TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8") + CORRECTION, encoding="utf-8")
-    points = ((14.0, 1.0), (16.0, 0.0))
-    expected = Correction(9, 0.08, 0.1, 4.0, ("elements", "in_place"), points, (0.2, -0.1))
-    assert read_profile(path).corrections == {"relu": expected}
-
-
-@pytest.mark.parametrize(
-    ("good", "bad", "message"),
-    [
-        ('"in_place"', '"colour"', r"corrections\.relu\.features\[1\]: unknown 'colour'; known: flop, "),
-        ("[14.0, 1.0, 0.2]", "[14.0, 0.2]", r"corrections\.relu\.points\[0\]: must be a list of 3 numbers"),
-        ("[14.0, 1.0, 0.2]", "[14.0, 1.0, nan]", r"corrections\.relu\.points\[0\]\[2\]: must be a finite number"),
-        (
-            "length = 4.0",
-            "length = 0.0",
-            r"corrections\.relu\.length: must be a finite number from 1e-06 to 1000, got 0.0",
-        ),
-        ("offset = 0.1\n", "", r"corrections\.relu\.offset: is missing"),
-    ],
-)
-def test_a_damaged_correction_is_one_line(tmp_path, good, bad, message):
-    path = tmp_path / "board.toml"
-    text = (TEMPLATES / "local-cpu.toml").read_text(encoding="utf-8") + CORRECTION
-    path.write_text(text.replace(good, bad), encoding="utf-8")
-    with pytest.raises(ProfileError, match=message):
-        read_profile(path)
 
 
 ROUND = {

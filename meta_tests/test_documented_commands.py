@@ -29,10 +29,6 @@ def repository(tmp_path):
     return written
 
 
-def test_every_command_of_a_document_is_in_the_list(request):
-    assert user_commands(request, "--check") == (0, "")
-
-
 @pytest.mark.parametrize(
     "text", ["```sh\npytest --new   # a comment\n```", "```text\n$ pytest --new\n```", "type `pytest --new` there"]
 )

@@ -3,16 +3,15 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from estimator import CaptureError, UsageError, estimate
+from estimator import UsageError, estimate
 from estimator.errors import RecordError
 from estimator.hardware.boards import Board, load_profile
-from estimator.interval import extrapolated, without_evidence
+from estimator.interval import without_evidence
 from estimator.subjects.zoo import FAMILIES, MODELS, find_models
 from estimator.target import Target, calibrated_target, parse_label, resolve
 from meta_tests.estimating import op_stream
@@ -71,11 +70,6 @@ def test_unknown_names_come_with_the_known_ones(options, message):
     assert str(error.value).startswith(message)
 
 
-def test_a_model_that_cannot_be_captured_is_one_error():
-    with pytest.raises(CaptureError, match="Linear"):
-        estimate(torch.nn.Linear(2, 2), torch.rand(1, 3))
-
-
 OTHERS = {
     "alexnet": 224,
     "convnext_tiny": 224,
@@ -112,11 +106,6 @@ def test_the_models_of_a_family_stand_together_in_the_order_of_the_report():
 def test_a_model_gets_the_input_that_it_was_measured_with(name, input_px):
     (model,) = find_models([name])
     assert model.example_input(2).shape == (2, 3, input_px, input_px)
-
-
-def test_unknown_models_come_with_the_known_ones():
-    with pytest.raises(UsageError, match=r"unknown model 'resnet19', 'nothing'; known models: .*resnet18"):
-        find_models(["resnet18", "resnet19", "nothing"])
 
 
 def test_a_stream_is_captured_once():
@@ -172,35 +161,6 @@ def interval_of(target):
 
     subject = MODELS[0]
     return estimate_stream(op_stream(subject, target.batch_size, target.precision.name), target).interval_pct
-
-
-def test_what_is_extrapolated_further_is_less_certain():
-    home = resolve("Jetson-Orin-AGX", "50W")
-    targets = [
-        home,
-        replace(resolve("Jetson-Orin-AGX", "MAXN"), same_software=True),
-        resolve("Jetson-Orin-AGX", "MAXN"),
-    ]
-    widths = [interval_of(target) for target in targets]
-    assert widths == sorted(widths)
-    assert len(set(widths)) == 3
-
-
-def test_other_software_widens_what_follows_the_host_and_not_what_follows_the_device():
-    for batch, at_least, at_most in ((1, 20, 40), (64, 0, 0.5)):
-        same, other = (
-            interval_of(replace(resolve("Jetson-Orin-AGX", "50W", batch_size=batch), same_software=known))
-            for known in (True, False)
-        )
-        assert at_least <= other - same <= at_most
-
-
-def test_an_estimate_is_for_the_calibrated_software_where_it_was_calibrated_and_else_for_any():
-    home, away = resolve("Jetson-Orin-AGX", "50W"), resolve("Jetson-Orin-AGX", "30W")
-    assert extrapolated(home) == ()
-    assert extrapolated(replace(home, same_software=False)) == ("software",)
-    assert extrapolated(away) == ("power mode", "software")
-    assert extrapolated(replace(away, same_software=True)) == ("power mode",)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import torch
 
 from estimator.__main__ import main
 from estimator.capture import capture, capture_in_modules
-from estimator.cost.columns import LIMITS
 from estimator.explain.breakdown import MEASURING, break_down, critical_path
 from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
 from estimator.explain.explanation import explain
@@ -110,33 +109,6 @@ def stages_of(name, target):
 
 def names_of(parts):
     return {part.name for part in parts}
-
-
-def limit_of(function, shape, target, dtype=None):
-    with torch.device("meta"):
-        module, source = function(), torch.empty(shape)
-    found = forward_pass(lower(capture(module, source, dtype)), target)
-    bounds = found.costs.limits()
-    longest = int(np.argmax(found.costs.device_us))
-    return LIMITS[int(bounds.limit[longest])], float(found.costs.device_us[longest] / bounds.least_us[longest])
-
-
-@pytest.mark.parametrize(
-    ("make", "shape", "limit"),
-    [
-        (lambda: torch.nn.ReLU(), (1, 16), "latency"),
-        (lambda: torch.nn.ReLU(), (1, 64, 1024, 1024), "memory"),
-        (lambda: torch.nn.Linear(4096, 4096, bias=False), (4096, 4096), "arithmetic"),
-        (lambda: torch.nn.Linear(25088, 4096, bias=False), (1, 25088), "memory"),
-        (lambda: torch.nn.Conv2d(512, 512, 3, padding=1, bias=False), (64, 512, 28, 28), "arithmetic"),
-        (lambda: torch.nn.Conv2d(512, 512, 3, padding=1, bias=False), (1, 512, 7, 7), "waves of tiles"),
-        (lambda: torch.nn.Conv2d(256, 256, 3, padding=1, groups=256, bias=False), (8, 256, 56, 56), "arithmetic"),
-    ],
-)
-def test_what_bounds_a_kernel_and_how_far_it_is_from_that(make, shape, limit):
-    found, times = limit_of(make, shape, resolve())
-    assert found == limit
-    assert times >= 1
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
@@ -331,9 +303,6 @@ def test_a_batch_that_a_module_does_not_take_is_a_row_that_says_so(capsys):
         (["own_models:no_module"], ["must return a module and its example inputs, got int"]),
         (["own_models:failing"], ["own_models:failing() failed: ValueError: no weights here"]),
         (["resnet18", "--hardware", "Jetson"], ["unknown hardware 'Jetson'", "Jetson-Orin-AGX"]),
-        (["resnet18", "--power-mode", "60W"], ["unknown thermal profile '60W'", "MAXN"]),
-        (["resnet18", "--precision", "int8"], ["unknown precision 'int8'", "fp16"]),
-        (["resnet18", "--batch-size", "none"], ["--batch-size: must be a whole number from 1 to 1048576, got 'none'"]),
         (["resnet18", "--trace", "nowhere/trace.json"], ["--trace nowhere/trace.json", "no folder nowhere"]),
     ],
 )

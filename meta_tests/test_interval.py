@@ -126,15 +126,6 @@ def test_each_extrapolation_says_its_evidence_and_is_a_few_percent_but_for_softw
     assert all(len(u.evidence) > 20 for u in EXTRAPOLATION.values())
 
 
-def test_where_nothing_was_measured_there_is_no_interval():
-    other = replace(HOME, precision=resolve(precision="bf16").precision)
-    assert without_evidence(other) == ("bf16",)
-    assert interval_pct(of_both, other) is None
-    facts = {name: replace(fact, value=2 * fact.value) for name, fact in HOME.profile.facts.items()}
-    moved = replace(HOME, profile=replace(HOME.profile, transferred_from="another", transferred_facts=facts))
-    assert without_evidence(moved) == ("other SMs",)
-
-
 def test_a_model_without_ops_takes_what_measuring_adds_and_is_sure_of_it():
     import torch
 

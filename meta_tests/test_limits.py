@@ -8,13 +8,12 @@ import torch
 from estimator.capture import capture
 from estimator.cost.columns import LIMITS, kernel_columns, op_columns
 from estimator.cost.price import price
-from estimator.cost.rates import rates_of
-from estimator.hardware.boards import Board, ThisCpu, load_profile
+from estimator.hardware.boards import ThisCpu, load_profile
 from estimator.lower import lower
 from estimator.target import calibrated_target, target_on
 from meta_tests import synthetic
 
-ORIN, XAVIER = load_profile("Jetson-Orin-AGX"), load_profile("Jetson-AGX-Xavier")
+ORIN = load_profile("Jetson-Orin-AGX")
 
 
 def convolution(inputs, outputs, side=3, **changes):
@@ -23,61 +22,6 @@ def convolution(inputs, outputs, side=3, **changes):
 
 def limits(kernels, target):
     return price(op_columns(()), kernels, target, target.profile.values()).limits()
-
-
-def limit_of(layer, *shape, profile=ORIN, precision="fp32", mode=None, dtype=None):
-    """What bounds the layer's last kernel, and its least microseconds; then the kernel, and the rates."""
-    lowered = lower(capture(layer, torch.empty(*shape, device="meta"), dtype=dtype))
-    target = target_on(Board(profile.name), profile, mode or profile.default_mode, precision)
-    columns = kernel_columns(lowered)
-    found = limits(columns, target)
-    kernel = [kernel for op in lowered for kernel in op.kernels][-1]
-    return LIMITS[found.limit[-1]], found.least_us[-1], kernel, rates_of(target, profile.values())
-
-
-def test_a_stream_is_bound_by_memory_and_a_tiny_one_by_latency():
-    limit, least_us, kernel, rates = limit_of(torch.nn.ReLU(), 64, 64, 56, 56)
-    assert (limit, least_us) == ("memory", pytest.approx(kernel.bytes / rates.bytes_per_us))
-    limit, least_us, _, rates = limit_of(torch.nn.ReLU(), 1, 8)
-    assert (limit, least_us) == ("latency", rates.constants["kernel_kcycles"] / rates.gpu_kcycles_per_us)
-
-
-def test_a_matrix_vector_product_is_bound_by_its_weights():
-    limit, least_us, kernel, rates = limit_of(torch.nn.Linear(8192, 8192, bias=False, device="meta"), 1, 8192)
-    assert (limit, least_us) == ("memory", pytest.approx(kernel.bytes / rates.bytes_per_us))
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "options", "peak", "fewer"),
-    [
-        (convolution(512, 512), (64, 512, 28, 28), {}, "convolution", 1),
-        (convolution(510, 512), (64, 510, 28, 28), {}, "fp32", 1),
-        (convolution(512, 512, dilation=2, padding=2), (64, 512, 28, 28), {}, "fp32", 1),
-        (convolution(64, 64, 7, groups=64), (64, 64, 56, 56), {}, "fp32", 1),
-        (torch.nn.Linear(4096, 4096, bias=False, device="meta"), (4096, 4096), {}, "fp32", 1),
-        (torch.nn.Linear(4096, 4096, bias=False, device="meta"), (4096, 4096), {"precision": "tf32"}, "product", 1),
-        (convolution(512, 512), (64, 512, 28, 28), {"profile": XAVIER}, "fp32", 2.25),
-        (convolution(512, 512, stride=2), (64, 512, 56, 56), {"profile": XAVIER}, "fp32", 1),
-    ],
-    ids="tensor-cores unaligned dilated depthwise product tf32 winograd stride".split(),
-)
-def test_arithmetic_takes_at_least_its_flop_at_the_peak_of_the_cores_it_runs_on(layer, shape, options, peak, fewer):
-    limit, least_us, kernel, rates = limit_of(layer, *shape, **options)
-    flops_per_us = rates.sms * getattr(rates, f"{peak}_flops_per_us_per_sm")
-    assert (limit, least_us) == ("arithmetic", pytest.approx(kernel.flops / (fewer * flops_per_us)))
-
-
-def test_a_skinny_product_takes_no_tensor_cores():
-    layer, rows = torch.nn.Linear(64, 16, bias=False, device="meta"), 2**20
-    limit, least_us, kernel, rates = limit_of(layer, rows, 64, precision="tf32")
-    assert limit == "memory"
-    assert least_us == pytest.approx(kernel.bytes / rates.bytes_per_us)
-
-
-def test_blocks_that_do_not_fill_the_sms_are_waves():
-    limit, least_us, kernel, rates = limit_of(convolution(512, 512, padding=1), 1, 512, 14, 14)
-    assert limit == "waves of tiles"
-    assert least_us == pytest.approx(kernel.flops / (rates.sms * rates.convolution_flops_per_us_per_sm))
 
 
 def test_a_least_is_never_more_than_the_kernel_takes():
@@ -95,39 +39,6 @@ def test_a_least_is_never_more_than_the_kernel_takes():
 
 def cpu_target():
     return target_on(ThisCpu(), ThisCpu().base_profile())
-
-
-def of_cpu(layer, *shape):
-    target = cpu_target()
-    lowered = lower(capture(layer, torch.empty(*shape, device="meta")))
-    found = limits(kernel_columns(lowered), target)
-    return LIMITS[found.limit[0]], found.least_us[0], next(kernel for op in lowered for kernel in op.kernels)
-
-
-C = cpu_target().profile.values()
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "rate"),
-    [
-        (convolution(512, 512), (1, 512, 28, 28), "convolution_gflop_s"),
-        (convolution(64, 64, 7, groups=64), (1, 64, 56, 56), "depthwise_gflop_s"),
-        (torch.nn.Linear(4096, 4096, bias=False, device="meta"), (4096, 4096), "product_gflop_s"),
-    ],
-    ids="convolution depthwise product".split(),
-)
-def test_arithmetic_of_a_cpu_takes_its_flop_at_the_rate_of_its_kind(layer, shape, rate):
-    limit, least_us, kernel = of_cpu(layer, *shape)
-    inside = kernel.window.rows_inside if kernel.window else 1.0
-    assert (limit, least_us) == ("arithmetic", pytest.approx(kernel.flops * inside / (C[rate] * 1e3)))
-
-
-def test_a_cpu_moves_what_it_reads_and_writes_and_compares_taps_one_by_one():
-    limit, least_us, kernel = of_cpu(torch.nn.ReLU(), 64, 64, 56, 56)
-    assert (limit, least_us) == ("memory", pytest.approx(kernel.bytes / (C["warm_gb_s"] * 1e3)))
-    limit, least_us, kernel = of_cpu(torch.nn.MaxPool2d(7, 1, 3), 1, 64, 56, 56)
-    assert (limit, least_us) == ("arithmetic", pytest.approx(kernel.elements * (49 + 4) / C["scalar_melements_s"]))
-    assert of_cpu(convolution(8, 8, 5), 1, 8, 4, 4)[0] == "latency"
 
 
 def synthetic_limit(kernel, *options, **changes):

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 MODEL = "mobilenet_v3_small"
 
 
@@ -36,24 +34,3 @@ def test_a_live_run_measures_and_says_how(live):
     again = live.takes({MODEL: 5.0}, "--benchmark-compare")
     again.assert_outcomes(passed=1, deselected=again.parseoutcomes()["deselected"])
     again.stdout.fnmatch_lines(["*0001_*"])
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--hardware", "local-cpu", "--device", "cpu", "-n2"), "--device cpu cannot be combined with -n: *"),
-        (("--hardware", "local-cpu", "--device", "recorded"), "--hardware local-cpu is *: add --device cpu"),
-        (("--device", "cpu"), "--device cpu measures this machine's own CPU, not Jetson-Orin-AGX: *"),
-        (("--device", "recorded", "--record"), "--record needs a live device, *"),
-    ],
-)
-def test_what_cannot_be_measured_is_refused(live, options, message):
-    run = live.run(*options)
-    assert run.ret == pytest.ExitCode.USAGE_ERROR
-    run.stderr.fnmatch_lines([f"ERROR: {message}"])
-
-
-def test_a_replay_says_that_it_is_one(suite):
-    run = suite.run("--device", "recorded", models="resnet18")
-    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
-    run.stdout.fnmatch_lines(["device: recorded (as asked)"])

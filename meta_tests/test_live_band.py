@@ -12,7 +12,7 @@ from estimator.hardware.boards import Board, ThisCpu
 from estimator.measure.device.state import DeviceState
 from estimator.measure.device_session import Measured
 from estimator.measure.process import Run
-from estimator.measure.regression import FASTER, NO_BASELINE, REGRESSION, SAME, UNJUDGED, Verdict
+from estimator.measure.regression import FASTER, REGRESSION, SAME, Verdict
 from estimator.measure.together import Together
 from estimator.records.record import Record
 from estimator.suite.benchmark import extra_info
@@ -110,18 +110,6 @@ def test_what_was_measured_goes_into_the_benchmark_s_file():
         "power_mode": "50W",
         "page_faults": 9,
     }
-
-
-@pytest.mark.parametrize(
-    ("verdict", "text"),
-    [
-        (Verdict(NO_BASELINE), "no baseline"),
-        (Verdict(UNJUDGED, 3.0), "not judged (+3.0 %, margin unknown: one run each, use 3 runs)"),
-    ],
-)
-def test_a_verdict_says_what_is_not_known(verdict, text):
-    assert verdict.text == text
-    assert not verdict.alarms
 
 
 def notes(host, device, here, board="Jetson-Orin-AGX"):

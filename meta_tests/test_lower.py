@@ -90,12 +90,6 @@ def test_a_kernel_says_what_it_computes(layer, functions):
     assert [kernel.function for kernel in kernels(layer, 1, 8, 10, 10)] == functions
 
 
-def test_a_kernel_counts_the_elements_of_its_output():
-    assert [kernel.elements for kernel in kernels(torch.nn.MaxPool2d(2), 1, 8, 10, 10)] == [200]
-    assert [kernel.elements for kernel in kernels(torch.nn.Conv2d(8, 4, 3), 1, 8, 10, 10)] == [256, 256]
-    assert [kernel.elements for kernel in kernels(torch.nn.Linear(10, 5), 3, 10)] == [15]
-
-
 def test_a_kernel_knows_whether_it_reads_in_the_order_of_memory():
     class Clone(torch.nn.Module):
         def __init__(self, *order):
@@ -107,34 +101,6 @@ def test_a_kernel_knows_whether_it_reads_in_the_order_of_memory():
 
     assert [kernel.contiguous for kernel in kernels(Clone(0, 1), 4, 5)] == [True]
     assert [kernel.contiguous for kernel in kernels(Clone(1, 0), 4, 5)] == [False]
-
-
-def test_traffic_is_each_input_and_output_once_with_weights_apart():
-    (kernel,) = kernels(torch.nn.Conv2d(8, 16, 3, padding=1, bias=False), 1, 8, 10, 10)
-    assert kernel.read_bytes == 4 * 8 * 100
-    assert kernel.write_bytes == 4 * 16 * 100
-    assert kernel.cold_bytes == 4 * 16 * 8 * 9
-    assert kernel.bytes == kernel.read_bytes + kernel.write_bytes + kernel.cold_bytes
-
-
-def test_only_a_product_without_a_batch_has_weights():
-    def cold_bytes(function, *shapes):
-        class Function(torch.nn.Module):
-            def forward(self, *tensors):
-                return function(*tensors)
-
-        ops = capture(Function(), tuple(torch.empty(*shape, device="meta") for shape in shapes))
-        return [kernel.cold_bytes for op in lower(ops) for kernel in op.kernels]
-
-    assert cold_bytes(torch.mm, (2, 3), (3, 4)) == [4 * 12]
-    assert cold_bytes(torch.bmm, (5, 2, 3), (5, 3, 4)) == [0]
-    assert cold_bytes(torch.addmm, (4,), (2, 3), (3, 4)) == [4 * (12 + 4)]
-    assert cold_bytes(torch.Tensor.addmm_, (2, 4), (2, 3), (3, 4)) == [4 * 8]
-
-
-def test_views_launch_nothing():
-    (view,) = lower(capture(torch.nn.Flatten(), torch.empty(2, 3, 4, device="meta")))
-    assert (view.host_kind, view.kernels) == ("view", ())
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -19,6 +19,7 @@ from estimator.measure.protocol import (
     typical,
 )
 from estimator.measure.worker import serve
+from meta_tests.conftest import WORKER
 
 TINY = Protocol(warmup=1, rounds=2, min_warmup=1, min_rounds=2, budget_s=1.0)
 
@@ -142,7 +143,11 @@ def test_weights_and_inputs_are_seeded_and_outputs_finite():
 
 
 @pytest.fixture
-def process():
+def process(tmp_path, monkeypatch):
+    """A measuring process whose models take what is given: what a real one measures, test_live.py says."""
+    (tmp_path / "sitecustomize.py").write_text(WORKER)
+    (tmp_path / "times.json").write_text(json.dumps({"vgg11": 9.0, "mobilenet_v3_small": 2.0}))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     process = MeasuringProcess("cpu", "fp32")
     yield process
     process.close()
@@ -160,7 +165,7 @@ def test_a_process_that_is_killed_takes_only_its_model_with_it(process):
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(MeasurementError, match=r"the measuring process was killed by SIGKILL \(out of memory\?\)"):
         ask(process)
-    assert len(ask(process).samples_ms) == 2
+    assert ask(process).samples_ms == (2.0, 2.0)
 
 
 def test_an_interrupted_answer_is_not_taken_for_the_next_model_s(process):
@@ -170,7 +175,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next_model_s(process):
     with pytest.raises(KeyboardInterrupt):
         process.measure({"model": "vgg11", "batch_size": 1}, make_protocol("cpu", 1, 50), interrupt, interrupt)
     assert process.pid is None
-    assert len(ask(process).samples_ms) == 2
+    assert ask(process).samples_ms == (2.0, 2.0)
 
 
 def test_what_a_process_was_is_known_once_it_is_closed(process):

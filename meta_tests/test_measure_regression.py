@@ -80,11 +80,6 @@ def test_a_model_whose_processes_differ_more_has_a_margin_that_says_so(model):
     assert f"margin {verdict.margin_pct:.1f} %" in verdict.text
 
 
-def test_no_margin_is_below_the_floor():
-    verdict = judge([10.0, 10.0, 10.0], [10.2, 10.2, 10.2])
-    assert (verdict.word, verdict.margin_pct) == (SAME, pytest.approx(FLOOR_PCT))
-
-
 @pytest.mark.parametrize(
     ("margin_pct", "text"), [(1000.0, "margin 1000.0 %"), (1000.1, "margin above 1000 %: runs this few")]
 )
@@ -156,6 +151,7 @@ def test_a_verdict_on_single_runs_has_its_change_alone():
         (Verdict(FASTER, -12.34, 5.67), "FASTER: re-record (-12.3 %, margin 5.7 %)"),
         (Verdict(SAME, 0.0, 3.0), "same (+0.0 %, margin 3.0 %)"),
         (Verdict(NO_BASELINE), "no baseline"),
+        (Verdict(UNJUDGED, 3.0), "not judged (+3.0 %, margin unknown: one run each, use --runs 3)"),
     ],
 )
 def test_a_verdict_in_words_has_its_figures(verdict, text):

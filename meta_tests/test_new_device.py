@@ -140,10 +140,7 @@ def test_a_profile_says_what_the_device_tells_and_a_guess_for_the_rest(told, mem
     assert command.profile_of(properties, memory_gb_s, 2201.6) == expected
 
 
-def test_what_a_device_does_not_tell_is_marked_as_a_guess():
-    text = command.profile_of(SimpleNamespace(name="Orin", major=8, minor=7, multi_processor_count=16), None, 2200.0)
-    assert "To check by hand" in text
-    assert "dram_peak_gb_s = 200.0" in text
+def test_a_device_tells_its_peak_and_one_of_an_unknown_capability_is_refused():
     newer = SimpleNamespace(**vars(H100), memory_clock_rate=2619000, memory_bus_width=5120)
     assert "dram_peak_gb_s = 3352.3" in command.profile_of(newer, None, 3800.0)
     with pytest.raises(UsageError, match=r"compute capability 3\.0 is not known"):

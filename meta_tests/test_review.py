@@ -52,8 +52,8 @@ MEMORY = "Jetson-Orin-AGX"
 class Tree:
     """A folder with goldens of a few models, made from a profile as an update would."""
 
-    def __init__(self, root, profile=None, measured_ms=MEASURED_MS):
-        self.root = root
+    def __init__(self, root, profile=None, measured_ms=MEASURED_MS, names=NAMES):
+        self.root, self.names = root, names
         self.profile = profile or load_profile()
         self._estimates = Estimates(ESTIMATES.streams)  # its own, for rules that a test has changed
         self._write_tables()
@@ -65,7 +65,7 @@ class Tree:
             target = replace(resolve(MEMORY, mode, precision), profile=self.profile)
             label = target.label if precision != "fp32" else "MAXN-fp32-b1"
             target = target if precision != "fp32" else replace(target, mode=self.profile.mode("MAXN"))
-            results = {model.name: self._estimates.compared(model, target) for model in find_models(NAMES)}
+            results = {model.name: self._estimates.compared(model, target) for model in find_models(self.names)}
             tables[label] = Table(ESTIMATE_TITLES, {name: estimate_row(result) for name, result in results.items()})
             rows = {name: stream_row(name, result.ops, result) for name, result in results.items()}
             streams[target.stream_label] = Table(STREAM_TITLES, rows)
@@ -115,12 +115,20 @@ MOVED_INPUTS = [
 ]
 
 
+FEW = {"names": ("resnet18", "mobilenet_v2"), "measured_ms": {"resnet18": MEASURED_MS["resnet18"]}}
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    return Tree(tmp_path_factory.mktemp("few"), **FEW).root
+
+
 @pytest.mark.parametrize("name", MOVED_INPUTS)
-def test_an_input_that_moved_is_named_and_nothing_else(base, tmp_path, name):
+def test_an_input_that_moved_is_named_and_nothing_else(few, tmp_path, name):
     profile = load_profile()
     value = float(inputs_table(profile, {}).rows[name][1]) * 1.01
     value = round(value) - 1 if name.endswith("sms") else value
-    found = reviewed(base, Tree(tmp_path / "now", with_inputs(profile, {name: repr(value)})).root)
+    found = reviewed(few, Tree(tmp_path / "now", with_inputs(profile, {name: repr(value)}), **FEW).root)
     assert named(found) == {f"input {name}"}
     moved = {d.place for d in found.differences if d.moved}
     assert moved <= set(found.causes[0].shares_pct)

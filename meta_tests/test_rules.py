@@ -60,13 +60,17 @@ def encoder_layer(qkv, proj, ffn_1, ffn_2):
 
 
 UNARY = """
-acos acosh asin asinh atan atanh celu cosh digamma erfc erfinv exp2 expm1 frac hardshrink lgamma log10 log1p log2 logit
-nan_to_num round selu sgn sinc sinh softshrink special_entr special_erfcx special_i0e square tan trunc
+abs acos acosh asin asinh atan atanh ceil celu cos cosh digamma erf erfc erfinv exp exp2 expm1 floor frac gelu
+hardshrink hardsigmoid hardswish lgamma log log10 log1p log2 logit mish nan_to_num neg reciprocal relu round rsqrt
+selu sgn sigmoid sign silu sin sinc sinh softplus softshrink special_entr special_erfcx special_i0e sqrt square tan
+tanh trunc
 """.split()
 BINARY = """
-atan2 bitwise_left_shift bitwise_right_shift bitwise_xor copysign fmax fmin fmod heaviside hypot linalg_cross logaddexp
-logaddexp2 rrelu_with_noise special_xlog1py xlogy
+add atan2 bitwise_left_shift bitwise_right_shift bitwise_xor copysign div fmax fmin fmod heaviside hypot linalg_cross
+logaddexp logaddexp2 maximum minimum rrelu_with_noise special_xlog1py sub xlogy
 """.split()
+WITH_NUMBER = ("clamp_max", "clamp_min", "elu", "floor_divide", "leaky_relu", "pow", "remainder", "rsub")
+OVERWRITING = ("bernoulli", "exponential", "normal", "random", "uniform", "ones_like", "zero", "zeros_like")
 TERNARY = ("addcdiv", "addcmul", "lerp")
 ORDERING = ("cumprod", "histc", "isin", "kthvalue", "median", "mode", "multinomial", "nanmedian")
 ALIGNING = ("torchvision.roi_align", "torchvision.ps_roi_align")
@@ -88,124 +92,41 @@ ALL_STEPS = 4 * (3 * 2 * 16 + 16 * 4 + 3 * 2 * 4 + 2 * 2 * (2 * 4))
 RECURRENT_BYTES = (PRODUCT_OF_INPUTS, ALL_STEPS)
 
 CALLS = (
-    ("abs", (X,), (X,), "pointwise", (48,)),
-    ("add", (X, X), (X,), "pointwise", (72,)),
-    ("bitwise_and", (MASK, MASK), (MASK,), "pointwise", (18,)),
-    ("bitwise_not", (MASK,), (MASK,), "pointwise", (12,)),
-    ("bitwise_or", (MASK, MASK), (MASK,), "pointwise", (18,)),
-    ("ceil", (X,), (X,), "pointwise", (48,)),
-    ("clamp", (X, 0, 1), (X,), "pointwise", (48,)),
-    ("clamp_max", (X, 1), (X,), "pointwise", (48,)),
-    ("clamp_min", (X, 0), (X,), "pointwise", (48,)),
-    ("cos", (X,), (X,), "pointwise", (48,)),
-    ("div", (X, X), (X,), "pointwise", (72,)),
-    ("elu", (X, 1.0), (X,), "pointwise", (48,)),
-    ("eq", (X, X), (MASK,), "pointwise", (54,)),
-    ("erf", (X,), (X,), "pointwise", (48,)),
-    ("exp", (X,), (X,), "pointwise", (48,)),
-    ("floor", (X,), (X,), "pointwise", (48,)),
-    ("floor_divide", (X, 2), (X,), "pointwise", (48,)),
-    ("ge", (X, X), (MASK,), "pointwise", (54,)),
-    ("gelu", (X,), (X,), "pointwise", (48,)),
     ("glu", (f32(2, 4), -1), (f32(2, 2),), "pointwise", (48,)),
-    ("gt", (X, X), (MASK,), "pointwise", (54,)),
-    ("hardsigmoid", (X,), (X,), "pointwise", (48,)),
-    ("hardswish", (X,), (X,), "pointwise", (48,)),
-    ("hardtanh", (X, 0, 6), (X,), "pointwise", (48,)),
-    ("le", (X, X), (MASK,), "pointwise", (54,)),
-    ("leaky_relu", (X, 0.01), (X,), "pointwise", (48,)),
-    ("log", (X,), (X,), "pointwise", (48,)),
-    ("logical_and", (MASK, MASK), (MASK,), "pointwise", (18,)),
-    ("logical_not", (MASK,), (MASK,), "pointwise", (12,)),
-    ("logical_or", (MASK, MASK), (MASK,), "pointwise", (18,)),
-    ("lt", (X, X), (MASK,), "pointwise", (54,)),
     ("masked_fill", (X, MASK, 0.0), (X,), "pointwise", (54,)),
-    ("maximum", (X, X), (X,), "pointwise", (72,)),
-    ("minimum", (X, X), (X,), "pointwise", (72,)),
-    ("mish", (X,), (X,), "pointwise", (48,)),
-    ("mul", (X, ROW), (X,), "pointwise", (60,)),
-    ("ne", (X, X), (MASK,), "pointwise", (54,)),
-    ("neg", (X,), (X,), "pointwise", (48,)),
-    ("pow", (X, 2), (X,), "pointwise", (48,)),
-    ("prelu", (X, ROW), (X,), "pointwise", (60,)),
-    ("reciprocal", (X,), (X,), "pointwise", (48,)),
-    ("relu", (X,), (X,), "pointwise", (48,)),
-    ("remainder", (X, 2), (X,), "pointwise", (48,)),
-    ("rsqrt", (X,), (X,), "pointwise", (48,)),
-    ("rsub", (X, 1), (X,), "pointwise", (48,)),
-    ("sigmoid", (X,), (X,), "pointwise", (48,)),
-    ("sign", (X,), (X,), "pointwise", (48,)),
-    ("silu", (X,), (X,), "pointwise", (48,)),
-    ("sin", (X,), (X,), "pointwise", (48,)),
-    ("softplus", (X,), (X,), "pointwise", (48,)),
-    ("sqrt", (X,), (X,), "pointwise", (48,)),
-    ("sub", (X, X), (X,), "pointwise", (72,)),
-    ("tanh", (X,), (X,), "pointwise", (48,)),
-    ("threshold", (X, 0, 0), (X,), "pointwise", (48,)),
     ("where", (MASK, X, X), (X,), "pointwise", (78,)),
     ("_adaptive_avg_pool2d", (IMAGE, (1, 1)), (f32(1, 2, 1, 1),), "reduction", (136,)),
     ("_adaptive_avg_pool3d", (VOLUME, (1, 1, 1)), (f32(1, 2, 1, 1, 1),), "reduction", (72,)),
-    ("_log_softmax", (X, -1, False), (X,), "reduction", (48,)),
-    ("_softmax", (X, -1, False), (X,), "reduction", (48,)),
-    ("all", (MASK,), (boolean(),), "reduction", (7,)),
-    ("amax", (X, (-1,)), (ROWS,), "reduction", (32,)),
-    ("amin", (X, (-1,)), (ROWS,), "reduction", (32,)),
-    ("any", (MASK,), (boolean(),), "reduction", (7,)),
-    ("argmax", (X, -1), (i64(2),), "reduction", (40,)),
-    ("argmin", (X, -1), (i64(2),), "reduction", (40,)),
     ("avg_pool2d", (IMAGE, (2, 2)), (f32(1, 2, 2, 2),), "reduction", (160,)),
     ("avg_pool3d", (VOLUME, (2, 2, 2)), (f32(1, 2, 1, 1, 1),), "reduction", (72,)),
     ("cumsum", (X, -1), (X,), "reduction", (48,)),
     ("linalg_vector_norm", (X,), (f32(),), "reduction", (28,)),
-    ("max", (X, -1), (ROWS, i64(2)), "reduction", (48,)),
     ("max_pool2d_with_indices", (IMAGE, (2, 2)), (f32(1, 2, 2, 2), i64(1, 2, 2, 2)), "reduction", (224,)),
     ("max_pool3d_with_indices", (VOLUME, (2, 2, 2)), (f32(1, 2, 1, 1, 1), i64(1, 2, 1, 1, 1)), "reduction", (88,)),
-    ("mean", (X, (-1,)), (ROWS,), "reduction", (32,)),
-    ("min", (X, -1), (ROWS, i64(2)), "reduction", (48,)),
     ("prod", (X, -1), (ROWS,), "reduction", (32,)),
     ("sort", (X,), (X, i64(2, 3)), "reduction", (96,)),
-    ("sum", (X, (-1,)), (ROWS,), "reduction", (32,)),
     ("topk", (X, 2), (f32(2, 2), i64(2, 2)), "reduction", (72,)),
-    ("var", (X, (-1,)), (ROWS,), "reduction", (32,)),
     ("var_mean", (X, (-1,)), (ROWS, ROWS), "reduction", (40,)),
     ("_to_copy", (X,), (f16(2, 3),), "copy", (36,)),
     ("cat", ((X, X), 1), (f32(2, 6),), "copy", (96,)),
-    ("clone", (X,), (X,), "copy", (48,)),
     ("constant_pad_nd", (X, (1, 1), 0.0), (f32(2, 5),), "copy", (64,)),
     ("copy", (X, X), (X,), "copy", (72,)),
     ("flip", (X, (0,)), (X,), "copy", (48,)),
     ("grid_sampler_2d", (IMAGE, f32(1, 4, 4, 2), 0, 0, False), (IMAGE,), "copy", (384,)),
-    ("lift_fresh", (X,), (X,), "copy", (48,)),
     ("pixel_shuffle", (f32(1, 4, 2, 2), 2), (f32(1, 1, 4, 4),), "copy", (128,)),
     ("pixel_unshuffle", (f32(1, 1, 4, 4), 2), (f32(1, 4, 2, 2),), "copy", (128,)),
-    ("reflection_pad2d", (IMAGE, (1, 1, 1, 1)), (f32(1, 2, 6, 6),), "copy", (416,)),
     ("repeat", (X, (2, 1)), (f32(4, 3),), "copy", (72,)),
-    ("replication_pad2d", (IMAGE, (1, 1, 1, 1)), (f32(1, 2, 6, 6),), "copy", (416,)),
     ("roll", (X, (1,), (0,)), (X,), "copy", (48,)),
     ("stack", ((X, X), 0), (f32(2, 2, 3),), "copy", (96,)),
-    ("tril", (X,), (X,), "copy", (48,)),
-    ("triu", (X,), (X,), "copy", (48,)),
-    ("upsample_bicubic2d", (IMAGE, (8, 8), False), (f32(1, 2, 8, 8),), "copy", (640,)),
-    ("upsample_bilinear2d", (IMAGE, (8, 8), False), (f32(1, 2, 8, 8),), "copy", (640,)),
     ("upsample_nearest2d", (IMAGE, (8, 8)), (f32(1, 2, 8, 8),), "copy", (640,)),
     ("embedding", (TABLE, i64(2)), (X,), "copy", (64,)),
     ("gather", (TABLE, 0, i64(2, 3)), (X,), "copy", (96,)),
     ("index", (TABLE, (i64(2),)), (X,), "copy", (64,)),
     ("index_select", (TABLE, 0, i64(2)), (X,), "copy", (64,)),
     ("arange", (3,), (ROW,), "pointwise", (12,)),
-    ("fill", (X, 1.0), (X,), "pointwise", (24,)),
     ("full", ((2, 3), 1.0), (X,), "pointwise", (24,)),
-    ("full_like", (X, 1.0), (X,), "pointwise", (24,)),
-    ("linspace", (0, 1, 3), (ROW,), "pointwise", (12,)),
     ("new_full", (X, (3,), 1.0), (ROW,), "pointwise", (12,)),
-    ("new_ones", (X, (3,)), (ROW,), "pointwise", (12,)),
-    ("new_zeros", (X, (3,)), (ROW,), "pointwise", (12,)),
-    ("ones", ((2, 3),), (X,), "pointwise", (24,)),
-    ("ones_like", (X,), (X,), "pointwise", (24,)),
     ("scalar_tensor", (1.0,), (f32(),), "pointwise", (4,)),
-    ("zero", (X,), (X,), "pointwise", (24,)),
-    ("zeros", ((2, 3),), (X,), "pointwise", (24,)),
-    ("zeros_like", (X,), (X,), "pointwise", (24,)),
     (
         "_native_batch_norm_legit_no_training",
         (IMAGE, CHANNELS, CHANNELS, CHANNELS, CHANNELS, 0.1, 1e-5),
@@ -237,10 +158,6 @@ CALLS = (
     ("baddbmm", (f32(2, 2, 4), f32(2, 2, 3), f32(2, 3, 4)), (f32(2, 2, 4),), "product", (272,)),
     ("mv", (f32(4, 3), ROW), (f32(4),), "product", (76,)),
     ("addmv", (f32(4), f32(4, 3), ROW), (f32(4),), "product", (92,)),
-    ("_scaled_dot_product_cudnn_attention", (QUERY, KEY, KEY, None, False), (QUERY,), "product", (512,)),
-    ("_scaled_dot_product_efficient_attention", (QUERY, KEY, KEY, None, False), (QUERY,), "product", (512,)),
-    ("_scaled_dot_product_flash_attention", (QUERY, KEY, KEY), (QUERY,), "product", (512,)),
-    ("_scaled_dot_product_flash_attention_for_cpu", (QUERY, KEY, KEY), (QUERY,), "product", (512,)),
     ("_native_multi_head_attention", HEADS, (TOKENS, EMPTY), "product", HEADS_BYTES),
     (
         "_transformer_encoder_layer_fwd",
@@ -252,25 +169,58 @@ CALLS = (
     ("_thnn_fused_lstm_cell", (f32(2, 12), f32(2, 12), X, f32(12), f32(12)), (X, X, f32(2, 12)), "pointwise", (456,)),
     ("_thnn_fused_gru_cell", (f32(2, 9), f32(2, 9), X, f32(9), f32(9)), (X, f32(2, 15)), "pointwise", (384,)),
     ("_cudnn_rnn", RECURRENT, (X, X, EMPTY), "recurrent", RECURRENT_BYTES),
-    ("_embedding_bag", (TABLE, i64(4), i64(2)), (X,), "copy", (120,)),
-    ("_embedding_bag_forward_only", (TABLE, i64(4), i64(2)), (X,), "copy", (120,)),
     ("take", (TABLE, i64(2, 3)), (X,), "copy", (96,)),
-    ("index_add", (TABLE, 0, i64(2), X), (TABLE,), "copy", (2400, 64)),
-    ("index_copy", (TABLE, 0, i64(2), X), (TABLE,), "copy", (2400, 64)),
     ("index_put", (TABLE, (i64(2),), X), (TABLE,), "copy", (2400, 64)),
-    ("scatter", (TABLE, 0, i64(2, 3), X), (TABLE,), "copy", (2400, 96)),
-    ("scatter_add", (TABLE, 0, i64(2, 3), X), (TABLE,), "copy", (2400, 96)),
     ("scatter_reduce", (TABLE, 0, i64(2, 3), X, "sum"), (TABLE,), "copy", (2400, 96)),
     ("_fft_r2c", (f32(4, 4), (0, 1), 0, True), (COMPLEX,), "reduction", (160, 160)),
     ("_fft_c2r", (COMPLEX, (0, 1), 0, 4), (f32(4, 4),), "reduction", (160, 160)),
     ("_fft_c2c", (COMPLEX, (0,), 0, True), (COMPLEX,), "reduction", (192,)),
+    *((name, (X, 2), (X,), "pointwise", (48,)) for name in WITH_NUMBER),
+    *((name, (X, 0, 1), (X,), "pointwise", (48,)) for name in ("clamp", "hardtanh", "threshold")),
+    *((name, (X, X), (MASK,), "pointwise", (54,)) for name in ("eq", "ge", "gt", "le", "lt", "ne")),
+    *(
+        (name, (MASK, MASK), (MASK,), "pointwise", (18,))
+        for name in ("bitwise_and", "bitwise_or", "logical_and", "logical_or", "logical_xor")
+    ),
+    *((name, (MASK,), (MASK,), "pointwise", (12,)) for name in ("bitwise_not", "logical_not")),
+    *((name, (X, ROW), (X,), "pointwise", (60,)) for name in ("mul", "prelu", "_prelu_kernel")),
+    *((name, (X, -1, False), (X,), "reduction", (48,)) for name in ("_log_softmax", "_softmax")),
+    *((name, (X, (-1,)), (ROWS,), "reduction", (32,)) for name in ("amax", "amin", "mean", "sum", "var")),
+    *((name, (MASK,), (boolean(),), "reduction", (7,)) for name in ("all", "any")),
+    *((name, (X, -1), (i64(2),), "reduction", (40,)) for name in ("argmax", "argmin")),
+    *((name, (X, -1), (ROWS, i64(2)), "reduction", (48,)) for name in ("max", "min")),
+    *((name, (X,), (X,), "copy", (48,)) for name in ("clone", "lift_fresh", "tril", "triu")),
+    *(
+        (name, (IMAGE, (1, 1, 1, 1)), (f32(1, 2, 6, 6),), "copy", (416,))
+        for name in ("reflection_pad2d", "replication_pad2d")
+    ),
+    *(
+        (name, (IMAGE, (8, 8), False), (f32(1, 2, 8, 8),), "copy", (640,))
+        for name in ("upsample_bicubic2d", "upsample_bilinear2d")
+    ),
+    *((name, (X, (3,)), (ROW,), "pointwise", (12,)) for name in ("new_ones", "new_zeros")),
+    *((name, (X, 1.0), (X,), "pointwise", (24,)) for name in ("fill", "full_like")),
+    *((name, (0, 1, 3), (ROW,), "pointwise", (12,)) for name in ("linspace", "logspace")),
+    *(
+        (name, (QUERY, KEY, KEY, None, False), (QUERY,), "product", (512,))
+        for name in ("_scaled_dot_product_cudnn_attention", "_scaled_dot_product_efficient_attention")
+    ),
+    *(
+        (name, (QUERY, KEY, KEY), (QUERY,), "product", (512,))
+        for name in ("_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu")
+    ),
+    *(
+        (name, (TABLE, i64(4), i64(2)), (X,), "copy", (120,))
+        for name in ("_embedding_bag", "_embedding_bag_forward_only")
+    ),
+    *((name, (TABLE, 0, i64(2), X), (TABLE,), "copy", (2400, 64)) for name in ("index_add", "index_copy")),
+    *((name, (TABLE, 0, i64(2, 3), X), (TABLE,), "copy", (2400, 96)) for name in ("scatter", "scatter_add")),
     *((name, (X,), (X,), "pointwise", (48,)) for name in UNARY),
     *((name, (X, X), (X,), "pointwise", (72,)) for name in BINARY),
     *((name, (X, X, X), (X,), "pointwise", (96,)) for name in TERNARY),
     *((name, (X,), (MASK,), "pointwise", (30,)) for name in ("isinf", "isnan", "signbit")),
     *((name, (X, X), (COMPLEX_ROWS,), "pointwise", (96,)) for name in ("complex", "polar")),
     ("_conj_physical", (COMPLEX,), (COMPLEX,), "pointwise", (192,)),
-    ("logical_xor", (MASK, MASK), (MASK,), "pointwise", (18,)),
     ("log_sigmoid_forward", (X,), (X, EMPTY), "pointwise", (48,)),
     ("native_dropout", (X, 0.5, True), (X, MASK), "pointwise", (54,)),
     *((name, (X, -1), (ROWS,), "reduction", (32,)) for name in TO_ROWS),
@@ -289,7 +239,6 @@ CALLS = (
         "reduction",
         (240,),
     ),
-    ("_prelu_kernel", (X, ROW), (X,), "pointwise", (60,)),
     ("trace", (X,), (f32(),), "reduction", (28,)),
     ("adaptive_max_pool2d", (IMAGE, (1, 1)), (f32(1, 2, 1, 1), i64(1, 2, 1, 1)), "reduction", (152,)),
     ("adaptive_max_pool3d", (VOLUME, (1, 1, 1)), (f32(1, 2, 1, 1, 1), i64(1, 2, 1, 1, 1)), "reduction", (88,)),
@@ -317,10 +266,9 @@ CALLS = (
     ("rot90", (X,), (f32(3, 2),), "copy", (48,)),
     ("select_scatter", (X, ROW, 0, 0), (X,), "copy", (60,)),
     ("slice_scatter", (X, ROW, 0, 0, 1), (X,), "copy", (60,)),
-    *((name, (X,), (X,), "pointwise", (24,)) for name in ("bernoulli", "exponential", "normal", "random", "uniform")),
-    *((name, ((2, 3),), (X,), "pointwise", (24,)) for name in ("rand", "randn")),
+    *((name, (X,), (X,), "pointwise", (24,)) for name in OVERWRITING),
+    *((name, ((2, 3),), (X,), "pointwise", (24,)) for name in ("ones", "zeros", "rand", "randn")),
     ("eye", (3,), (f32(3, 3),), "pointwise", (36,)),
-    ("logspace", (0, 1, 3), (ROW,), "pointwise", (12,)),
     ("randint", (9, (2,)), (i64(2),), "pointwise", (16,)),
     ("randperm", (3,), (i64(3),), "pointwise", (24,)),
     *((name, (2, 2), (i64(2, 3),), "pointwise", (48,)) for name in ("tril_indices", "triu_indices")),

@@ -59,24 +59,20 @@ def columns(*values):
     return [np.array(column, dtype=float) for column in values]
 
 
-def test_a_fast_device_waits_for_the_host():
-    host, device = columns([10, 10, 10], [1, 1, 1])
-    assert schedule(host, device, np.arange(3)).end_us == 31
-
-
-def test_a_slow_device_runs_without_a_gap():
-    host, device = columns([10, 10, 10], [100, 100, 100])
-    assert schedule(host, device, np.arange(3)).end_us == 310
-
-
-def test_views_cost_the_host_alone():
-    host, device = columns([10, 10], [5])
-    assert schedule(host, device, np.array([0])).end_us == 20
-
-
-def test_nothing_takes_no_time():
-    host, device = columns([], [])
-    assert schedule(host, device, np.array([], dtype=int)).end_us == 0
+@pytest.mark.parametrize(
+    ("host", "device", "op", "end_us"),
+    [
+        ([10, 10, 10], [1, 1, 1], [0, 1, 2], 31),
+        ([10, 10, 10], [100, 100, 100], [0, 1, 2], 310),
+        ([10, 10], [5], [0], 20),
+        ([1, 20], [3], [0], 21),
+        ([1, 20], [], [], 21),
+        ([], [], [], 0),
+    ],
+    ids=["a fast device waits", "a slow one has no gap", "a view", "the host ends last", "no kernel", "nothing"],
+)
+def test_by_hand(host, device, op, end_us):
+    assert schedule(*columns(host, device), np.array(op, dtype=int)).end_us == end_us
 
 
 def test_a_kernel_that_is_launched_early_starts_early():
@@ -91,9 +87,6 @@ def test_a_pass_may_have_one_kernel_or_none():
     host_us, device_us = columns([10, 10, 5], [100, 7])
     passes = Passes(np.array([0, 1, 2, 3]), np.array([0, 1, 1, 2]), np.array([0, 2]))
     assert passes.ends_us(host_us, device_us).tolist() == [110, 10, 12]
-
-
-def test_a_pass_may_have_no_kernel_at_all():
     none = np.array([], dtype=int)
     passes = Passes(np.array([0, 2, 3]), np.array([0, 0, 0]), none)
     assert passes.ends_us(*columns([10, 10, 5], [])).tolist() == [20, 5]
@@ -127,12 +120,6 @@ def test_on_two_clocks_an_op_is_issued_without_waiting_for_kernels():
         assert found.kernel_start_us.tolist() == started
         assert found.kernel_end_us.tolist() == [start + us for start, us in zip(started, (10, 1, 1))]
         assert found.end_us == started[-1] + 1
-
-
-def test_the_last_to_end_is_the_host_where_no_kernel_follows():
-    host_us, device_us = columns([1, 20], [3])
-    assert schedule(host_us, device_us, np.array([0])).end_us == 21
-    assert schedule(host_us, columns([])[0], np.array([], dtype=int)).end_us == 21
 
 
 @pytest.mark.parametrize("one_clock", [True, False])

@@ -160,6 +160,7 @@ def test_a_live_session_on_another_software_says_so_and_its_intervals_allow_for_
     live.suite.run_first(synthetic_gpu("Jetson-Orin-AGX") + WORKER.replace("a CPU", "Jetson Orin AGX"))
     (live.suite.path / "times.json").write_text(json.dumps({"resnet18": 6.76, "vgg11": 8.1}))
     replayed, before = intervals_pct(live.suite, "--device", "recorded")
+    replayed.stdout.fnmatch_lines(["device: recorded (as asked)"])
     assert not any("another software" in line for line in replayed.outlines)
     run, now = intervals_pct(live.suite, "--device", "cuda")
     run.stdout.fnmatch_lines(["device: cuda (as asked)", NOTE, "*GOLDEN REFERENCE*", f"  {NOTE}"])
@@ -191,7 +192,7 @@ def test_a_cpu_that_was_calibrated_with_another_software_is_calibrated_anew(live
     path.parent.mkdir(parents=True)
     software = '\n[calibration.software]\ntorch = "1.9.0"\n'
     path.write_text(template.read_text(encoding="utf-8") + software, encoding="utf-8")
-    run = live()
+    run = live.takes({"resnet18": 5.0})
     run.stdout.fnmatch_lines(
         [
             "another software: the constants were fitted with torch 1.9.0; here torch *; no evidence says what that "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,6 @@ _TEMPLATES = Path(__file__).with_name("templates")
 def page_html(page: Page) -> str:
     """Returns the page as HTML: everything that it shows is in it."""
     import jinja2
-    import vl_convert
 
     specs = chart_specs(page)
     loader = jinja2.FileSystemLoader(str(_TEMPLATES))
@@ -31,10 +31,17 @@ def page_html(page: Page) -> str:
         table=page_table(page),
         specs=specs,
         charts=json.dumps(specs).replace("<", "\\u003c"),  # which cannot end the script that it stands in
-        libraries=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"),
+        libraries=_libraries(),
         **{name: (_TEMPLATES / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js")},
     )
     return text + "\n"
+
+
+@functools.lru_cache(maxsize=None)  # made from its modules in a second or two
+def _libraries() -> str:
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).replace("</script", "<\\/script")
 
 
 def _figure(value: Optional[float]) -> str:
