@@ -159,6 +159,6 @@ def test_a_check_says_below_its_table_what_does_not_fit(repository):
     (repository.path / "test_large.py").write_text(
         f"from decoder import decode\n\ndef test_large(latency):\n    {check}\n"
     )
-    run = repository.run("--snapshot-update", "--hardware", AGX)
+    run = repository.run("--snapshot-update", "--latency-hardware", AGX)
     run.assert_outcomes(passed=1)
     assert f"  test_large: {DO_NOT_FIT}" in run.outlines

@@ -151,7 +151,7 @@ def test_a_verdict_on_single_runs_has_its_change_alone():
         (Verdict(FASTER, -12.34, 5.67), "FASTER: re-record (-12.3 %, margin 5.7 %)"),
         (Verdict(SAME, 0.0, 3.0), "same (+0.0 %, margin 3.0 %)"),
         (Verdict(NO_BASELINE), "no baseline"),
-        (Verdict(UNJUDGED, 3.0), "not judged (+3.0 %, margin unknown: one run each, use --runs 3)"),
+        (Verdict(UNJUDGED, 3.0), "not judged (+3.0 %, margin unknown: one run each, use 3 runs)"),
     ],
 )
 def test_a_verdict_in_words_has_its_figures(verdict, text):

@@ -256,8 +256,8 @@ def test_on_a_device_the_module_of_a_test_is_measured_in_a_fresh_process(reposit
         "    latency", "    class Local(Net):\n        pass\n\n    latency", 1
     )
     repository.has_tests(local, budget=1e-4)
-    tiny = ("--hardware", "local-cpu", "--device", "cpu", "--rounds", "3", "--warmup", "1")
-    run = repository.run(*tiny, "--record")
+    tiny = "--latency-hardware local-cpu --latency-device cpu --latency-rounds 3 --latency-warmup 1".split()
+    run = repository.run(*tiny, "--latency-record")
     run.assert_outcomes(passed=3)
     record = repository.path / "cache/golden-latency/local-cpu/default-fp32-b1/record-latency.toml"
     run.stdout.fnmatch_lines([f"*Recorded 3 figures to {record}*"])

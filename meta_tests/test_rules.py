@@ -72,7 +72,7 @@ logaddexp logaddexp2 maximum minimum rrelu_with_noise special_xlog1py sub xlogy
 WITH_NUMBER = ("clamp_max", "clamp_min", "elu", "floor_divide", "leaky_relu", "pow", "remainder", "rsub")
 OVERWRITING = ("bernoulli", "exponential", "normal", "random", "uniform", "ones_like", "zero", "zeros_like")
 TERNARY = ("addcdiv", "addcmul", "lerp")
-ORDERING = ("cumprod", "histc", "isin", "kthvalue", "median", "mode", "multinomial", "nanmedian")
+ORDERING = ("histc", "isin", "kthvalue", "median", "mode", "multinomial", "nanmedian")
 ALIGNING = ("torchvision.roi_align", "torchvision.ps_roi_align")
 POOLING = ("torchvision.roi_pool", "torchvision.ps_roi_pool")
 TO_ROWS = ("logsumexp", "nansum", "norm", "std")

@@ -23,7 +23,7 @@ special_erfcx special_i0e special_xlog1py sqrt square sub tan tanh threshold tru
 """.split()
 _REDUCTIONS = """
 _adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax _weight_norm_interface adaptive_max_pool2d
-adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin cumprod cumsum dot
+adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin cumsum dot
 fractional_max_pool2d histc isin kthvalue linalg_vector_norm logcumsumexp logsumexp max mean median min mode mse_loss
 multinomial nanmedian nansum nll_loss_forward norm prod searchsorted sort std std_mean sum topk trace var var_mean vdot
 """.split()
