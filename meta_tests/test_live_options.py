@@ -152,7 +152,7 @@ def test_each_option_of_measuring_has_help_and_a_default_that_measures_nothing_e
         "--calibrate": None,
     }
     assert all(len(about["help"]) > 20 for about in declared().values())
-    assert {name for name, about in declared().items() if "metavar" not in about} == {"--record", "--calibrate"}
+    assert {name for name, about in declared().items() if "metavar" not in about} == {"--record"}
     assert declared()["--record"]["action"] == "store_true"
     assert (declared()["--calibrate"]["nargs"], declared()["--calibrate"]["const"]) == ("?", "all")
 

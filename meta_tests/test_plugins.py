@@ -7,7 +7,8 @@ from meta_tests.test_own_model import BOARD, CONFTEST, SETTINGS, repository  # n
 
 OPTIONS = "--hardware --device --batch-size --precision --models --skip --output --report --runs --warmup".split()
 PLAIN = """
-def pytest_addoption(parser):
+def pytest_addoption(parser, pluginmanager):
+    assert pluginmanager.hasplugin("pytestconfig")
     for option in {options}:
         parser.addoption(option)
 """

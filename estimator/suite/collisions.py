@@ -6,7 +6,7 @@ import argparse
 import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence, Set
+from typing import Any, Callable, Iterator, Mapping, Sequence, Set
 
 import pytest
 
@@ -33,27 +33,28 @@ def declare(parser: Any, manager: pytest.PytestPluginManager, add: Callable[[Any
     """Adds options; pytest.UsageError where another plugin has one of them, now or as soon as it declares it."""
     ours = Declared()
     add(ours)
-    with _in_one_line(parser, ours, manager.hook.pytest_addoption.get_hookimpls()):
+    given = {"parser": parser, "pluginmanager": manager}
+    with _in_one_line(given, ours, manager.hook.pytest_addoption.get_hookimpls()):
         add(parser)
 
     def after(outcome: Any, hook_name: str, hook_impls: Sequence[Any], _: Any) -> None:
         if hook_name == "pytest_addoption":
-            with _in_one_line(parser, ours, hook_impls):
+            with _in_one_line(given, ours, hook_impls):
                 outcome.get_result()
 
     manager.add_hookcall_monitoring(lambda *_: None, after)
 
 
 @contextmanager
-def _in_one_line(parser: Any, ours: Set[str], others: Sequence[Any]) -> Iterator[None]:
-    """`others` are the implementations of pytest_addoption that may have the same option."""
+def _in_one_line(given: Mapping[str, Any], ours: Set[str], others: Sequence[Any]) -> Iterator[None]:
+    """`others` are the implementations of pytest_addoption that may have the same option, `given` what they take."""
     try:
         yield
         with suppress(pytest.UsageError):
-            parser.parse_known_args([])  # pytest 8 builds its parser, and sees what collides, no sooner
+            given["parser"].parse_known_args([])  # pytest 8 builds its parser, and sees what collides, no sooner
     except (ValueError, argparse.ArgumentError) as error:
         option = re.findall(r"--[\w-]+", str(error))[-1:]
-        owners = [impl.plugin_name for impl in others if _declares(impl, {*option})]
+        owners = [impl.plugin_name for impl in others if _declares(impl, given, {*option})]
         if not owners or option[0] not in {*ours, _NEEDED}:
             raise
         raise pytest.UsageError(_refusal(option[0], owners[-1])) from None
@@ -67,9 +68,9 @@ def _refusal(option: str, owner: str) -> str:
     return f"{option} is an option of golden-latency and of {owner}: {what}"
 
 
-def _declares(impl: Any, options: Set[str]) -> bool:
+def _declares(impl: Any, given: Mapping[str, Any], options: Set[str]) -> bool:
     """Whether a plugin declares one of these options: it is asked once more, on the way to the end of pytest."""
     declared = Declared()
     with suppress(Exception):
-        impl.function(*(declared if name == "parser" else None for name in impl.argnames))
+        impl.function(*({**given, "parser": declared}[name] for name in impl.argnames))
     return bool(declared & options)

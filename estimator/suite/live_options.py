@@ -36,7 +36,7 @@ def add_live_options(parser: pytest.Parser, repository: Repository) -> None:
     add("--rounds", metavar="N", help="measured forwards per run (default: 100, fewer for slow models)")
     add("--warmup", metavar="N", help="forwards before those (default: 50, fewer for slow models)")
     if repository.has_zoo:
-        add("--calibrate", nargs="?", const="all", help="now a command: python -m estimator calibrate")
+        add("--calibrate", nargs="?", const="all", metavar="PART", help="now a command: python -m estimator calibrate")
 
 
 def read_plan(config: pytest.Config, repository: Repository) -> Plan:
