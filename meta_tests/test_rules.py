@@ -286,7 +286,7 @@ BY_ITS_FLOP = (
     ("_weight_int4pack_mm", (f16(6, 4), i32(1, 1, 32, 4), 32), (f16(6, 5),), "product", 2 * 6 * 4 * 5, False),
     ("_scaled_mm", (i8(6, 4), i8(4, 5), ROW, ROW), (f16(6, 5),), "product", 2 * 6 * 4 * 5, False),
     *((name, (X,), (), "copy", 6, True) for name in ("_local_scalar_dense", "_is_all_true", "_is_any_true")),
-    ("equal", (X, X), (), "copy", 6, True),
+    *((name, (X, X), (), "copy", 6, True) for name in ("allclose", "equal")),
     ("bincount", (i64(6),), (i64(9),), "copy", 9, True),
     *((name, (X,), (X,), "reduction", 6, False) for name in ORDERING),
     ("masked_scatter", (X, MASK, ROW), (X,), "copy", 6, False),

@@ -283,6 +283,29 @@ def test_what_cannot_be_copied_stands_for_itself():
     assert names(capture(model, ACTIVATION)) == ["mul"]
 
 
+class Uncopied(nn.Linear):
+    def __deepcopy__(self, memo):
+        raise RuntimeError("one of a kind")
+
+
+def test_a_module_that_refuses_to_be_copied_is_one_line_wherever_it_stands():
+    for model in (Uncopied(3, 3), nn.Sequential(nn.ReLU(), Uncopied(3, 3))):
+        with pytest.raises(CaptureError, match=r"cannot be copied: RuntimeError: one of a kind$"):
+            capture(model, ACTIVATION)
+
+
+def test_a_module_with_slots_keeps_them():
+    class Slotted(nn.Linear):
+        __slots__ = ("factor",)
+
+        def forward(self, x):
+            return super().forward(x) * self.factor
+
+    model = Slotted(3, 3)
+    model.factor = 2
+    assert names(capture(nn.Sequential(model), ACTIVATION))[-1] == "mul"
+
+
 def test_what_a_module_makes_once_and_keeps_is_no_part_of_a_warm_forward():
     model = module(lazily)
     model.weight = nn.Parameter(torch.rand(3))

@@ -6,10 +6,11 @@ The original is never run: whatever a forward pass leaves behind, in hooks, cach
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import types
 from collections import OrderedDict
-from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, TypeVar
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 import torch
 
@@ -57,6 +58,9 @@ class Copies:
             attributes = vars(module).items()
             kept = {name: value if type(value) in _ATOMIC else self._attribute(value) for name, value in attributes}
             vars(self._memo[id(module)]).update(kept)
+            for name in _slots(type(module)):
+                if hasattr(module, name):
+                    object.__setattr__(self._memo[id(module)], name, self._attribute(getattr(module, name)))
         return _copied(model, self._memo, self._kept)
 
     def of_inputs(self, inputs: Value) -> Value:
@@ -108,12 +112,22 @@ def _copied(value: Value, memo: Dict[int, Any], stand_in: StandIn) -> Value:
     memo.update({id(part): stand_in(part) for part in found if isinstance(part, torch.Tensor)})
     try:
         return copy.deepcopy(value, memo)
-    except Exception:  # a class may refuse to be copied in any way
+    except Exception:  # a class may refuse to be copied in any way, and leaves what was half copied behind
+        for part in found:
+            if not isinstance(part, torch.Tensor):
+                memo.pop(id(part), None)
         memo.update({id(part): part for part in found if id(part) not in memo and not _is_copyable(part)})
     try:
         return copy.deepcopy(value, memo)
     except Exception as error:
         raise CaptureError(f"a {type(value).__name__} cannot be copied: {type(error).__name__}: {error}") from error
+
+
+@functools.lru_cache(maxsize=None)
+def _slots(kind: type) -> Tuple[str, ...]:
+    found = (vars(base).get("__slots__", ()) for base in kind.__mro__)
+    names = [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots)]
+    return tuple(name for name in names if not name.startswith("__"))
 
 
 def _is_copyable(part: Any) -> bool:

@@ -13,7 +13,7 @@ _COPY = 1  # nested: the value comes to the host in a copy of its own
 _SORT_PASSES = 8  # a radix sort of 64 bits, 8 bits a pass (Merrill, Grimshaw: arXiv 1008.2849)
 
 
-@rule("_local_scalar_dense", "_is_all_true", "_is_any_true", "bincount", "equal")
+@rule("_local_scalar_dense", "_is_all_true", "_is_any_true", "allclose", "bincount", "equal")
 def read(op: Op, *_: Any, **__: Any) -> Lowered:
     """Returns one kernel, whose result is copied to the host."""
     return Lowered(op, "copy", _COPY, (stream_kernel(op),), waits=True)
