@@ -58,7 +58,7 @@ class Copies:
             attributes = vars(module).items()
             kept = {name: value if type(value) in _ATOMIC else self._attribute(value) for name, value in attributes}
             vars(self._memo[id(module)]).update(kept)
-            for name in _slots(type(module)):
+            for name in _slots(type(module)):  # type: ignore[arg-type]
                 if hasattr(module, name):
                     object.__setattr__(self._memo[id(module)], name, self._attribute(getattr(module, name)))
         return _copied(model, self._memo, self._kept)
