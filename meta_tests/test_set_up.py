@@ -8,9 +8,8 @@ from pathlib import Path
 
 from estimator.files import read_toml
 from estimator.goldens.repository import Repository
-from estimator.suite.collisions import Declared
 from estimator.suite.live_options import add_live_options
-from estimator.suite.options import SETTINGS, add_options
+from estimator.suite.options import SETTINGS, Declared, add_options
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -8,8 +8,8 @@ import torch
 
 from ..errors import CaptureError
 from ..opstream import Captured, Op
-from .answers import NeedsValues
 from .copies import Copies, kept_parts, lacks_values
+from .meta_kernels import NeedsValues
 from .on_cuda import ops_of_cuda
 from .recorder import Recorder
 from .refusals import Calls, cause_of, place_of, refuse_what_is_not_eager

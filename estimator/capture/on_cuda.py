@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from .. import missing_operators
 from ..errors import CaptureError
-from .answers import NeedsValues
+from .meta_kernels import NeedsValues
 from .surroundings import INSTEAD_OF_AUTOCAST
 
 if TYPE_CHECKING:

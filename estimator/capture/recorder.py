@@ -11,8 +11,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..missing_operators import COMPUTED
 from ..opstream import Op
-from .answers import Answer, answer_to, computed_op, layouts_in, materialised, op_name, written_arguments
 from .copies import MOST_KNOWN_ELEMENTS
+from .meta_kernels import Answer, answer_to, computed_op, layouts_in, materialised, op_name, written_arguments
 from .shadow import Shadow, freeze, has_values, map_tensors, shadow_like, tensors_of
 
 _SELECTING = (torch.ops.aten.index.Tensor, torch.ops.aten.masked_select.default)

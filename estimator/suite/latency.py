@@ -19,9 +19,8 @@ from ..subjects.zoo import ZooModel
 from ..target import Target, target_on
 from ..target_options import read_batch_size
 from .options import setting
-from .repeats import not_repeated
 from .reports import fail_in_one_line, tell
-from .session import Asked, Session
+from .session import Asked, Session, not_repeated
 
 if TYPE_CHECKING:
     import torch

@@ -28,9 +28,8 @@ from .budgets import budget_problem, with_budget
 from .goldens import Goldens
 from .options import Options, command_of
 from .outcomes import LiveResult, Outcomes, band_problem, verdict_problem
-from .repeats import not_repeated, repeat_options
 from .reports import Problem, fail_in_one_line, fail_with, noted, tell_row
-from .session import BASELINE, Asked, Session, Test
+from .session import BASELINE, Asked, Session, Test, not_repeated, repeat_options
 from .summary import cost_line, finding_lines, live_lines, software_notes, verdict_text
 
 if TYPE_CHECKING:

@@ -26,11 +26,10 @@ from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
-from .collisions import declare
 from .latency import Latency
 from .live import Live
 from .live_options import add_live_options, read_plan
-from .options import add_options, read_options
+from .options import add_options, declare, read_options
 from .printing import finish, header_lines, print_summary
 from .replay import EveryConfiguration, Replay
 from .reports import Failures, Results, Where, tell

@@ -19,9 +19,8 @@ from ..target_options import target_command
 from .budgets import budget_problem, with_budget
 from .goldens import Golden, Goldens, inputs_lines, inputs_problem
 from .options import Options, command_of
-from .repeats import not_repeated
 from .reports import CONFIGURATION, Problem, fail_in_one_line, fail_with, noted, tell_row
-from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test
+from .session import EVERY, INPUTS, WHOLE_ZOO, Asked, Session, Test, not_repeated
 from .summary import latencies_ms
 
 if TYPE_CHECKING:

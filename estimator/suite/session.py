@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ..subjects.registry import Subject
 
 
+_STEP = "__pytest_repeat_step_number"
+"""The parameter by which pytest-repeat makes several tests of one; an id ends in it, "2-3" for the second of three."""
 WHOLE_ZOO = "whole_zoo"
 BASELINE = "against_baseline"
 EVERY = "every_configuration"
@@ -148,3 +151,18 @@ class Session:
     def ops_of(self, name: str, target: Target) -> Tuple[Op, ...]:
         """Returns the op stream of a model or pattern, or of a test's own module that this session has kept."""
         return self.estimates.ops(self.own_models.get(name) or find_subject(name), target)
+
+
+def not_repeated(item: pytest.Item, text: str) -> str:
+    """Returns the id of a test's parameters, or of the test, without which of its repetitions this is."""
+    step = getattr(getattr(item, "callspec", None), "params", {}).get(_STEP)
+    if step is None:
+        return text
+    repetition = rf"{step + 1}-\d+"
+    return re.sub(rf"\[{repetition}\]$|(^|-){repetition}(?=\]?$)", "", text)
+
+
+def repeat_options(config: pytest.Config) -> Tuple[str, ...]:
+    """Returns the options with which another session finds the same tests."""
+    count = config.getoption("count", default=None) if config.pluginmanager.hasplugin("repeat") else None
+    return () if count is None else (f"--count={count}",)
