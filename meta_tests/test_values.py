@@ -283,6 +283,17 @@ def test_what_cannot_be_copied_stands_for_itself():
     assert names(capture(model, ACTIVATION)) == ["mul"]
 
 
+def test_what_modules_share_their_copies_share():
+    def first(self, x):
+        self.shared["seen"] = x
+        return x
+
+    shared = {}
+    parts = module(first, shared=shared), module(lambda self, x: self.shared["seen"] * 2, shared=shared)
+    assert names(capture(nn.Sequential(*parts), ACTIVATION)) == ["mul"]
+    assert shared == {}
+
+
 class Uncopied(nn.Linear):
     def __deepcopy__(self, memo):
         raise RuntimeError("one of a kind")

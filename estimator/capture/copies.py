@@ -56,7 +56,7 @@ class Copies:
         self._memo.update({id(module): type(module).__new__(type(module)) for module in modules})
         for module in modules:
             attributes = vars(module).items()
-            kept = {name: value if type(value) in _ATOMIC else self._attribute(value) for name, value in attributes}
+            kept = {name: value if _is_plain(value) else self._attribute(value) for name, value in attributes}
             vars(self._memo[id(module)]).update(kept)
             for name in _slots(type(module)):  # type: ignore[arg-type]
                 if hasattr(module, name):
@@ -68,9 +68,12 @@ class Copies:
         return _copied(inputs, dict(self._memo), self._given)
 
     def _attribute(self, value: Any) -> Any:
-        if type(value) in _TABLES and all(id(part) in self._memo or part is None for part in value.values()):
-            return type(value)((name, self._memo.get(id(part))) for name, part in value.items())
-        return _copied(value, self._memo, self._kept)
+        if id(value) in self._memo:
+            return self._memo[id(value)]
+        if type(value) not in _TABLES or not all(id(part) in self._memo or part is None for part in value.values()):
+            return _copied(value, self._memo, self._kept)
+        self._memo[id(value)] = table = type(value)((name, self._memo.get(id(part))) for name, part in value.items())
+        return table
 
     def _enter(self, tensors: Iterator[torch.Tensor], stand_in: StandIn) -> None:
         for tensor in tensors:
@@ -123,6 +126,12 @@ def _copied(value: Value, memo: Dict[int, Any], stand_in: StandIn) -> Value:
         raise CaptureError(f"a {type(value).__name__} cannot be copied: {type(error).__name__}: {error}") from error
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether nothing can change in it: a number, a text, a tuple of these."""
+    kind = type(value)
+    return kind in _ATOMIC or (kind is tuple and all(type(part) in _ATOMIC for part in value))
+
+
 @functools.lru_cache(maxsize=None)
 def _slots(kind: type) -> Tuple[str, ...]:
     found = (vars(base).get("__slots__", ()) for base in kind.__mro__)
@@ -168,7 +177,7 @@ def kept_parts(model: torch.nn.Module) -> List[Any]:
         for name in _OF_EVERY_MODULE:
             kept.extend(attributes[name].values())
         for name in attributes.keys() - _OF_EVERY_MODULE:
-            if type(attributes[name]) not in _ATOMIC:
+            if not _is_plain(attributes[name]):
                 kept.extend(parts_of(attributes[name], known))
     return kept
 

@@ -53,6 +53,11 @@ class Recorder(TorchDispatchMode):
         self._on_device = WeakTensorKeyDictionary((t, True) for t in on_device)
         self._overwritten: Dict[int, Any] = {}  # storages of ordinary tensors whose values are known no more
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No, or the first op imports the compiler, and every op asks it to look away."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Optional[Mapping[str, Any]] = None
     ) -> Any:

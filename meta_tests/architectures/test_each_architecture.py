@@ -42,8 +42,8 @@ UNCOUNTED = {
     "deform_conv2d": "nor operators of torchvision",
 }
 """The functions whose FLOP are held apart, with the reason."""
-RANDOM = ("VitsModel",)
-"""Models that draw at random how long their result is."""
+NOT_COUNTED = ("VitsModel", "DebertaModel", "DebertaV2Model")
+"""Models that draw at random how long their result is, or whose scripted functions fail in PyTorch's counter."""
 MOST_FASTER = 2.25
 """How much less arithmetic Winograd's convolution does than a direct one."""
 
@@ -107,5 +107,5 @@ def test_another_library(architecture):
     assert_no_kernel_is_below_arithmetic_at_the_peak(lowered)
     kernels = [kernel for op in lowered for kernel in op.kernels if kernel.kind != "stream"]
     uncounted = sum(k.flops for op in lowered for k in op.kernels if op.op.name.rpartition(".")[2] in UNCOUNTED)
-    if architecture.name not in RANDOM and not uncounted:
+    if architecture.name not in NOT_COUNTED and not uncounted:
         assert sum(k.flops for k in kernels) == pytest.approx(flops_counted(module, copy.deepcopy(inputs)), rel=0.02)
