@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils import flop_counter
 
 from estimator import LoweringError, UsageError, estimate
 from estimator.lower import Kernel, Lowered, stream_kernel
+from meta_tests.modules import module
 from meta_tests.test_own_model import BOARD, repository  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parents[1]
@@ -102,3 +104,20 @@ def test_the_example_of_the_document_has_its_golden_and_no_stale_one(repository)
     repository.has_tests(tests.replace('mylib.scan"', 'mylib.scam"'))
     refused = repository.run()
     refused.stdout.fnmatch_lines(["*rules: 'mylib.scam': torch has no such op*"])
+
+
+@pytest.mark.skipif(not hasattr(flop_counter, "register_flop_formula"), reason="this torch takes no formula")
+def test_an_op_without_a_rule_does_the_flop_of_its_formula_and_without_one_it_has_no_interval():
+    library = torch.library.Library("lab", "DEF")
+    for name in ("counted", "uncounted"):
+        library.define(f"{name}(Tensor x) -> Tensor")
+        library.impl(name, torch.clone, "CompositeExplicitAutograd")
+    flop_counter.register_flop_formula(torch.ops.lab.counted)(lambda shape, *_, **__: 10**12)
+    counted, uncounted = (
+        estimate(module(lambda self, x, op=op: op(x)), torch.rand(64, 64))
+        for op in (torch.ops.lab.counted, torch.ops.lab.uncounted)
+    )
+    assert counted.flops == 10**12
+    assert counted.device_ms > 100 * uncounted.device_ms
+    assert counted.interval_pct is not None
+    assert (uncounted.interval_pct, uncounted.without_evidence) == (None, ("lab.uncounted",))

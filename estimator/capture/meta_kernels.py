@@ -136,9 +136,9 @@ def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[Layout, 
 
 
 def _registered_flops(func: Any, args: Any, kwargs: Any, outputs: Tuple[Layout, ...]) -> int:
-    from torch.utils.flop_counter import flop_registry
+    from torch.utils import flop_counter
 
-    formula = flop_registry.get(func.overloadpacket)
+    formula = getattr(flop_counter, "flop_registry", {}).get(func.overloadpacket)  # older ones take no formula
     if formula is None:
         return 0
     results = [layout.meta() for layout in outputs]
