@@ -10,9 +10,9 @@ from ..errors import CaptureError
 from ..opstream import Captured, Op
 from .copies import Copies, kept_parts, lacks_values
 from .meta_kernels import NeedsValues
-from .on_cuda import ops_of_cuda
 from .recorder import Recorder
 from .refusals import Calls, cause_of, place_of, refuse_what_is_not_eager
+from .stand_ins import as_on_cuda
 from .surroundings import plain_surroundings
 
 
@@ -78,7 +78,7 @@ def _captured(model: torch.nn.Module, call: Call, dtype: Optional[torch.dtype], 
 def _forward(own: torch.nn.Module, copies: Copies, call: Call, calls: Calls, with_data: bool) -> Recorder:
     args, kwargs = copies.of_inputs(call)
     recorder = Recorder(calls.current, copies.known, with_data)
-    with ops_of_cuda(recorder), recorder:
+    with as_on_cuda(recorder), recorder:
         own(*args, **kwargs)
     return recorder
 
