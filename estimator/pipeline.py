@@ -94,10 +94,10 @@ def estimate(
     for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and
     inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
     """
-    from .subjects.weights import captured_with_weights
+    from .capture import capture_in_modules
 
     target, own = resolve(hardware, thermal_profile, precision), checked_rules(rules)
-    captured = captured_with_weights(model, example_inputs, tensor_dtype(precision))
+    captured = capture_in_modules(model, example_inputs, tensor_dtype(precision))
     return estimate_pass(forward_pass(lower(captured.ops, own), target), target, captured)
 
 

@@ -184,8 +184,9 @@ def compiled():
         (compiled, "OptimizedModule is compiled: .* before torch.compile"),
         (lambda: nn.DataParallel(nn.Linear(4, 4)), r"DataParallel is spread over devices: .* its \.module"),
         (lambda: torch.relu, "is no torch.nn.Module"),
+        (lambda: nn.Sequential(nn.LazyLinear(4)), "a lazy module has no weights before its first call"),
     ],
-    ids="scripted traced part compiled parallel function".split(),
+    ids="scripted traced part compiled parallel function lazy".split(),
 )
 def test_what_is_not_eager_is_one_clear_line(make, message):
     with pytest.raises(CaptureError, match=message) as error:

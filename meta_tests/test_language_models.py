@@ -12,13 +12,13 @@ from torch import nn
 
 from estimator import estimate
 from estimator.__main__ import main
+from estimator.capture import capture_in_modules
 from estimator.errors import UsageError
 from estimator.estimates import Estimates
 from estimator.explain.what_if import what_if
 from estimator.goldens.repository import Repository as Goldens
 from estimator.opstream import parse_stream, stream_text
 from estimator.subjects.custom import OwnModel
-from estimator.subjects.weights import captured_with_weights, weight_bytes
 from estimator.target import resolve
 from examples import decoder
 from meta_tests.test_own_model import Repository
@@ -112,14 +112,13 @@ def test_the_command_says_it_in_a_line_and_in_json(capsys, monkeypatch):
 
 
 def test_weights_are_counted_once_at_their_own_size():
-    model = nn.ModuleDict({"a": nn.Linear(8, 4), "b": nn.BatchNorm1d(4), "lazy": nn.LazyLinear(4)})
-    model["c"] = model["a"]
-    floats, integers = 8 * 4 + 4 + 4 * 4, 1
-    assert weight_bytes(model, None) == 4 * floats + 8 * integers
-    assert weight_bytes(model, torch.float16) == 2 * floats + 8 * integers
-    captured = captured_with_weights(model["a"], torch.empty(2, 8), torch.bfloat16)
-    assert captured.weight_bytes == 2 * (8 * 4 + 4)
-    assert parse_stream(stream_text(captured)) == captured
+    shared = nn.Linear(8, 8)
+    model = nn.Sequential(shared, nn.BatchNorm1d(8), shared)
+    floats, integers = 8 * 8 + 8 + 4 * 8, 1
+    captured = {dtype: capture_in_modules(model, torch.empty(2, 8), dtype) for dtype in (None, torch.bfloat16)}
+    assert captured[None].weight_bytes == 4 * floats + 8 * integers
+    assert captured[torch.bfloat16].weight_bytes == 2 * floats + 8 * integers
+    assert parse_stream(stream_text(captured[None])) == captured[None]
 
 
 def test_what_cannot_be_repeated_has_no_larger_batch_and_everything_else():

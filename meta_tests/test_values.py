@@ -275,6 +275,24 @@ def test_forward_is_the_same_before_and_after_and_so_is_the_estimate(forward, in
     assert torch.equal(*results)
 
 
+def test_a_forward_that_writes_into_weights_writes_into_none_of_the_users():
+    model = nn.Sequential(nn.Embedding(4, 3, max_norm=0.1), module(lambda self, x: x * 2 if x.sum() > 9 else x))
+    before = model[0].weight.clone()
+    with pytest.raises(CaptureError, match="needs the values of a tensor"):
+        capture(model, torch.tensor([1, 2]))
+    assert torch.equal(model[0].weight, before)
+
+
+def test_a_constant_that_an_op_writes_a_result_into_has_no_values():
+    def forward(self, x):
+        values, places = torch.zeros(2), torch.zeros(2, dtype=torch.long)
+        torch.max(x, 1, out=(values, places))
+        return values.tolist()
+
+    with pytest.raises(CaptureError, match="needs the values of a tensor"):
+        capture(module(forward), dropped(ACTIVATION))
+
+
 def test_what_cannot_be_copied_stands_for_itself():
     import threading
 

@@ -5,13 +5,12 @@ The two simple ones are called like any other, and priced by the code that the c
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, Tuple
 
 from ..errors import CalibrationError, GoldenLatencyError, UsageError
 from ..figures import significant
@@ -58,14 +57,15 @@ class OtherEstimator:
 def _without_data(module: torch.nn.Module, inputs: Any) -> Tuple[torch.nn.Module, Any]:
     """Copies with all tensors on the meta device: whatever is done to them, the module stays as it was."""
     import torch
-    from torch.utils._pytree import tree_map_only
+
+    from ..capture.copies import copied
 
     def bare(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach().to("meta")
+        found = tensor.detach().to("meta")
+        return torch.nn.Parameter(found, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else found
 
-    memo: Dict[int, Any] = {id(p): torch.nn.Parameter(bare(p), p.requires_grad) for p in module.parameters()}
-    memo.update({id(buffer): bare(buffer) for buffer in module.buffers()})
-    return copy.deepcopy(module, memo).eval(), tree_map_only(torch.Tensor, bare, inputs)
+    model, given = copied((module, inputs), {}, bare)
+    return model.eval(), given
 
 
 def _answer(found: Any) -> Answer:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from ..errors import CaptureError
 from .shadow import has_values, layout_of, shadow_like
@@ -40,13 +41,14 @@ class Copies:
 
     `dtype` is the type of floating-point weights, buffers and inputs, None their own. With `with_data` every tensor
     keeps its values; without, those of weights, of floating-point inputs and of large tensors are dropped. `known` has
-    all that stand for a tensor of the original and have values.
+    all that stand for a tensor of the original and have values, `borrowed` the weights whose memory these may share.
     """
 
     def __init__(self, dtype: Optional[torch.dtype], with_data: bool) -> None:
         self._dtype, self._with_data = dtype, with_data
         self._memo: Dict[int, Any] = {}
         self.known: List[torch.Tensor] = []
+        self.borrowed: List[torch.Tensor] = []
 
     def of_module(self, model: torch.nn.Module) -> torch.nn.Module:
         """Returns the module's copy. A buffer keeps its values, and so does a tensor that is a plain attribute."""
@@ -61,30 +63,33 @@ class Copies:
             for name in _slots(type(module)):  # type: ignore[arg-type]
                 if hasattr(module, name):
                     object.__setattr__(self._memo[id(module)], name, self._attribute(getattr(module, name)))
-        return _copied(model, self._memo, self._kept)
+        return copied(model, self._memo, self._kept)
 
     def of_inputs(self, inputs: Value) -> Value:
         """Returns a new copy of the inputs at each call, of the same module's."""
-        return _copied(inputs, dict(self._memo), self._given)
+        return copied(inputs, dict(self._memo), self._given)
 
     def _attribute(self, value: Any) -> Any:
         if id(value) in self._memo:
             return self._memo[id(value)]
         if type(value) not in _TABLES or not all(id(part) in self._memo or part is None for part in value.values()):
-            return _copied(value, self._memo, self._kept)
+            return copied(value, self._memo, self._kept)
         self._memo[id(value)] = table = type(value)((name, self._memo.get(id(part))) for name, part in value.items())
         return table
 
     def _enter(self, tensors: Iterator[torch.Tensor], stand_in: StandIn) -> None:
         for tensor in tensors:
+            if is_lazy(tensor):
+                raise CaptureError("a lazy module has no weights before its first call: call it once")
             if id(tensor) not in self._memo:
                 self._memo[id(tensor)] = stand_in(tensor)
 
     def _weight(self, weight: torch.Tensor) -> torch.Tensor:
-        """One with data shares its memory: a forward pass writes into no weight."""
+        """One with data is borrowed: it shares its memory."""
         if not (self._with_data and has_values(weight)):
             return shadow_like(weight, _type_of(weight, self._dtype))
-        return self._with_values(weight.detach().to(_type_of(weight, self._dtype)))
+        self.borrowed.append(weight)
+        return self._with_values(weight.detach().to("cpu", _type_of(weight, self._dtype)))
 
     def _given(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_floating_point() and not self._with_data:
@@ -109,8 +114,11 @@ def _type_of(tensor: torch.Tensor, dtype: Optional[torch.dtype]) -> torch.dtype:
     return dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
 
 
-def _copied(value: Value, memo: Dict[int, Any], stand_in: StandIn) -> Value:
-    """What cannot be copied (a lock, an open file, a generator) stands for itself."""
+def copied(value: Value, memo: Dict[int, Any], stand_in: StandIn) -> Value:
+    """Returns a copy in which `stand_in` of each tensor takes its place, or what `memo` has for its id.
+
+    What cannot be copied (a lock, an open file, a generator) stands for itself. CaptureError for what refuses to be.
+    """
     found = [part for part in parts_of(value, memo) if id(part) not in memo]
     memo.update({id(part): stand_in(part) for part in found if isinstance(part, torch.Tensor)})
     try:
@@ -175,13 +183,18 @@ def kept_parts(model: torch.nn.Module) -> List[Any]:
         attributes = vars(module)
         kept.extend(attributes.values())
         for name in _OF_EVERY_MODULE:
-            kept.extend(attributes[name].values())
+            kept.extend(attributes.get(name, {}).values())
         for name in attributes.keys() - _OF_EVERY_MODULE:
             if not _is_plain(attributes[name]):
                 kept.extend(parts_of(attributes[name], known))
     return kept
 
 
+def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    """Yields the tensors that the value is made of, each once."""
+    return (part for part in parts_of(value) if isinstance(part, torch.Tensor))
+
+
 def lacks_values(value: Any) -> bool:
     """Returns whether any tensor that the value is made of is one without data: on the meta device, or a fake one."""
-    return any(isinstance(part, torch.Tensor) and not has_values(part) for part in parts_of(value))
+    return not all(map(has_values, tensors_in(value)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Mapping, Optional, Tuple
 
 import torch
@@ -48,7 +49,8 @@ def capture_in_modules(model: torch.nn.Module, example_inputs: Any, dtype: Optio
             return _captured(model, call, dtype, with_data=False)
         except (NeedsValues, FailedWithoutData) as failure:
             if lacks_values((model, call)):
-                raise type(failure)(f"{failure}; with data in all weights and inputs it may be captured") from failure
+                advice = "; with data in all weights and inputs it may be captured"
+                raise CaptureError(f"{failure}{advice if isinstance(failure, NeedsValues) else ''}") from failure
         return _captured(model, call, dtype, with_data=True)
 
 
@@ -72,12 +74,13 @@ def _captured(model: torch.nn.Module, call: Call, dtype: Optional[torch.dtype], 
                 found = _forward(own, copies, call, calls, with_data)
     except Exception as error:  # the model's own code may raise anything
         raise _refusal(model, error, calls.raised_in(error), with_data) from error
-    return Captured(tuple(found.ops), tuple(found.modules), found.decided_by)
+    weight_bytes = sum(t.numel() * t.element_size() for t in chain(own.parameters(), own.buffers()))
+    return Captured(tuple(found.ops), tuple(found.modules), found.decided_by, weight_bytes)
 
 
 def _forward(own: torch.nn.Module, copies: Copies, call: Call, calls: Calls, with_data: bool) -> Recorder:
     args, kwargs = copies.of_inputs(call)
-    recorder = Recorder(calls.current, copies.known, with_data)
+    recorder = Recorder(calls.current, copies.known, copies.borrowed, with_data)
     with as_on_cuda(recorder), recorder:
         own(*args, **kwargs)
     return recorder

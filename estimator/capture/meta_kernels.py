@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch.utils._mode_utils import no_dispatch
@@ -121,7 +121,7 @@ def computed_op(func: Any, frozen: Tuple[Any, Any], results: Any) -> Optional[Op
 
 def _as_op(func: Any, name: str, args: Any, kwargs: Any, outputs: Tuple[Layout, ...]) -> Optional[Op]:
     """Allocations launch nothing; a slice that takes all is there in some releases of PyTorch and not in others."""
-    written = tuple(layout for arg in written_arguments(func, args) for layout in layouts_in(arg))
+    written = tuple(layout for arg in written_arguments(func, args, {}) for layout in layouts_in(arg))
     specs = tuple(layout.spec for layout in outputs or written)
     out = {a.name for a in func._schema.arguments if a.kwarg_only and _is_written(a)}
     spec_args, spec_kwargs = _to_specs(args), tuple((k, _to_specs(v)) for k, v in kwargs if k not in out)
@@ -150,10 +150,10 @@ def _is_written(argument: Any) -> bool:
     return argument.alias_info is not None and bool(argument.alias_info.is_write)
 
 
-def written_arguments(func: Any, args: Any) -> Tuple[Any, ...]:
-    """Returns the positional arguments that an op writes into in place: the results of one that gives back nothing."""
-    places = [i for i, argument in enumerate(func._schema.arguments) if _is_written(argument)]
-    return tuple(args[i] for i in places if i < len(args))
+def written_arguments(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Tuple[Any, ...]:
+    """Returns the arguments that an op writes into: the positional ones are the results of one that gives back none."""
+    named = [(place, argument.name) for place, argument in enumerate(func._schema.arguments) if _is_written(argument)]
+    return tuple(args[place] if place < len(args) else kwargs.get(name) for place, name in named)
 
 
 def op_name(func: Any) -> str:

@@ -40,16 +40,24 @@ class Recorder(TorchDispatchMode):
 
     A tensor with values is an ordinary one, so that a cache outside of the module may keep it. `on_device` has those
     that a GPU would hold: what the module and its inputs have, and all that is made from it; a constant is the host's.
-    With `with_data` every op is computed, however large. `makes_constants` says whether any was.
+    With `with_data` every op is computed, however large, but for one that would write into what is `borrowed` from the
+    user's own model. `makes_constants` says whether any was computed.
     """
 
-    def __init__(self, current: Callable[[], str], on_device: Sequence[torch.Tensor], with_data: bool) -> None:
+    def __init__(
+        self,
+        current: Callable[[], str],
+        on_device: Sequence[torch.Tensor],
+        borrowed: Sequence[torch.Tensor],
+        with_data: bool,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ops: List[Op] = []
         self.modules: List[str] = []
         self._decisions: List[Decision] = []
         self.makes_constants = False
         self._current, self._with_data = current, with_data
+        self._borrowed = {_storage_of(t) for t in borrowed}
         self._on_device = WeakTensorKeyDictionary((t, True) for t in on_device)
         self._overwritten: Dict[int, Any] = {}  # storages of ordinary tensors whose values are known no more
 
@@ -86,7 +94,7 @@ class Recorder(TorchDispatchMode):
         """Returns whether the tensor has values, and nothing without values was written into it."""
         if isinstance(t, Shadow) or not has_values(t) or t.layout != torch.strided:
             return False
-        return not self._overwritten or t.untyped_storage().data_ptr() not in self._overwritten
+        return not self._overwritten or _storage_of(t) not in self._overwritten
 
     def issued_as(self, issue: Callable[..., Any], compute: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Records the ops of `issue`, which a GPU alone has, and returns what `compute` does where that is known."""
@@ -99,8 +107,7 @@ class Recorder(TorchDispatchMode):
 
     def _inferred(self, func: Any, args: Any, kwargs: Any, frozen: Any, tensors: List[torch.Tensor]) -> Any:
         answer = self._selected(func, args, frozen) or answer_to(func, *frozen)
-        if func._schema.is_mutable:
-            self._forget(tensors_of(written_arguments(func, args), kwargs if "out" in kwargs else {}))
+        self._forget(_written(func, args, kwargs))
         self._record(answer.op)
         return materialised(answer.result, tensors)
 
@@ -115,11 +122,12 @@ class Recorder(TorchDispatchMode):
 
     def _forget(self, written: Sequence[torch.Tensor]) -> None:
         for t in filter(self.knows, written):
-            self._overwritten[t.untyped_storage().data_ptr()] = t.untyped_storage()
+            self._overwritten[_storage_of(t)] = t.untyped_storage()
 
     def _computed(self, func: Any, args: Any, kwargs: Any, frozen: Any, tensors: List[torch.Tensor]) -> Any:
         answer = _answer_if_any(func, frozen)
-        if answer is not None and not self._with_data and _is_large(answer.result):
+        is_large = answer is not None and not self._with_data and _is_large(answer.result)
+        if is_large or any(_storage_of(t) in self._borrowed for t in _written(func, args, kwargs)):
             return self._inferred(func, args, kwargs, frozen, tensors)
         try:
             results = _computed(func, args, kwargs)
@@ -147,6 +155,14 @@ class Recorder(TorchDispatchMode):
         if op is not None:
             self.ops.append(op)
             self.modules.append(self._current())
+
+
+def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> List[torch.Tensor]:
+    return tensors_of(written_arguments(func, args, kwargs), {}) if func._schema.is_mutable else []
+
+
+def _storage_of(t: torch.Tensor) -> int:
+    return t.untyped_storage().data_ptr() if has_values(t) else 0
 
 
 def _answer_if_any(func: Any, frozen: Any) -> Optional[Answer]:

@@ -5,10 +5,11 @@ A library runs each in many small steps that fill no GPU: what is priced is the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping
 
 from ..opstream import Op
-from .kernels import MULTIPLIED, Kernel, Lowered, Product, function_name, reads_contiguous, stream_kernel
+from .kernels import MULTIPLIED, Kernel, Lowered, Product, function_name, stream_kernel
 from .rules import rule
 
 MULTIPLY_ADDS: Mapping[str, float] = {
@@ -57,14 +58,4 @@ def _kernel(op: Op) -> Kernel:
     moved = stream_kernel(op)
     if matrix.dtype not in MULTIPLIED or not matrix.numel:
         return moved
-    return Kernel(
-        kind="product",
-        function=function_name(op),
-        dtype=matrix.dtype,
-        elements=moved.elements,
-        flops=product.flops,
-        read_bytes=moved.read_bytes,
-        write_bytes=moved.write_bytes,
-        contiguous=reads_contiguous(op),
-        product=product,
-    )
+    return replace(moved, kind="product", dtype=matrix.dtype, flops=product.flops, product=product)

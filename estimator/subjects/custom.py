@@ -63,6 +63,8 @@ def _repeated(value: Any, times: int) -> Any:
     """Of its own class; UsageError for an object with tensors of which nobody says how it is repeated, as a cache."""
     import torch
 
+    from ..capture.copies import tensors_in
+
     if isinstance(value, torch.Tensor):
         return _repeated_tensor(value, times)
     if isinstance(value, Mapping):
@@ -73,7 +75,7 @@ def _repeated(value: Any, times: int) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         parts_by_name = {field.name: _repeated(getattr(value, field.name), times) for field in fields(value)}
         return _with_parts(value, parts_by_name, object.__setattr__)
-    if _has_tensors(value):
+    if any(True for _ in tensors_in(value)):
         kind = type(value).__name__
         raise UsageError(f"batch size {times}: a {kind} among the inputs cannot be repeated; give inputs of that batch")
     return value
@@ -89,14 +91,6 @@ def _with_parts(value: Any, parts: Mapping[Any, Any], put: Callable[[Any, Any, A
     for name, part in parts.items():
         put(copied, name, part)
     return copied
-
-
-def _has_tensors(value: Any) -> bool:
-    import torch
-
-    from ..capture.copies import parts_of
-
-    return any(isinstance(part, torch.Tensor) for part in parts_of(value))
 
 
 def safe_name(text: str) -> str:

@@ -26,7 +26,6 @@ from ..target import find_precision
 from .custom import KeptModel, OwnModel
 from .patterns import Pattern
 from .single_kernels import Convolution, Product
-from .weights import captured_with_weights
 from .zoo import ZooModel
 
 if TYPE_CHECKING:
@@ -146,7 +145,9 @@ def _capture(module: torch.nn.Module, inputs: Any, tensors: str) -> Captured:
     """At "float32" the types of weights and inputs stay as they are."""
     import torch
 
-    return captured_with_weights(module, inputs, None if tensors == "float32" else getattr(torch, tensors))
+    from ..capture import capture_in_modules
+
+    return capture_in_modules(module, inputs, None if tensors == "float32" else getattr(torch, tensors))
 
 
 def _import_torchvision() -> None:
