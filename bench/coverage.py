@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple
 
-from bench.architectures import ARCHITECTURES
+from bench.architectures import ARCHITECTURES, architectures
 from bench.architectures.architecture import Architecture
 from estimator import CaptureError, estimate  # before torchvision: makes its import work where its extension is missing
 from estimator.figures import percent
@@ -39,7 +39,9 @@ OTHER_LIBRARIES = (
     "rfdetr",
 )
 """The distributions of the libraries in `bench.architectures`."""
-_DETECTION_PX, _FLOW_PX = 320, 128
+OTHERS = tuple(one for one in ARCHITECTURES if one.library != "torchvision")
+"""The architectures of other libraries."""
+_FLOW_PX = 128
 _INPUT_PX: Mapping[str, int] = {"inception_v3": 299, "quantized_inception_v3": 299}
 _FRAMES: Mapping[str, Tuple[int, int]] = {"mvit": (16, 224), "swin3d": (16, 224), "s3d": (64, 224)}
 """Frames and pixels of the video models that take others than 16 frames of 112 x 112."""
@@ -96,22 +98,14 @@ def torchvision_coverage(name: str) -> Coverage:
     """Returns what becomes of one of torchvision's models."""
     from torchvision.models import get_model_builder
 
+    for architecture in architectures("torchvision"):  # detectors, whose values decide: with weights
+        if architecture.name == name:
+            return architecture_coverage(architecture)
     builder = get_model_builder(name)
     takes = inspect.signature(builder).parameters
     none = {option: None for option in ("weights", "weights_backbone") if option in takes}
-    package = builder.__module__.split(".")[2]
-    module = seeded(lambda: builder(**none)) if package == "detection" else _built(lambda: builder(**none))
-    about, inputs = _torchvision_input(name, package)
-    return _coverage(name, about, module, inputs)
-
-
-def seeded(make: Callable[[], Any]) -> Any:
-    """Returns what is made with the same random weights each time, which decide how many boxes a detector keeps."""
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return make()
+    about, inputs = _torchvision_input(name, builder.__module__.split(".")[2])
+    return _coverage(name, about, _built(lambda: builder(**none)), inputs)
 
 
 def _torchvision_input(name: str, package: str) -> Tuple[str, Any]:
@@ -121,9 +115,6 @@ def _torchvision_input(name: str, package: str) -> Tuple[str, Any]:
     def empty(*shape: int) -> torch.Tensor:
         return torch.empty(shape, device="meta")
 
-    if package == "detection":
-        image = seeded(lambda: torch.rand(3, _DETECTION_PX, _DETECTION_PX))
-        return f"list of 3x{_DETECTION_PX}x{_DETECTION_PX}", ([image],)
     if package == "optical_flow":
         return f"two of 1x3x{_FLOW_PX}x{_FLOW_PX}", (empty(1, 3, _FLOW_PX, _FLOW_PX),) * 2
     if package == "video":
@@ -146,7 +137,8 @@ def timm_coverage(name: str) -> Coverage:
 def architecture_coverage(architecture: Architecture) -> Coverage:
     """Returns what becomes of a small model of another library, which must be installed."""
     module, inputs = architecture.build()
-    return _coverage(row_name(architecture), architecture.library, module, inputs)
+    about = f"{architecture.library}, {architecture.about}" if architecture.about else architecture.library
+    return _coverage(row_name(architecture), about, module, inputs)
 
 
 def row_name(architecture: Architecture) -> str:
@@ -226,7 +218,7 @@ def timm_table() -> List[str]:
 
 def architectures_table() -> List[str]:
     """Returns the table of small models of other libraries, and the releases it was written with."""
-    return [_releases(*OTHER_LIBRARIES), "", *coverage_table(map(architecture_coverage, ARCHITECTURES))]
+    return [_releases(*OTHER_LIBRARIES), "", *coverage_table(map(architecture_coverage, OTHERS))]
 
 
 def _releases(*distributions: str) -> str:
