@@ -298,8 +298,11 @@ class Declared(Set[str]):
         """Settings collide with nothing."""
 
 
-def declare(parser: Any, manager: pytest.PytestPluginManager, add: Callable[[Any], None]) -> None:
-    """Adds options; pytest.UsageError where another plugin has one of them, now or as soon as it declares it."""
+def declare(parser: Any, manager: pytest.PytestPluginManager, add: Callable[[Any], None]) -> Callable[[], None]:
+    """Adds options; pytest.UsageError where another plugin has one of them, now or as soon as it declares it.
+
+    Returns what ends the watch, once all plugins have declared theirs: it costs time at each call of a hook.
+    """
     ours = Declared()
     add(ours)
     given = {"parser": parser, "pluginmanager": manager}
@@ -311,7 +314,7 @@ def declare(parser: Any, manager: pytest.PytestPluginManager, add: Callable[[Any
             with _in_one_line(given, ours, hook_impls):
                 outcome.get_result()
 
-    manager.add_hookcall_monitoring(lambda *_: None, after)
+    return manager.add_hookcall_monitoring(lambda *_: None, after)
 
 
 @contextmanager

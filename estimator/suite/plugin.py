@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import pytest
 
@@ -38,6 +38,7 @@ from .session import EVERY, MARKERS, Asked, Session, Test
 if TYPE_CHECKING:
     from ..subjects.registry import Subject
 
+_WATCH = pytest.StashKey[Callable[[], None]]()
 _SESSION = pytest.StashKey[Session]()
 _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
@@ -60,11 +61,12 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         add_options(parser, repository)
         add_live_options(parser, repository)
 
-    declare(parser, pluginmanager, add)
+    config.stash[_WATCH] = declare(parser, pluginmanager, add)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Checks every option and record before anything runs; what is bad ends the session in one line, exit code 4."""
+    config.stash[_WATCH]()
     for marker, meaning in _markers(repository_of(config)).items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
     config.addinivalue_line("filterwarnings", _NOT_RELATED)
