@@ -21,7 +21,6 @@ from .target import PRECISIONS, Target, resolve, tensor_dtype
 if TYPE_CHECKING:
     import torch
 
-    from .opstream import Op
 
 NOTHING_CAPTURED = Captured((), ())
 """Of ops whose model nobody names."""
@@ -99,11 +98,6 @@ def estimate(
     target, own = resolve(hardware, thermal_profile, precision), checked_rules(rules)
     captured = capture_in_modules(model, example_inputs, tensor_dtype(precision))
     return estimate_pass(forward_pass(lower(captured.ops, own), target), target, captured)
-
-
-def estimate_stream(ops: Sequence[Op], target: Target, rules: Rules = NO_RULES) -> Estimate:
-    """Returns the estimate of an op stream that was captured at the target's precision and batch."""
-    return estimate_lowered(lower(ops, rules), target)
 
 
 @dataclass(frozen=True, eq=False)

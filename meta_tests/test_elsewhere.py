@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bench.elsewhere import after_one_factor_pct, factor, main, read_latencies
-from estimator.pipeline import estimate_stream
+from estimator.lower import lower
+from estimator.pipeline import estimate_lowered
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
 from meta_tests.estimating import op_stream
@@ -13,7 +14,7 @@ HEADER = "hardware,thermal_profile,precision,model,batch,measured_ms"
 
 def estimated_ms(hardware, mode, name, batch):
     (model,) = find_models([name])
-    return estimate_stream(op_stream(model, batch), resolve(hardware, mode, "fp32", batch)).latency_ms
+    return estimate_lowered(lower(op_stream(model, batch)), resolve(hardware, mode, "fp32", batch)).latency_ms
 
 
 def row(name, batch, times, hardware="Jetson-Orin-AGX", mode="30W"):

@@ -144,23 +144,26 @@ def test_torchvision_can_be_imported_after_the_estimator():
 def test_an_80_percent_interval_holds_70_to_90_percent_of_models_that_the_fit_has_not_seen():
     import json
 
-    from estimator.pipeline import estimate_stream
+    from estimator.lower import lower
+    from estimator.pipeline import estimate_lowered
 
     root = Path(sys.modules["estimator"].__file__).parent.parent
     held_out = json.loads((root / "golden/Jetson-Orin-AGX/50W-fp32-b1/cross-validation.json").read_text())["models"]
     target = calibrated_target(load_profile())
     inside = [
-        abs(held_out[model.name]["without_family_pct"]) <= estimate_stream(op_stream(model), target).interval_pct
+        abs(held_out[model.name]["without_family_pct"])
+        <= estimate_lowered(lower(op_stream(model)), target).interval_pct
         for model in MODELS
     ]
     assert 0.70 <= sum(inside) / len(inside) <= 0.90
 
 
 def interval_of(target):
-    from estimator.pipeline import estimate_stream
+    from estimator.lower import lower
+    from estimator.pipeline import estimate_lowered
 
     subject = MODELS[0]
-    return estimate_stream(op_stream(subject, target.batch_size, target.precision.name), target).interval_pct
+    return estimate_lowered(lower(op_stream(subject, target.batch_size, target.precision.name)), target).interval_pct
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 
 from estimator.calibration.on_board import finding_lines as calibration_lines
 from estimator.hardware.boards import ThisCpu
+from estimator.lower import lower
 from estimator.measure.speed import Speed, speed_of
-from estimator.pipeline import estimate_stream
+from estimator.pipeline import estimate_lowered
 from estimator.report.bars import MICROBENCHMARK_BARS
 from estimator.subjects.zoo import find_models
 from estimator.suite.summary import finding_lines
@@ -22,7 +23,7 @@ TARGET = target_on(ThisCpu(), PROFILE)
 
 
 def test_an_estimate_is_for_the_speed_of_now():
-    estimate = estimate_stream(op_stream(*find_models(["resnet18"])), TARGET)
+    estimate = estimate_lowered(lower(op_stream(*find_models(["resnet18"]))), TARGET)
     speed = speed_of(PROFILE, [10.0, 10.4, 10.8])
     assert speed.slowdown == pytest.approx(1.04)
     assert not speed.drifted
@@ -31,7 +32,7 @@ def test_an_estimate_is_for_the_speed_of_now():
 
 
 def test_without_a_reference_nothing_is_known_and_nothing_moves():
-    estimate = estimate_stream(op_stream(*find_models(["resnet18"])), TARGET)
+    estimate = estimate_lowered(lower(op_stream(*find_models(["resnet18"]))), TARGET)
     for speed in (speed_of(PROFILE, ()), speed_of(replace(PROFILE, reference_ms=None), [10.0])):
         assert speed.slowdown is None
         assert not speed.drifted

@@ -16,8 +16,9 @@ from estimator.hardware.boards import load_profile
 from estimator.hardware.reading import known_profiles, read_profile
 from estimator.hardware.software import differing, is_same, software_in, software_text
 from estimator.interval import EXTRAPOLATION, QUANTILE
+from estimator.lower import lower
 from estimator.measure.device.environment import driver_version, installed_software
-from estimator.pipeline import estimate_stream
+from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
@@ -135,7 +136,7 @@ def test_another_software_widens_the_interval_by_the_hosts_share():
     host_bound, device_bound = find_models(["resnet18", "vgg11"])
     here, elsewhere = resolve(), replace(resolve(), same_software=False)
     widths = {
-        model.name: [estimate_stream(op_stream(model), target).interval_pct for target in (here, elsewhere)]
+        model.name: [estimate_lowered(lower(op_stream(model)), target).interval_pct for target in (here, elsewhere)]
         for model in (host_bound, device_bound)
     }
     assert widths["resnet18"][1] > max(100 * QUANTILE * EXTRAPOLATION["software"].host * 0.8, widths["resnet18"][0])

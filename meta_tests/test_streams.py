@@ -19,8 +19,9 @@ from estimator.goldens.extensions import json_text
 from estimator.goldens.inputs import inputs_table, with_inputs
 from estimator.goldens.repository import OP_STREAMS, Repository, golden_root
 from estimator.goldens.tables import Table
+from estimator.lower import lower
 from estimator.opstream import Captured, Op, TensorSpec, digest, parse_stream, stream_text
-from estimator.pipeline import estimate_stream
+from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import own_kind
 from estimator.review.review import review, review_differences
 from estimator.review.sides import read_side
@@ -102,7 +103,7 @@ def test_what_is_read_is_what_was_captured(subject, precision):
     assert [typed((op.args, op.kwargs)) for op in read] == [typed((op.args, op.kwargs)) for op in ops]
     assert digest(read) == digest(ops)
     target = resolve(precision=precision)
-    assert estimate_stream(read, target) == estimate_stream(ops, target)
+    assert estimate_lowered(lower(read), target) == estimate_lowered(lower(ops), target)
 
 
 def test_ops_hold_nothing_but_plain_values():

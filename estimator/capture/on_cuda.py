@@ -70,7 +70,7 @@ def attention(
     scale: Optional[float] = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """Flash attention in half precision without a mask, else the memory-efficient kernel, else product by product."""
+    """Returns attention as CUDA issues it: flash in half precision without a mask, memory-efficient, or by products."""
     aten = torch.ops.aten
     heads_fit = enable_gqa or query.shape[:-2] == key.shape[:-2]  # else they are broadcast, product by product
     is_plain = dropout_p == 0 and query.dim() == key.dim() == value.dim() == 4 and heads_fit
