@@ -229,6 +229,7 @@ def test_a_calibration_that_fails_writes_nothing(live):
             "--refit --evidence microbenchmarks",
             ".*no micro-benchmarks to calibrate Jetson-Orin-AGX from; .*",
         ),
+        ("--refit NVIDIA-H200", ".*no micro-benchmarks to calibrate NVIDIA-H200 from; .*"),
         ("nowhere", "unknown hardware 'nowhere'; known hardware: .*"),
         ("--power-mode 3W local-cpu", "unknown .*3W.*"),
         ("--precision fp16", "unrecognized arguments: --precision .*"),

@@ -36,6 +36,8 @@ def refitted(board: Board, goldens: Path, evidence: Optional[str], fit_only: boo
     `evidence` is one of EVIDENCE, None for all that there is. CalibrationError where no fit is found.
     """
     profile = board.base_profile()
+    if profile.transferred_from and not profile.own_host:  # its constants are of another board's mode
+        profile = replace(profile, calibrated_mode=profile.default_mode)
     folder = board.folder(goldens) / calibrated_target(profile).label
     has_record = has_models(board, folder)
     if evidence == RECORDS or (evidence is None and has_record and not (folder / FILE_NAME).exists()):
