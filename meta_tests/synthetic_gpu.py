@@ -33,7 +33,7 @@ AGAIN = 1.5
 """How many times as fast a host is with the layer it has just run."""
 HOST_FACTORS, DEVICE_FACTORS = (0.8, 1.3, 0.7, 1.4, 0.75), (0.6, 1.5, 0.75, 1.4)
 """Of the profile's constants, one after another."""
-EVENT_US, CALL_NOISE, KERNEL_NOISE = 3.0, 0.03, 0.08
+EVENT_US, CALL_NOISE, KERNEL_NOISE = 10.0, 0.03, 0.08
 SOFTWARE = "Python 3.10.12, torch 2.5.0, torchvision 0.20.0, driver R36 (release), REVISION: 4.0, GCID: 1"
 ENVIRONMENT = f"""
 from estimator.measure.device import choice, environment

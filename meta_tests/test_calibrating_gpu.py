@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import fmean, median
 
+import numpy as np
 import pytest
 import torch
 
+from estimator.calibration.design import design, size_of
+from estimator.calibration.evidence import MODEL_SPREAD_FLOOR, Evidence
+from estimator.calibration.fit import Fitter
 from estimator.calibration.host import host_design
+from estimator.calibration.microbenchmarks import Microbenchmarks, as_evidence, timed_blocks
+from estimator.cost.columns import kernel_columns, op_columns
+from estimator.cost.price import price
 from estimator.errors import MeasurementError
 from estimator.hardware.boards import Board, load_profile
 from estimator.hardware.quantities import HOST_CONSTANTS
 from estimator.hardware.reading import read_profile
 from estimator.lower import lower
 from estimator.measure import behind_sleep
-from estimator.measure.chain_times import measure_chains
+from estimator.measure.chain_times import WAYS, measure_chains
 from estimator.pipeline import estimate_lowered
 from estimator.records.kinds import MODEL_KIND
 from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.subjects.chains import Block, lower_layers
 from estimator.subjects.zoo import MODELS
-from estimator.target import target_on
+from estimator.target import resolve, target_on
 from meta_tests.estimating import op_stream
 from meta_tests.synthetic_gpu import SOFTWARE, Gpu, source_of
 
@@ -115,6 +123,16 @@ def test_the_hosts_own_chains_fit_the_launch_queue_too(gpu):
     assert machine.blocked == 0
 
 
+@pytest.mark.parametrize(("hardware", "mode"), [(LARGE, None), (SMALL, "7W")])
+def test_shapes_follow_the_peak_of_the_board(hardware, mode):
+    target = resolve(hardware, mode)
+    ops = [op for chain in design(size_of(target)) for block in chain for layer in lower_layers(block) for op in layer]
+    device_us = price(op_columns(ops), kernel_columns(ops), target, target.profile.values()).device_us
+    assert np.percentile(device_us, 90) > 30  # some tell more than how long a launch takes
+    rounds = behind_sleep.COPIES * 2 * behind_sleep._LEAST_ROUNDS
+    assert rounds * device_us.sum() < 30e6
+
+
 def profile_after(live, hardware, *options):
     """What a calibration writes; the profile is then as it was."""
     path = live.suite.path / "estimator" / "hardware" / f"{hardware}.toml"
@@ -178,6 +196,21 @@ def test_models_that_were_recorded_are_fitted_along_and_the_refit_knows_it(live,
     assert together.sources == "records and microbenchmarks"
     assert fmean(errors_pct(machine, together)) < fmean(errors_pct(machine, alone))
     assert live.calibrate(SMALL, "--check") == 0
+
+
+def test_recorded_models_are_not_outvoted_by_hundreds_of_micro_benchmarks(gpu):
+    machine = gpu(SMALL)
+    chains = design(size_of(machine.target))
+    times = measure_chains(chains, "cuda", 0.0, lambda *_: None)
+    benchmarks = as_evidence(Microbenchmarks({}, timed_blocks(chains, WAYS["cuda"], times.layers_us)))
+    streams = {model: lower(op_stream(model)) for model in MODELS}
+    slower = [
+        Evidence(model.name, "model", model.family, 1600 * machine.latency_ms(ops), MODEL_SPREAD_FLOOR, ops)
+        for model, ops in streams.items()
+    ]
+    fitter = Fitter(replace(machine.target.profile, calibrated_mode=machine.target.mode.name), [*slower, *benchmarks])
+    errors = fitter.errors_pct(fitter.fit())
+    assert fmean(map(abs, errors[: len(slower)])) < 25 < 100 * (1 - 1 / 1.6)
 
 
 def test_a_record_of_another_software_is_left_out_and_named(live, capsys):
