@@ -33,11 +33,11 @@ def measure(rounds: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
     """Returns the times of chains and models, and the threads that they had."""
     import torch
 
-    from estimator.calibration.design import design
+    from estimator.calibration.design import CPU, design
     from estimator.measure.build import build_model, make_input
     from estimator.measure.chain_times import build_block
 
-    chains = design("cpu", share)
+    chains = design(CPU, share)
     built = [[build_block(block, "cpu") for block in chain] for chain in chains]
     subjects = [subject(name) for name in names]
     models = [(s.name, build_model(s, "cpu"), make_input(s, 1, "cpu")) for s in subjects]

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from estimator.calibration.design import design
+from estimator.calibration.design import CPU, design
 from estimator.calibration.from_microbenchmarks import calibrate
 from estimator.calibration.microbenchmarks import Microbenchmarks, timed_blocks
 from estimator.capture import capture
@@ -110,8 +110,8 @@ def calibrated(times: Mapping[str, Any], share: float, folder: Path) -> Profile:
     """Returns the profile that the times of the chains give."""
     about = {"board": cpu_name(Path("/")), "software": platform.python_version()}
     about.update(date="", revision="", threads=str(times["threads"]))
-    blocks = timed_blocks(design("cpu", share), ("in chain",), times["layers_us"])
-    made = calibrate(ThisCpu().base_profile(), Microbenchmarks(about, 1, blocks), MODE, lambda _: None)
+    blocks = timed_blocks(design(CPU, share), ("in chain",), times["layers_us"])
+    made = calibrate(ThisCpu().base_profile(), Microbenchmarks(about, blocks), MODE, lambda _: None)
     path = folder / f"{ThisCpu.NAME}.toml"
     path.write_text(made.text, encoding="utf-8")
     return read_profile(path)

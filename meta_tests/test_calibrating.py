@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from estimator.__main__ import main
-from estimator.calibration.design import GROUPS, design
+from estimator.calibration.design import GROUPS, design, size_of
 from estimator.calibration.fit import Fitter
 from estimator.calibration.from_microbenchmarks import calibrate
 from estimator.calibration.microbenchmarks import (
@@ -27,23 +27,25 @@ from estimator.errors import RecordError
 from estimator.files import read_toml
 from estimator.hardware.boards import find_board, load_profile
 from estimator.hardware.reading import read_profile
-from estimator.measure.chain_times import QUEUE, WAYS
+from estimator.measure.chain_times import WAYS
 from estimator.pipeline import estimate_lowered
 from estimator.subjects.patterns import PATTERNS
+from estimator.target import target_on
 
 SHARE = 0.1
 ABOUT = {"board": "synthetic", "software": "none", "date": "today", "revision": "none", "threads": "2"}
 
 
-def unmeasured(device, share):
-    chains = design(device, share)
-    layers_us = [[[[1.0] * len(block.layers)] * len(WAYS[device]) for block in chain] for chain in chains]
-    return Microbenchmarks(ABOUT, QUEUE, timed_blocks(chains, WAYS[device], layers_us))
+def unmeasured(hardware, share):
+    board = find_board(hardware)
+    chains, ways = design(size_of(target_on(board, board.base_profile())), share), WAYS[board.device]
+    times = [[[[1.0] * (len(block.layers) if ways == ("in chain",) else 1)] * len(ways) for block in c] for c in chains]
+    return Microbenchmarks(ABOUT, timed_blocks(chains, ways, times))
 
 
-def measured_on(profile, truth, device, share, noise=0.0):
+def measured_on(profile, truth, share, noise=0.0):
     """Returns the evidence that a device with these constants would give."""
-    evidence = as_evidence(unmeasured(device, share))
+    evidence = as_evidence(unmeasured(profile.name, share))
     source = random.Random(7)
     exact_us = Fitter(profile, evidence).latencies_us(truth)
     return [
@@ -52,15 +54,15 @@ def measured_on(profile, truth, device, share, noise=0.0):
     ]
 
 
-@pytest.mark.parametrize(("hardware", "device"), [("local-cpu", "cpu"), ("Jetson-Orin-AGX", "cuda")])
-def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware, device):
+@pytest.mark.parametrize("hardware", ["local-cpu", "Jetson-Orin-AGX"])
+def test_the_micro_benchmarks_find_the_constants_that_made_them(hardware):
     profile = find_board(hardware).base_profile()
     factors = random.Random(3)
     truth = {name: c.prior * math.exp(factors.gauss(0, c.prior_sigma)) for name, c in profile.constants.items()}
     truth = {
         name: min(max(x, profile.constants[name].lower), profile.constants[name].upper) for name, x in truth.items()
     }
-    found = Fitter(profile, measured_on(profile, truth, device, 0.4, noise=0.05)).fit().constants
+    found = Fitter(profile, measured_on(profile, truth, 0.4, noise=0.05)).fit().constants
     errors = [abs(math.log(found[name] / truth[name])) for name in truth]
     before = [abs(math.log(c.prior / truth[name])) for name, c in profile.constants.items()]
     assert np.median(errors) < 0.1 < 0.2 < np.median(before)
@@ -75,7 +77,7 @@ def test_a_gpu_calibrated_from_micro_benchmarks_alone_prices_models_it_has_not_s
 
     profile = load_profile("Jetson-Orin-AGX")
     truth = {name: constant.value for name, constant in profile.constants.items()}
-    fit = Fitter(profile, measured_on(profile, truth, "cuda", 0.3, noise=0.05)).fit()
+    fit = Fitter(profile, measured_on(profile, truth, 0.3, noise=0.05)).fit()
     constants = {name: replace(profile.constants[name], value=value) for name, value in fit.constants.items()}
     for model in MODELS:
         lowered = lower(op_stream(model))
@@ -86,13 +88,13 @@ def test_a_gpu_calibrated_from_micro_benchmarks_alone_prices_models_it_has_not_s
 
 
 @pytest.mark.parametrize(
-    ("hardware", "device", "seed", "noise", "left_out"),
-    [("local-cpu", "cpu", 5, 0.5, "gate"), ("Jetson-Orin-AGX", "cuda", 10, 1.2, None)],
+    ("hardware", "seed", "noise", "left_out"),
+    [("local-cpu", 5, 0.5, "gate"), ("Jetson-Orin-AGX", 10, 1.2, None)],
 )
-def test_even_wild_measurements_are_fitted(hardware, device, seed, noise, left_out):
+def test_even_wild_measurements_are_fitted(hardware, seed, noise, left_out):
     profile, source = find_board(hardware).base_profile(), random.Random(seed)
     truth = {name: source.choice([c.upper, c.prior, c.lower]) for name, c in profile.constants.items()}
-    evidence = measured_on(profile, truth, device, 0.05, noise)
+    evidence = measured_on(profile, truth, 0.05, noise)
     fit = Fitter(profile, evidence).fit([i for i, item in enumerate(evidence) if item.group == left_out])
     bounds = {name: (c.lower, c.upper) for name, c in profile.constants.items()}
     assert all(bounds[name][0] <= value <= bounds[name][1] for name, value in fit.constants.items())
@@ -100,11 +102,11 @@ def test_even_wild_measurements_are_fitted(hardware, device, seed, noise, left_o
 
 
 def test_the_report_names_every_constant_and_what_each_group_decides(tmp_path):
-    found = unmeasured("cpu", SHARE)
+    found = unmeasured("local-cpu", SHARE)
     evidence = as_evidence(found)
     base = find_board("local-cpu").base_profile()
     us = iter(Fitter(base, evidence).latencies_us(base.values()))
-    blocks = [replace(b, layers_us={"in chain": tuple(float(next(us)) for _ in b.block.layers)}) for b in found.blocks]
+    blocks = [replace(b, us={"in chain": tuple(float(next(us)) for _ in b.block.layers)}) for b in found.blocks]
     steps = []
     made = calibrate(base, replace(found, blocks=tuple(blocks)), "default", steps.append)
     text = "\n".join(made.lines)
@@ -120,7 +122,7 @@ def test_the_report_names_every_constant_and_what_each_group_decides(tmp_path):
 
 
 def test_measured_micro_benchmarks_are_kept_and_read_again(tmp_path):
-    path, found = tmp_path / FILE_NAME, unmeasured("cuda", SHARE)
+    path, found = tmp_path / FILE_NAME, unmeasured("Jetson-Orin-AGX", SHARE)
     write_microbenchmarks(path, found)
     assert load_microbenchmarks(path) == found
 
@@ -128,25 +130,28 @@ def test_measured_micro_benchmarks_are_kept_and_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda data: data.pop("queue"), "queue: is missing; keys here: provenance, reference_ms, blocks"),
+        (lambda data: data.update(queue=16), "queue: times of single layers, as an earlier version measured them"),
         (lambda data: data["blocks"][0].pop("group"), r"blocks\[0\]\.group: is missing"),
         (
-            lambda data: data["blocks"][0]["layers_us"].update({"in chain": [1.0]}),
+            lambda data: data["blocks"][0]["us"].update({"in chain": [1.0]}),
             r"in chain: must be a list of",
         ),
         (
-            lambda data: data["blocks"][0]["layers_us"]["in chain"].__setitem__(0, -1.0),
+            lambda data: data["blocks"][0]["us"]["in chain"].__setitem__(0, -1.0),
             r"in chain\[0\]: must be a finite",
         ),
     ],
 )
 def test_damaged_micro_benchmarks_are_one_line_that_says_what_to_do(tmp_path, damage, reason):
-    path = tmp_path / FILE_NAME
-    write_microbenchmarks(path, unmeasured("cpu", SHARE))
+    path = tmp_path / "local-cpu" / "default-fp32-b1" / FILE_NAME
+    path.parent.mkdir(parents=True)
+    write_microbenchmarks(path, unmeasured("local-cpu", SHARE))
     data = json.loads(path.read_text(encoding="utf-8"))
     damage(data)
     path.write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(RecordError, match=f"{FILE_NAME}: .*{reason}.*; delete it and calibrate again"):
+    with pytest.raises(
+        RecordError, match=f"{FILE_NAME}: .*{reason}.*; to measure anew: python -m estimator calibrate local-cpu$"
+    ):
         load_microbenchmarks(path)
 
 
@@ -224,6 +229,7 @@ def test_a_calibration_that_fails_writes_nothing(live):
             "--refit --evidence microbenchmarks",
             ".*no micro-benchmarks to calibrate Jetson-Orin-AGX from; .*",
         ),
+        ("--refit NVIDIA-H200", ".*no micro-benchmarks to calibrate NVIDIA-H200 from; .*"),
         ("nowhere", "unknown hardware 'nowhere'; known hardware: .*"),
         ("--power-mode 3W local-cpu", "unknown .*3W.*"),
         ("--precision fp16", "unrecognized arguments: --precision .*"),

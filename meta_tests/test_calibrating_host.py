@@ -20,37 +20,22 @@ from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS, HOST_CONSTANTS
 from estimator.hardware.reading import read_profile
 from estimator.hardware.software import software_in
-from estimator.measure import chain_times
-from estimator.measure.chain_times import ChainTimes, measure_chains
+from estimator.measure.chain_times import ChainTimes
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import resolve
 from meta_tests.conftest import WORKER
+from meta_tests.synthetic_gpu import ENVIRONMENT, SOFTWARE
 from meta_tests.test_calibrating import unmeasured
 
 ORIN, H100 = "Jetson-Orin-AGX", "NVIDIA-H100"
 OF_DEVICE = [name for name in GPU_CONSTANTS if name not in HOST_CONSTANTS]
 WHOSE = ["fitted here"] * len(HOST_CONSTANTS) + [f"transferred from {ORIN}"] * len(OF_DEVICE)
 FACTORS = (1.18, 0.7, 1.3, 1.5, 0.6)
-NEW = "Python 3.10.12, torch 2.5.0, torchvision 0.20.0, driver R36 (release), REVISION: 4.0, GCID: 1"
 SYNTHETIC_GPU = f"""
+{ENVIRONMENT}
 import json
 
-from estimator.measure.device import choice, environment
-
-choice.has_gpu = lambda *_: True
-environment.installed_software = lambda _: environment.software_in({NEW!r})
-environment.driver_version = lambda _: {NEW.split("driver ")[1]!r}
-environment.describe_environment = lambda _: {{
-    "name": NAME, "memory_gib": 64, "python": "3.10.12", "torch": "2.5.0", "torchvision": "0.20.0", "cuda": "12.6",
-    "threads": 1, "switches": {{}}, "variables": {{}},
-}}
-
-from estimator.measure import baseline, chain_times, device_session
-from estimator.measure.device.nvidia import TorchReader
-
-baseline.driver_version = environment.driver_version
-device_session.nvidia_reader = TorchReader
-device_session.is_jetson = lambda: False
+from estimator.measure import chain_times
 
 
 def measure_chains(chains, device, budget_s, report, host_alone):
@@ -121,7 +106,7 @@ def test_the_hosts_constants_are_fitted_the_devices_stay_and_the_next_session_sa
     assert np.linalg.eigvalsh(np.array(after.covariance)).min() > 0
     assert comments(text) == comments(before.path.read_text(encoding="utf-8"))
     assert (after.calibrated_mode, after.transferred, after.software) == ("50W", "", before.software)
-    assert after.host_software == {**software_in(NEW), "cuda": "12.6"}
+    assert after.host_software == {**software_in(SOFTWARE), "cuda": "12.6"}
     assert live.suite.files() == goldens
     said.fnmatch_lines(
         [
@@ -164,7 +149,7 @@ def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
     profile = load_profile(H100)
     chains = host_design()
     times = [host_times_of(H100, chains)]
-    about = {"board": "synthetic", "software": NEW, "date": "today", "revision": "none"}
+    about = {"board": "synthetic", "software": SOFTWARE, "date": "today", "revision": "none"}
     path = tmp_path / f"{H100}.toml"
     path.write_text(calibrate_host(profile, chains, times, "default", about).text, encoding="utf-8")
     apart = read_profile(path)
@@ -173,7 +158,7 @@ def test_a_whole_calibration_takes_the_place_of_what_was_fitted_apart(tmp_path):
     assert again.text == path.read_text(encoding="utf-8")
     assert "+0.0 %" in again.lines[3]
 
-    everything = replace(unmeasured("cuda", 0.05), provenance={**about, "software": "torch 2.6.0"})
+    everything = replace(unmeasured(H100, 0.05), provenance={**about, "software": "torch 2.6.0"})
     path.write_text(calibrate(apart, everything, "default", lambda _: None).text, encoding="utf-8")
     whole = read_profile(path)
     assert (whole.own_host, whole.transferred, whole.host_software) == (False, "", {"torch": "2.6.0"})
@@ -184,7 +169,7 @@ def test_the_clock_of_another_power_mode_is_not_in_the_constants(tmp_path):
     profile, chains = load_profile(ORIN), host_design()
     times = [host_times_of(ORIN, chains, "MAXN")]
     path = tmp_path / f"{ORIN}.toml"
-    path.write_text(calibrate_host(profile, chains, times, "MAXN", {"software": NEW}).text, encoding="utf-8")
+    path.write_text(calibrate_host(profile, chains, times, "MAXN", {"software": SOFTWARE}).text, encoding="utf-8")
     found = read_profile(path)
     assert np.median(errors(found.values(), other_constants(profile))) < 0.1
     assert found.calibrated_mode == profile.calibrated_mode  # of the device
@@ -214,19 +199,3 @@ def test_every_constant_of_the_host_has_layers_that_show_it():
     kinds = {op.host_kind for chain in host_design() for block in chain for ops in lower_layers(block) for op in ops}
     assert {"view", "convolution", "product", "norm", "pointwise", "reduction", "copy"} <= kinds
     assert len(host_design(0.25)) == 1 < len(host_design())
-
-
-def test_on_a_gpu_the_host_is_timed_from_call_to_return(monkeypatch):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("a real GPU is here")
-    waits, build = [], chain_times.build_block
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append(True))
-    monkeypatch.setattr(chain_times, "build_block", lambda block, device: build(block, "cpu"))
-    tiny = (Block("tiny", (1, 8), (("ReLU",), ("Add", 1, 8))),)
-    times = measure_chains([tiny], "cuda", 0.0, lambda *_: None, host_alone=True)
-    assert len(times.passes_us) > 1
-    assert len(waits) == 2 * len(times.passes_us)  # before and after each timed chain
-    ((((block_us,),),),) = times.layers_us
-    assert block_us > 0

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from estimator.calibration.design import GROUPS, design
+from estimator.calibration.design import CPU, GROUPS, design, size_of
 from estimator.measure.chain_times import measure_chains
 from estimator.subjects.chains import Block, lower_layers, make_layers
 from estimator.subjects.zoo import MODELS
+from estimator.target import resolve
 from meta_tests.estimating import op_stream
 
 SHARE = 0.07
@@ -25,20 +26,20 @@ def convolutions(ops):
 
 
 def test_the_design_is_the_same_each_time_and_has_every_group():
-    assert design("cpu") == design("cpu")
-    assert {block.group for chain in design("cpu") for block in chain} == set(GROUPS)
-    assert {len({block.group for block in chain}) for chain in design("cpu")} == {1}
-    assert max(map(len, design("cpu"))) <= 20
+    assert design(CPU) == design(CPU)
+    assert {block.group for chain in design(CPU) for block in chain} == set(GROUPS)
+    assert {len({block.group for block in chain}) for chain in design(CPU)} == {1}
+    assert max(map(len, design(CPU))) <= 20
 
 
 def test_a_share_leaves_blocks_out_but_no_group():
-    small, whole = design("cpu", SHARE), design("cpu")
+    small, whole = design(CPU, SHARE), design(CPU)
     assert {block.group for chain in small for block in chain} == set(GROUPS)
     assert sum(map(len, small)) < 0.15 * sum(map(len, whole))
 
 
 def test_convolutions_are_of_the_kinds_that_networks_have():
-    blocks = [block for chain in design("cpu") for block in chain if block.group == "dense convolution"]
+    blocks = [block for chain in design(CPU) for block in chain if block.group == "dense convolution"]
     sides = [channels for block in blocks for channels in block.layers[0][1:3]]
     assert 0.7 * len(sides) < sum(channels % 16 == 0 for channels in sides) < 0.95 * len(sides)
     assert {block.layers[0][6] for block in blocks} == {1, 2, 4}
@@ -51,15 +52,15 @@ def test_convolutions_are_of_the_kinds_that_networks_have():
 
 def test_no_convolution_is_one_of_a_model():
     of_models = {shape for model in MODELS for shape in convolutions(op_stream(model))}
-    blocks = [block for chain in design("cpu") for block in chain if "convolution" in block.group]
+    blocks = [block for chain in design(CPU) for block in chain if "convolution" in block.group]
     of_blocks = {shape for block in blocks for shape in convolutions(op.op for op in lower_layers(block)[0])}
     assert len(of_blocks) > 100
     assert not of_blocks & of_models
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_every_layer_is_priced_by_a_rule(device):
-    blocks = [block for chain in design(device, SHARE) for block in chain]
+@pytest.mark.parametrize("size", [CPU, size_of(resolve("NVIDIA-H200"))], ids=["CPU", "H200"])
+def test_every_layer_is_priced_by_a_rule(size):
+    blocks = [block for chain in design(size, SHARE) for block in chain]
     layers = [(block, name, ops) for block in blocks for name, ops in zip(block.layers, lower_layers(block))]
     assert all(op.has_rule for _, _, ops in layers for op in ops)
     assert all(any(op.kernels for op in ops) for _, name, ops in layers if name[0] not in ("View", "Views"))
@@ -71,12 +72,13 @@ def test_attention_lowers_to_its_fast_path():
 
 
 def test_a_block_survives_json():
-    blocks = [block for chain in design("cpu", SHARE) for block in chain]
+    blocks = [block for chain in design(CPU, SHARE) for block in chain]
     assert [Block.from_data(json.loads(json.dumps(asdict(block)))) for block in blocks] == blocks
 
 
-def test_what_runs_is_what_was_lowered():
-    for chain in design("cpu", SHARE):
+@pytest.mark.parametrize("size", [CPU, replace(CPU, batch=3)], ids=["one", "batches"])
+def test_what_runs_is_what_was_lowered(size):
+    for chain in design(size, SHARE):
         for block in chain:
             x = torch.zeros(block.input_shape)
             for layer, ops in zip(make_layers(block), lower_layers(block)):
@@ -106,57 +108,6 @@ def test_a_chain_uses_weights_of_its_own_each_time():
     assert len(addresses) == 3
     assert torch.isfinite(copies[0][2].weight).all()
     assert copies[0][2].weight.std() > 0
-
-
-class FakeCuda:
-    """A GPU whose calls take a microsecond for each element, and which counts what is between two events."""
-
-    def __init__(self):
-        self.now_ms = 0.0
-
-    def event(self, enable_timing):
-        cuda = self
-
-        class Event:
-            def record(self):
-                self.at_ms = cuda.now_ms
-
-            def elapsed_time(self, end):
-                return end.at_ms - self.at_ms
-
-        return Event()
-
-
-def test_on_a_gpu_each_layer_is_timed_alone_and_queued(monkeypatch):
-    from estimator.measure import chain_times as measuring
-
-    if torch.cuda.is_available():
-        pytest.skip("a real GPU is here")
-    cuda = FakeCuda()
-    monkeypatch.setattr(torch.cuda, "Event", cuda.event)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    block = measuring.build_block
-
-    class Timed(torch.nn.Module):
-        def __init__(self, layer):
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, x):
-            cuda.now_ms += x.numel() / 1e3
-            return self.layer(x)
-
-    def on_cpu(found, device, copies):
-        assert device == "cuda"
-        x, copied = block(found, "cpu", copies)
-        return x, [[Timed(layer) for layer in layers] for layers in copied]
-
-    monkeypatch.setattr(measuring, "build_block", on_cpu)
-    times = measure_chains([TINY], "cuda", 1.0, lambda *_: None)
-    (((alone_us, queued_us),),) = times.layers_us
-    assert alone_us == pytest.approx((8.0, 8.0, 8.0))
-    assert queued_us == pytest.approx((128.0, 128.0, 128.0))
-    assert times.passes_us == pytest.approx((408.0,) * 7)
 
 
 def test_the_first_copy_of_a_block_only_warms_up(monkeypatch):

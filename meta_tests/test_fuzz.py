@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from estimator.calibration.design import design
+from estimator.calibration.design import CPU, design
 from estimator.calibration.microbenchmarks import (
     Microbenchmarks,
     as_evidence,
@@ -96,11 +96,11 @@ def small(line):
 
 
 def benchmarks_text(folder):
-    chains = design("cpu", 0.01)[:12]
+    chains = design(CPU, 0.01)[:12]
     times = [[([10.0] * len(block.layers),) for block in chain] for chain in chains]
     about = {"software": "torch 2.1.0", "board": "synthetic", "date": "today", "threads": "2"}
     path = folder / "benchmarks.json"
-    write_microbenchmarks(path, Microbenchmarks(about, 16, timed_blocks(chains, ("in chain",), times), 5.0))
+    write_microbenchmarks(path, Microbenchmarks(about, timed_blocks(chains, ("in chain",), times), 5.0))
     return path.read_text(encoding="utf-8")
 
 

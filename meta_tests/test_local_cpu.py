@@ -13,7 +13,7 @@ import pytest
 from bench.end_to_end import read_door
 from bench.interleaved import LEAST_ROUNDS, measure, slice_ms
 from bench.local_cpu import Priced, bar_lines, calibrated, holds, price_model, table_lines
-from estimator.calibration.design import design
+from estimator.calibration.design import CPU, design
 from estimator.calibration.fit import Fitter
 from estimator.calibration.microbenchmarks import Microbenchmarks, as_evidence, timed_blocks
 from estimator.hardware.boards import find_board
@@ -47,9 +47,9 @@ def machine():
 
 def chains_on(machine):
     """The us of each layer of the chains, as that machine would take them."""
-    chains = design("cpu", SHARE)
+    chains = design(CPU, SHARE)
     shape = [[[[1.0] * len(block.layers)] for block in chain] for chain in chains]
-    evidence = as_evidence(Microbenchmarks({}, 1, timed_blocks(chains, ("in chain",), shape)))
+    evidence = as_evidence(Microbenchmarks({}, timed_blocks(chains, ("in chain",), shape)))
     us = iter(Fitter(machine, evidence).latencies_us(machine.values()).tolist())
     return [[[[next(us) for _ in layers] for layers in block] for block in chain] for chain in shape]
 
@@ -104,7 +104,7 @@ def test_chains_and_models_are_measured_in_turns(monkeypatch):
     assert times["turns_ms"] == {"mobilenet_v3_small": [125.0] * 2, "squeezenet1_1": [125.0] * 2}
     assert {us for chain in times["layers_us"] for block in chain for layers in block for us in layers} == {2.0}
     assert [[len(layers) for (layers,) in chain] for chain in times["layers_us"]] == [
-        [len(block.layers) for block in chain] for chain in design("cpu", 0.01)
+        [len(block.layers) for block in chain] for chain in design(CPU, 0.01)
     ]
 
 

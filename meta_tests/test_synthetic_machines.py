@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from estimator.calibration.design import design
+from estimator.calibration.design import CPU, design
 from estimator.calibration.fit import Fitter
 from estimator.calibration.fit_corrections import fit_corrections
 from estimator.calibration.microbenchmarks import Microbenchmarks, TimedBlock, as_evidence
@@ -30,11 +30,11 @@ def measured_on(machine):
     """What a calibration would have measured on this machine."""
     source = random.Random(14)
     blocks = []
-    for index, chain in enumerate(design("cpu", SHARE)):
+    for index, chain in enumerate(design(CPU, SHARE)):
         for block in chain:
             us = tuple(noisy(machine.ops_us(ops), source) for ops in lower_layers(block))
             blocks.append(TimedBlock(index, block, {"in chain": us}))
-    return Microbenchmarks({}, 1, tuple(blocks))
+    return Microbenchmarks({}, tuple(blocks))
 
 
 def calibrated_on(machine):

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refit", action="store_true", help="measure nothing: fit what was recorded again")
     parser.add_argument("--check", action="store_true", help="a refit that writes nothing; exit code 1 on a difference")
     parser.add_argument(
-        "--evidence", metavar="|".join(EVIDENCE), help="what a refit is of (default: records where there are any)"
+        "--evidence", metavar="|".join(EVIDENCE), help="what a refit is of (default: all that there is)"
     )
     parser.add_argument("--fit-only", action="store_true", help="a refit without the cross-validation (29 refits)")
     parser.add_argument(

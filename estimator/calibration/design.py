@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from ..subjects.chains import Block, Chain
 from ..subjects.layers import Layer
+from ..target import Target
 
 SEED = 22
 _CHAIN = 15
@@ -22,25 +23,42 @@ _SMALLEST_PX = 4
 _CHANNEL_MULTIPLES = (8, 16, 16, 32, 32, 64, 64)  # as often as networks have them
 _GROUP_WIDTHS = (4, 8, 16)
 _PIXEL_MULTIPLES = (7, 7, 7, 8, 8, 1)
+_ITEM_BYTES = 4  # FP32
+_OF_ITS_BATCH = ("Add", "Scale", "Product", "Concatenate")  # layers that say the batch of what they combine with
 _HALVED = (7, 14, 28, 56, 112, 224)  # what an image of 224 pixels is halved to: left out, no shape is a model's
 
 
 @dataclass(frozen=True)
 class Size:
-    """The largest work, activation and weight of a layer, and how many times a GPU's blocks are drawn."""
+    """The largest work and activation of a layer, how many times a GPU's blocks are drawn, and the largest batch."""
 
     gflop: float
     melements: float
     blocks: float = 1.0
+    batch: int = 1
 
 
-SIZES = {"cpu": Size(gflop=3.0, melements=3.5, blocks=1.7), "cuda": Size(gflop=10.0, melements=16.0)}
-"""By device: a layer takes some 20 ms at most, so that a whole calibration stays within two minutes."""
+CPU = Size(gflop=3.0, melements=3.5, blocks=1.7)
+"""A layer takes some 20 ms at most, so that a whole calibration stays within two minutes."""
+_ARITHMETIC_US, _TRAFFIC_US = 2500.0, 150.0
+"""On a GPU, of the largest layer at the FP32 cores' peak, and of reading its largest activation: so on any board."""
+_MELEMENTS_OF_ONE = 7.0
+"""Activations of one image are no larger; a board that moves more in that time gets batches."""
 
 
-def design(device: str, share: float = 1.0) -> Tuple[Chain, ...]:
-    """Returns the chains for "cpu" or "cuda", always the same; `share` below 1 leaves blocks of each group out."""
-    draw = _Draw(random.Random(SEED), SIZES[device])
+def size_of(target: Target) -> Size:
+    """Returns what the blocks for a CPU may be, or for a GPU of this peak and bandwidth."""
+    if target.profile.processor == "cpu":
+        return CPU
+    mode, flops_per_clock = target.mode, target.profile.fact("fp32_flops_per_clock_per_sm")
+    gflop = _ARITHMETIC_US * mode.sms * flops_per_clock * mode.gpu_mhz / 1e9
+    melements = _TRAFFIC_US * mode.bandwidth_gb_s / 1e3 / _ITEM_BYTES
+    return Size(gflop, melements, batch=max(1, round(melements / _MELEMENTS_OF_ONE)))
+
+
+def design(size: Size, share: float = 1.0) -> Tuple[Chain, ...]:
+    """Returns the chains of this size, always the same; `share` below 1 leaves blocks of each group out."""
+    draw = _Draw(random.Random(SEED), size)
     chains: List[Chain] = []
     for group, (make, count) in _GROUPS.items():
         blocks = [draw.block(group, make) for _ in range(max(1, round(share * draw.size.blocks * count)))]
@@ -61,7 +79,7 @@ class _Draw:
     """Random numbers of the kinds that shapes are made of."""
 
     def __init__(self, source: random.Random, size: Size) -> None:
-        self.choice, self.random, self.size = source.choice, source.random, size
+        self.choice, self.random, self.size, self.batch = source.choice, source.random, size, 1
 
     def log(self, low: float, high: float) -> float:
         return float(low * (high / low) ** self.random())
@@ -79,15 +97,30 @@ class _Draw:
         return px
 
     def demand(self, flops: float, *elements: float, is_one: bool = True) -> None:
-        """Raises _TooLarge where a layer asks for more than the size allows, or is none."""
-        if not is_one or flops > self.size.gflop * 1e9 or max(elements) > self.size.melements * 1e6:
+        """Raises _TooLarge where a layer asks for more than the size allows at the block's batch, or is none."""
+        flops, most = self.batch * flops, self.batch * max(elements)
+        if not is_one or flops > self.size.gflop * 1e9 or most > self.size.melements * 1e6:
             raise _TooLarge
 
     def block(self, group: str, make: Callable[[_Draw], Drawn]) -> Block:
         """Returns the first block of the group that is not too large."""
         while True:
+            if self.size.batch > 1:
+                self.batch = self.count(1, self.size.batch)
             with contextlib.suppress(_TooLarge):
-                return Block(group, *make(self))
+                return Block(group, *_batched(make(self), self.batch))
+
+
+def _batched(drawn: Drawn, batch: int) -> Drawn:
+    """The block so many times as large along its first dimension."""
+    (first, *others), layers = drawn
+
+    def grown(layer: Layer) -> Layer:
+        name, *arguments = layer
+        of_its_batch = name in _OF_ITS_BATCH and arguments[0] == first
+        return (name, batch * first, *arguments[1:]) if of_its_batch else layer
+
+    return (batch * first, *others), tuple(map(grown, layers))
 
 
 def _after(px: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:

@@ -32,6 +32,9 @@ PRODUCT_SIZES = ("batch_size", "m", "n", "k")
 
 RECORDS = "records"
 MICROBENCHMARKS = "microbenchmarks"
+PASS, HOST, DEVICE, SYNCHRONISED = "pass", "host", "device", "synchronised"
+"""What was timed: all that ops take, side by side; what they take the host alone, or the device alone; and kernels with
+one launch and synchronisation of the measuring loop in place of host time."""
 Kernel = Union[Convolution, Product]
 
 
@@ -39,7 +42,7 @@ Kernel = Union[Convolution, Product]
 class Evidence:
     """One measured figure: its latency in us, its relative spread, and the op stream it is the latency of.
 
-    `synchronised` figures carry one launch and synchronisation of the measuring loop in place of host time.
+    `timed` says what it is that takes so long: PASS, HOST, DEVICE or SYNCHRONISED.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Evidence:
     latency_us: float
     spread: float
     lowered: Tuple[Lowered, ...]
-    synchronised: bool = False
+    timed: str = PASS
     source: str = RECORDS
     precision: str = "fp32"
 
@@ -104,7 +107,7 @@ def _kernel(kernels: Checked, row: Checked, sizes: Sequence[str], precision: str
     latency_us, spread = 1e3 * row.number("mean_ms", LATENCY_MS), kernels.number(f"{group}_spread", SHARE)
     name = f"{_name(kernel)} b{batch}" + ("" if precision == "fp32" else f" {precision}")
     ops = lower(streams.ops(kernel, batch, precision))
-    return Evidence(name, group, None, latency_us, spread, ops, synchronised=True, precision=precision)
+    return Evidence(name, group, None, latency_us, spread, ops, SYNCHRONISED, precision=precision)
 
 
 def _name(kernel: Kernel) -> str:

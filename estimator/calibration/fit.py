@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..hardware.profile import Profile
 from ..lower import Lowered
 from ..schedule import Passes
 from ..target import calibrated_target
-from .evidence import MICROBENCHMARKS, Evidence
+from .evidence import DEVICE, HOST, MICROBENCHMARKS, PASS, SYNCHRONISED, Evidence
 
 SYNCHRONISED_CALL_US = "synchronised_call_us"
 """Not a constant of the board: launch and sync of the loop that measured single kernels; fitted beside the others."""
@@ -59,11 +59,14 @@ class _Pieces:
 
 
 class Fitter:
-    """Prices all evidence at once for any constants: op streams become columns once, and of equal ops one is priced."""
+    """Prices all evidence at once for any constants: op streams become columns once, and of equal ops one is priced.
 
-    def __init__(self, profile: Profile, evidence: Sequence[Evidence]) -> None:
+    The constants of these `names` are fitted, all by default; the profile's others stay.
+    """
+
+    def __init__(self, profile: Profile, evidence: Sequence[Evidence], names: Optional[Sequence[str]] = None) -> None:
         self.profile, self.evidence = profile, tuple(evidence)
-        self.names = tuple(profile.constants)
+        self.names = tuple(profile.constants if names is None else names)
         distinct = dict.fromkeys((item.precision, op) for item in evidence for op in item.lowered)
         lowered = [op for _, op in distinct]
         self._ops, self._kernels = op_columns(lowered), kernel_columns(lowered)
@@ -73,13 +76,17 @@ class Fitter:
             (calibrated_target(profile, name), mask, self._kernels.select(mask)) for name, mask in masks.items()
         ]
         rows = {pair: row for row, pair in enumerate(distinct)}
-        self._synchronised = self._pieces([i for i, item in enumerate(evidence) if item.synchronised], rows)
-        self._timed = self._pieces([i for i, item in enumerate(evidence) if not item.synchronised], rows)
-        self._passes = Passes(self._timed.op_bounds, self._timed.kernel_bounds, self._timed.kernel_op)
+        self._pieces_of = {
+            timed: self._pieces([i for i, item in enumerate(evidence) if item.timed == timed], rows)
+            for timed in dict.fromkeys(item.timed for item in evidence)
+        }
+        if PASS in self._pieces_of:
+            passes = self._pieces_of[PASS]
+            self._passes = Passes(passes.op_bounds, passes.kernel_bounds, passes.kernel_op)
         self.measured_us = np.array([item.latency_us for item in evidence])
         self.spread = np.array([item.spread for item in evidence])
-        self._has_nuisance = len(self._synchronised.indices) > 0
-        self._soft = any(item.source == MICROBENCHMARKS for item in evidence)
+        self._has_nuisance = SYNCHRONISED in self._pieces_of
+        self._soft = np.array([item.source == MICROBENCHMARKS for item in evidence])
 
     def on(self, profile: Profile) -> Fitter:
         """Returns a fitter of the same evidence for another state of the profile: its spread, or its corrections."""
@@ -92,8 +99,8 @@ class Fitter:
         return other
 
     def main_ops(self, constants: Mapping[str, float]) -> Tuple[Column, Column, Column]:
-        """Returns each piece of evidence's main kind of op, its features, and its share, 0 where synchronised."""
-        costs, timed = self._costs(constants), self._timed
+        """Returns each piece of evidence's main kind of op, its features, and its share, 0 where it is no pass."""
+        costs, timed = self._costs(constants), self._pieces_of[PASS]
         each_us = costs.host_us + np.bincount(self._kernels.op, costs.device_us, len(costs.host_us))
         kinds, features = describe(self._ops, self._kernels)
         found = np.full(len(self.evidence), "", dtype=object)
@@ -107,18 +114,25 @@ class Fitter:
 
     def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
         """Returns the estimated latency of each piece of evidence, in us."""
-        costs, timed, synchronised = self._costs(constants), self._timed, self._synchronised
-        host_us, device_us = costs.host_us[timed.ops], costs.device_us[timed.kernels]
+        costs, latencies_us = self._costs(constants), np.empty(len(self.evidence))
+        call_us = synchronised_call_us or 0.0
+        how: Dict[str, Callable[[Costs, _Pieces], Column]] = {
+            PASS: self._passes_us,
+            HOST: _host_us,
+            DEVICE: _device_us,
+            SYNCHRONISED: lambda costs, pieces: _device_us(costs, pieces) + call_us,
+        }
+        for timed, pieces in self._pieces_of.items():
+            latencies_us[pieces.indices] = how[timed](costs, pieces)
+        return latencies_us
+
+    def _passes_us(self, costs: Costs, pieces: _Pieces) -> Column:
+        host_us, device_us = costs.host_us[pieces.ops], costs.device_us[pieces.kernels]
         if costs.one_clock:
-            ends_us = sums(host_us, timed.op_bounds) + sums(device_us, timed.kernel_bounds)
+            ends_us = sums(host_us, pieces.op_bounds) + sums(device_us, pieces.kernel_bounds)
         else:
             ends_us = self._passes.ends_us(host_us, device_us)
-        latencies_us = np.empty(len(self.evidence))
-        latencies_us[timed.indices] = ends_us + costs.overhead_us
-        if self._has_nuisance:
-            kernels_us = np.add.reduceat(costs.device_us[synchronised.kernels], synchronised.kernel_bounds[:-1])
-            latencies_us[synchronised.indices] = kernels_us + (synchronised_call_us or 0.0)
-        return latencies_us
+        return ends_us + costs.overhead_us
 
     def errors_pct(self, fit: Fit) -> Column:
         """Returns the error of each estimate against its measurement, in percent."""
@@ -128,8 +142,8 @@ class Fitter:
         """Returns the constants that fit all evidence but that at these indices; `start` is a fit to most of it.
 
         Minimises the squares of log(estimate/measurement)/spread and of log(constant/prior)/prior_sigma, within the
-        constants' bounds; of thousands of micro-benchmarks single ones may be far off (soft L1). CalibrationError when
-        the solver does not converge.
+        constants' bounds; of hundreds of micro-benchmarks single ones may be far off (soft L1), of what was recorded
+        none. CalibrationError when the solver does not converge.
         """
         from scipy.optimize import least_squares
 
@@ -141,7 +155,7 @@ class Fitter:
         def residuals(shifted: Column) -> Column:
             x = shifted - shift
             errors = np.log(self.latencies_us(*self._unpack(x)) / self.measured_us) / self.spread
-            return np.concatenate([(_softened(errors) if self._soft else errors)[kept], (x - prior) / sigma])
+            return np.concatenate([np.where(self._soft, _softened(errors), errors)[kept], (x - prior) / sigma])
 
         tolerances = _EXACT if start is None else _NEAR
         x, cost = prior if start is None else self._packed(start, lower, upper), np.inf
@@ -172,7 +186,7 @@ class Fitter:
         """Each kernel at the precision it was measured at; the host costs the same at all of them."""
         device_us = np.zeros(len(self._kernels.op))
         for target, mask, kernels in self._by_precision:
-            costs = price(self._ops, kernels, target, constants)
+            costs = price(self._ops, kernels, target, {**self.profile.values(), **constants})
             device_us[mask] = costs.device_us
         return replace(costs, device_us=device_us)
 
@@ -214,6 +228,14 @@ def indices(evidence: Sequence[Evidence], family: str) -> List[int]:
 def sums(values: Column, bounds: Column) -> Column:
     """Returns the sum of the values from each bound to the next."""
     return np.diff(np.concatenate([[0.0], np.cumsum(values)])[bounds])
+
+
+def _host_us(costs: Costs, pieces: _Pieces) -> Column:
+    return np.add.reduceat(costs.host_us[pieces.ops], pieces.op_bounds[:-1])
+
+
+def _device_us(costs: Costs, pieces: _Pieces) -> Column:
+    return np.add.reduceat(costs.device_us[pieces.kernels], pieces.kernel_bounds[:-1])
 
 
 def _softened(errors: Column) -> Column:

@@ -1,6 +1,6 @@
 """The host's constants alone: the chains that show them, and their fit, which leaves the device's as they are.
 
-On a GPU a layer's call returns when the host has issued its kernels: in chains of short layers that is the host's cost
+On a GPU a layer's call returns when the host has issued its kernels: behind a sleeping kernel that is the host's cost
 and nothing of the device's. Blocks are timed whole: what Python does around layers is in the cost of their ops.
 """
 
@@ -9,22 +9,18 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ..cost.columns import Column
-from ..cost.gpu import host_us
-from ..cost.rates import rates_of
 from ..figures import signed_percent, significant
 from ..hardware.profile import Profile
 from ..hardware.quantities import HOST_CONSTANTS
 from ..hardware.software import software_in
 from ..report.table import Table, left, right
 from ..subjects.chains import Block, Chain, lower_layers
-from ..target import calibrated_target
-from .evidence import MICROBENCHMARKS, MODEL_SPREAD_FLOOR, Evidence
-from .fit import Fit, Fitter, sums
+from .evidence import HOST, MICROBENCHMARKS, MODEL_SPREAD_FLOOR, Evidence
+from .fit import Fit, Fitter
 from .from_microbenchmarks import Calibrated, bound_lines
 from .microbenchmarks import micro_benchmark_spread
 from .profile_text import host_profile_text, residuals_pct, summary
@@ -77,7 +73,7 @@ def host_evidence(chains: Sequence[Chain], runs: Sequence[ChainTimes]) -> List[E
             us = statistics.fmean(run.layers_us[index][place][0][0] for run in runs)
             spread = micro_benchmark_spread(us, len(block.layers))
             about = (block.group, block.group, f"chain {index}", us, spread)
-            evidence.append(Evidence(*about, sum(lower_layers(block), ()), source=MICROBENCHMARKS))
+            evidence.append(Evidence(*about, sum(lower_layers(block), ()), HOST, MICROBENCHMARKS))
     return evidence
 
 
@@ -86,19 +82,6 @@ def common_spread(runs: Sequence[ChainTimes]) -> float:
     logs = [math.log(sum(way[0] for chain in run.layers_us for (way,) in chain)) for run in runs]
     error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else 0.0
     return max(MODEL_SPREAD_FLOOR, error)
-
-
-class HostFitter(Fitter):
-    """Prices the host's part of all evidence, for any constants of the host."""
-
-    def __init__(self, profile: Profile, evidence: Sequence[Evidence]) -> None:
-        constants = {name: c for name, c in profile.constants.items() if name in HOST_CONSTANTS}
-        super().__init__(replace(profile, constants=constants), evidence)
-
-    def latencies_us(self, constants: Mapping[str, float], synchronised_call_us: Optional[float] = None) -> Column:
-        """Returns the time that the host needs for each piece of evidence, in us."""
-        per_op_us = host_us(self._ops, rates_of(calibrated_target(self.profile), constants))
-        return sums(per_op_us[self._timed.ops], self._timed.op_bounds)
 
 
 def calibrate_host(
@@ -110,7 +93,8 @@ def calibrate_host(
 ) -> Calibrated:
     """Returns the profile with the host's constants fitted and the device's as before, or raises CalibrationError."""
     evidence = host_evidence(chains, runs)
-    fitter = HostFitter(replace(profile, calibrated_mode=power_mode), evidence)
+    names = [name for name in profile.constants if name in HOST_CONSTANTS]
+    fitter = Fitter(replace(profile, calibrated_mode=power_mode), evidence, names)
     fit = _with_common(fitter.fit(), common_spread(runs))
     about = {
         "power_mode": power_mode,

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Mapping, Sequence, Tuple
 
 from ..figures import significant
 from ..goldens.repository import Repository
 from ..hardware.reading import write_profile_text
+from ..hardware.software import differing, software_in, software_text
 from ..measure.baseline import calibration_provenance
-from ..measure.chain_times import QUEUE, WAYS
+from ..measure.chain_times import WAYS
 from ..measure.device_session import MeasuringSession, session_on
 from ..measure.progress import Progress
 from ..measure.protocol import Plan, median_noise_pct
 from ..target import Target
-from .design import design
+from .design import design, size_of
+from .evidence import Evidence
 from .from_microbenchmarks import Calibrated, calibrate
 from .host import calibrate_host, host_design
 from .microbenchmarks import FILE_NAME, Microbenchmarks, timed_blocks, write_microbenchmarks
+from .profile_text import summary
+from .refit import has_models, recorded
 
-CPU_BUDGET_S = 40.0
-"""Seconds of passes over the chains on a CPU; a GPU's rounds are counted instead."""
+BUDGET_S = 40.0
+"""Seconds of passes over the chains."""
 HOST_BUDGET_S = 60.0
 """Seconds of passes over the short chains, of all processes together: with their start it is about two minutes."""
 
@@ -51,17 +55,30 @@ def finding_lines(spread_pct: float, noise_pct: float) -> Iterator[str]:
 def _whole(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:
     yield "CALIBRATION: micro-benchmarks are measured, the profile is written"
     target, device = session.target, session.plan.choice.device
-    chains = design(device, share)
-    (times,) = session.measure_chains(chains, CPU_BUDGET_S * share)
+    path, about = Repository.at(root).configuration_folder(target) / FILE_NAME, calibration_provenance(session, root)
+    models, lines = _models(target, path.parent, about)
+    chains = design(size_of(target), share)
+    (times,) = session.measure_chains(chains, BUDGET_S * share)
     reference_ms = significant(statistics.median(times.references_ms)) if times.references_ms else None
     blocks = timed_blocks(chains, WAYS[device], times.layers_us)
-    found = Microbenchmarks(calibration_provenance(session, root), QUEUE, blocks, reference_ms)
-    made = calibrate(target.profile, found, target.mode.name, session.progress.say)
-    path = Repository.at(root).configuration_folder(target) / FILE_NAME
+    found = Microbenchmarks(about, blocks, reference_ms)
+    made = calibrate(target.profile, found, target.mode.name, session.progress.say, models)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_microbenchmarks(path, found)
     findings = finding_lines(made.spread_pct or 0.0, median_noise_pct(times.passes_us))
-    yield from _written(session, made, times.measuring_s, root, findings)
+    yield from _written(session, made, times.measuring_s, root, (*lines, *findings))
+
+
+def _models(target: Target, folder: Path, provenance: Mapping[str, str]) -> Tuple[Sequence[Evidence], Sequence[str]]:
+    """What was recorded of models here, to be fitted along, and a line that says so or why not."""
+    if not has_models(target.board, folder):
+        return (), ()
+    evidence, software = recorded(target.profile, folder)
+    others = differing(software, software_in(provenance["software"]))
+    if others:
+        was = f"it was measured with {software_text(software, others)}"
+        return (), (f"  The record in {folder} is left out: {was}; pytest ... --record measures it anew",)
+    return evidence, (f"  Fitted along: the record in {folder}: {summary(evidence)}",)
 
 
 def _host(session: MeasuringSession, share: float, root: Path) -> Iterator[str]:

@@ -33,13 +33,16 @@ Files = Dict[Path, str]
 def refitted(board: Board, goldens: Path, evidence: Optional[str], fit_only: bool) -> Files:
     """Returns by path the text that a refit gives; prints constants and cross-validation.
 
-    `evidence` is one of EVIDENCE, None for the records where there are any. CalibrationError where no fit is found.
+    `evidence` is one of EVIDENCE, None for all that there is. CalibrationError where no fit is found.
     """
     profile = board.base_profile()
+    if profile.transferred_from and not profile.own_host:  # its constants are of another board's mode
+        profile = replace(profile, calibrated_mode=profile.default_mode)
     folder = board.folder(goldens) / calibrated_target(profile).label
-    if evidence == RECORDS or (evidence is None and (folder / MODEL_KIND.record).exists()):
+    has_record = has_models(board, folder)
+    if evidence == RECORDS or (evidence is None and has_record and not (folder / FILE_NAME).exists()):
         return _from_records(board, profile, folder, fit_only)
-    return _from_microbenchmarks(board, profile, folder, evidence not in (None, MICROBENCHMARKS))
+    return _from_microbenchmarks(board, profile, folder, evidence != MICROBENCHMARKS and (has_record or bool(evidence)))
 
 
 def write(files: Files) -> int:
@@ -58,8 +61,13 @@ def compare(files: Files) -> int:
     return 1 if differing else 0
 
 
-def _recorded(profile: Profile, folder: Path) -> Tuple[Tuple[Evidence, ...], Mapping[str, str]]:
-    """The evidence, and the software that it was measured with."""
+def has_models(board: Board, folder: Path) -> bool:
+    """Returns whether there is a record of models to fit; a CPU's stay out of its fit, which they are held against."""
+    return board.device == "cuda" and (folder / MODEL_KIND.record).exists()
+
+
+def recorded(profile: Profile, folder: Path) -> Tuple[Tuple[Evidence, ...], Mapping[str, str]]:
+    """Returns the evidence of a configuration's records, and the software that it was measured with."""
     models = load_record(folder / MODEL_KIND.record, [model.name for model in MODELS])
     patterns = load_record(folder / PATTERN_KIND.record, [pattern.name for pattern in PATTERNS])
     return load_evidence(profile.name, models, patterns), software_in(models.provenance["software"])
@@ -72,14 +80,14 @@ def _from_microbenchmarks(board: Board, profile: Profile, folder: Path, with_rec
             f"{path}: no micro-benchmarks to calibrate {profile.name} from; to measure them: "
             f"{calibrate_command(board.name)}"
         )
-    recorded = _recorded(profile, folder)[0] if with_records else ()
-    made = calibrate(profile, load_microbenchmarks(path), profile.calibrated_mode, _say, recorded)
+    models = recorded(profile, folder)[0] if with_records else ()
+    made = calibrate(profile, load_microbenchmarks(path), profile.calibrated_mode, _say, models)
     print("\n".join(made.lines))
     return {board.profile_path: made.text}
 
 
 def _from_records(board: Board, profile: Profile, folder: Path, fit_only: bool) -> Files:
-    evidence, software = _recorded(profile, folder)
+    evidence, software = recorded(profile, folder)
     fitter = Fitter(profile, evidence)
     fit = fitter.fit()
     print(f"{profile.name} at {profile.calibrated_mode}, from {summary(evidence)}\n")
