@@ -214,6 +214,10 @@ class Checked:
         """Returns content of this file as a table of that key."""
         return Checked(self.path, content, self.where(key), self._error, self._repair)
 
+    def beside(self, key: str, value: Any) -> Checked:
+        """Returns this table with one more key."""
+        return Checked(self.path, {**self.content, key: value}, self.key, self._error, self._repair)
+
     def tables(self) -> Dict[str, Checked]:
         """Returns the tables below this one by name."""
         return {key: self.table(key) for key in self.content}

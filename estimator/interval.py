@@ -49,12 +49,13 @@ MODEL_UNCERTAINTY = _read("model")
 
 
 def interval_pct(
-    latency_of: Callable[[Mapping[str, float]], float], target: Target, model_variance: float = 0.0
+    latency_of: Callable[[Mapping[str, float]], float], target: Target, other_variance: float = 0.0
 ) -> Optional[float]:
     """Returns the half-width of the prediction interval, +- percent of the estimate, that covers 80 % of models.
 
-    `latency_of` gives the latency for other constants; its gradient weighs the covariance of the fit. `model_variance`
-    is the relative variance from MODEL_UNCERTAINTY. None where nothing measured says how far the estimate may be off.
+    `latency_of` gives the latency for other constants; its gradient weighs the covariance of the fit.
+    `other_variance` is relative, from MODEL_UNCERTAINTY and the profile's spreads by kind of kernel. None where
+    nothing measured says how far the estimate may be off.
     """
     if without_evidence(target):
         return None
@@ -69,7 +70,7 @@ def interval_pct(
 
     unexplained = (profile.held_out_spread_pct / 100) ** 2
     transferred = extrapolation_variance(extrapolated(target), with_host)
-    return 100 * QUANTILE * math.sqrt(fit_variance + unexplained + transferred + model_variance)
+    return 100 * QUANTILE * math.sqrt(fit_variance + unexplained + transferred + other_variance)
 
 
 def extrapolation_variance(what: Iterable[str], with_host: Callable[[float], float]) -> float:
@@ -92,6 +93,8 @@ def extrapolated(target: Target) -> Tuple[str, ...]:
         target.precision.name: target.precision.name != "fp32",
         "other SMs": _sms(profile.facts) != _sms(profile.calibrated_facts),
     }
+    if profile.spreads_pct:  # public GPUs in all precisions and at all batches, none of which is this one
+        differs = {"power mode": False}
     found = [name for name, is_so in differs.items() if is_so]
     at_home = {
         "software": _other_software(target, bool(found)),
@@ -108,7 +111,8 @@ def _other_software(target: Target, elsewhere: bool) -> bool:
     """Where no machine was asked, an estimate is for the calibrated software only where it was calibrated."""
     if target.same_software is not None:
         return not target.same_software
-    return target.profile.processor == "gpu" and (elsewhere or bool(target.profile.transferred_from))
+    borrowed = bool(target.profile.transferred_from) and not target.profile.spreads_pct
+    return target.profile.processor == "gpu" and (elsewhere or borrowed)
 
 
 def without_evidence(target: Target) -> Tuple[str, ...]:

@@ -54,6 +54,11 @@ class Op:
         """The tensors among the arguments, in order; those inside lists included."""
         return tuple(_tensors((self.args, tuple(value for _, value in self.kwargs))))
 
+    @functools.cached_property
+    def line(self) -> str:
+        """What a digest says of it."""
+        return f"{self.name} {_canonical((self.args, self.kwargs, self.outputs))}"
+
 
 @dataclass(frozen=True)
 class Captured:
@@ -94,8 +99,7 @@ def digest(ops: Sequence[Op], rules: Iterable[str] = ()) -> str:
     Other numbers (momentum, eps, a probability) do not count: none decides a latency, and releases of torchvision
     differ in them.
     """
-    lines = {id(op): f"{op.name} {_canonical((op.args, op.kwargs, op.outputs))}" for op in distinct(ops)}
-    text = "\n".join([*(lines[id(op)] for op in ops), *sorted(rules)])
+    text = "\n".join([*(op.line for op in ops), *sorted(rules)])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .cost.columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, OpColumns, kernel_columns, op_columns
+from .cost.columns import (
+    DEVICE_KINDS,
+    HOST_KINDS,
+    Column,
+    Costs,
+    KernelColumns,
+    Limits,
+    OpColumns,
+    kernel_columns,
+    op_columns,
+)
 from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
 from .interval import MODEL_UNCERTAINTY, interval_pct, without_evidence
@@ -24,10 +34,11 @@ if TYPE_CHECKING:
 
 NOTHING_CAPTURED = Captured((), ())
 """Of ops whose model nobody names."""
+Prices = Callable[[Target, Mapping[str, float]], Costs]
+"""What gives the costs of one pass on a target with these constants."""
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """One op on both timelines, in microseconds; without a kernel, device start and end are its issue."""
 
     op: str
@@ -102,13 +113,17 @@ def estimate(
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """One forward pass, priced and scheduled: a row per op and per kernel, as the columns of `cost` have them."""
+    """One forward pass, priced and scheduled: a row per op and per kernel, as the columns of `cost` have them.
+
+    `prices` gives what `price` does, without the limits, where passes are priced `Together`.
+    """
 
     lowered: Tuple[Lowered, ...]
     ops: OpColumns
     kernels: KernelColumns
     costs: Costs
     timeline: Timeline
+    prices: Optional[Prices] = None
 
     @property
     def latency_ms(self) -> float:
@@ -134,20 +149,45 @@ class ForwardPass:
         timeline = schedule(host_us, device_us, kernel_op, costs.one_clock, early_us, self.ops.waits)
         return (timeline.end_us + costs.overhead_us) / 1e3
 
+    def with_kernels(self, kind: str, factor: float) -> float:
+        """Returns the latency in ms if the kernels of this kind took so many times as long."""
+        costs, of_kind = self.costs, self.kernels.kind == DEVICE_KINDS.index(kind)
+        device_us = np.where(of_kind, factor, 1.0) * costs.device_us
+        timeline = schedule(costs.host_us, device_us, self.kernels.op, costs.one_clock, costs.early_us, self.ops.waits)
+        return (timeline.end_us + costs.overhead_us) / 1e3
+
     def with_constants(self, target: Target, constants: Mapping[str, float]) -> ForwardPass:
         """Returns the same ops on the target with other constants."""
-        return _scheduled(self.lowered, self.ops, self.kernels, price(self.ops, self.kernels, target, constants))
+        costs = self._costs(target, constants)
+        if self.prices is not None:
+            costs = replace(costs, limits=lambda: _limits(price(self.ops, self.kernels, target, constants)))
+        return replace(self, costs=costs, timeline=_timeline(self.ops, self.kernels, costs))
+
+    def latency_with(self, target: Target, constants: Mapping[str, float]) -> float:
+        """Returns the latency in ms of the same ops on the target with other constants."""
+        costs = self._costs(target, constants)
+        return (_timeline(self.ops, self.kernels, costs).end_us + costs.overhead_us) / 1e3
+
+    def _costs(self, target: Target, constants: Mapping[str, float]) -> Costs:
+        if self.prices is None:
+            return price(self.ops, self.kernels, target, constants)
+        return self.prices(target, constants)
 
 
-def forward_pass(lowered: Sequence[Lowered], target: Target) -> ForwardPass:
+def forward_pass(lowered: Sequence[Lowered], target: Target, prices: Optional[Prices] = None) -> ForwardPass:
     """Returns the forward pass of lowered ops on the target."""
     ops, kernels = op_columns(lowered), kernel_columns(lowered)
-    return _scheduled(tuple(lowered), ops, kernels, price(ops, kernels, target, target.profile.values()))
+    costs = price(ops, kernels, target, target.profile.values())
+    return ForwardPass(tuple(lowered), ops, kernels, costs, _timeline(ops, kernels, costs), prices)
 
 
-def _scheduled(lowered: Tuple[Lowered, ...], ops: OpColumns, kernels: KernelColumns, costs: Costs) -> ForwardPass:
-    timeline = schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock, costs.early_us, ops.waits)
-    return ForwardPass(lowered, ops, kernels, costs, timeline)
+def _limits(costs: Costs) -> Limits:
+    assert costs.limits is not None, "only passes on a GPU are priced together"
+    return costs.limits()
+
+
+def _timeline(ops: OpColumns, kernels: KernelColumns, costs: Costs) -> Timeline:
+    return schedule(costs.host_us, costs.device_us, kernels.op, costs.one_clock, costs.early_us, ops.waits)
 
 
 def interval_of(found: ForwardPass, target: Target) -> Optional[float]:
@@ -159,7 +199,9 @@ def interval_of(found: ForwardPass, target: Target) -> Optional[float]:
     if unknown_ops(found.lowered):
         return None
     return interval_pct(
-        lambda constants: found.with_constants(target, constants).latency_ms, own, _model_variance(found)
+        lambda constants: found.latency_with(target, constants),
+        own,
+        _model_variance(found) + _spread_variance(found, target),
     )
 
 
@@ -185,6 +227,14 @@ def _model_variance(found: ForwardPass) -> float:
         for names in (np.array([op.op.name == name for op in found.lowered]),)
         for known in (MODEL_UNCERTAINTY[unseen],)
         for host, device in ((math.exp(known.host), 1.0), (1.0, math.exp(known.device)))
+    )
+
+
+def _spread_variance(found: ForwardPass, target: Target) -> float:
+    """The relative variance from GPUs that no fit has seen: all kernels of a kind are off alike."""
+    return sum(
+        math.log(found.with_kernels(kind, math.exp(pct / 100)) / found.latency_ms) ** 2
+        for kind, pct in target.profile.spreads_pct.items()
     )
 
 

@@ -32,7 +32,7 @@ LAUNCHES = {"convolution": 4}
 AGAIN = 1.5
 """How many times as fast a host is with the layer it has just run."""
 HOST_FACTORS, DEVICE_FACTORS = (0.8, 1.3, 0.7, 1.4, 0.75), (0.6, 1.5, 0.75, 1.4)
-"""Of the profile's constants, one after another."""
+"""Of the profile's constants, one after another, as far as its priors think possible."""
 EVENT_US, CALL_NOISE, KERNEL_NOISE = 10.0, 0.03, 0.08
 SOFTWARE = "Python 3.10.12, torch 2.5.0, torchvision 0.20.0, driver R36 (release), REVISION: 4.0, GCID: 1"
 ENVIRONMENT = f"""
@@ -78,6 +78,8 @@ def constants_of(profile):
     found = {}
     for name, c in profile.constants.items():
         factor = next(host if name in HOST_CONSTANTS else device)
+        if name not in HOST_CONSTANTS:
+            factor = min(max(factor, math.exp(-c.prior_sigma)), math.exp(c.prior_sigma))
         found[name] = min(max(factor * c.value, 1.2 * c.lower), 0.85 * c.upper)
     return found
 

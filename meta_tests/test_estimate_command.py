@@ -58,6 +58,9 @@ def test_a_few_lines_say_what_takes_how_long_and_what_bounds_it(capsys):
 
 def test_what_is_transferred_or_without_evidence_says_so(capsys):
     lines = lines_of(capsys, "resnet18", "--hardware", "NVIDIA-H100")
+    assert lines[0].endswith(", transferred from public-GPUs")
+    assert " ms ± " in lines[1]
+    lines = lines_of(capsys, "resnet18", "--hardware", "Jetson-AGX-Xavier")
     assert lines[0].endswith(", transferred from Jetson-Orin-AGX")
     assert "(no interval: no evidence for other SMs)" in lines[1]
 

@@ -27,6 +27,7 @@ from estimator.calibration.microbenchmarks import (
     timed_blocks,
     write_microbenchmarks,
 )
+from estimator.calibration.public_evidence import read_figures
 from estimator.calibration.published import read_table
 from estimator.errors import GoldenLatencyError
 from estimator.goldens.difference import Difference
@@ -181,6 +182,9 @@ class Readers:
         for line in repeat_lines(SimpleNamespace(target=TARGET, measured=measured)):
             assert is_one_line(line, path) if "not known, written anew: " in line else "inf" not in line
 
+    def figures(self, path):
+        assert all(is_sane(figure.measured_us) and is_sane(figure.spread) for figure in read_figures(path))
+
     def published(self, path):
         assert all(is_sane(row.measured_us) for row in read_table(path))
 
@@ -192,10 +196,12 @@ TABLE = io.StringIO()
 csv.writer(TABLE, lineterminator="\n").writerows(
     [CONV2D, ["standard", 256, 256, 56, 3, 1, 1, 16, "fp32", 14.0], ["depthwise", 32, 32, 9, 3, 1, 32, 1, "fp16", 2.5]]
 )
+FIGURES = text_of("estimator", "calibration", "evidence", "public-gpus.csv").splitlines()
 TREE = "tree/golden"
 FILES = {
     "profile": (3, "board.toml", PROFILE.path.read_text(encoding="utf-8"), Readers.profile),
     "transferred": (2, "other.toml", text_of("estimator", "hardware", "Jetson-Orin-NX-16GB.toml"), Readers.profile),
+    "public GPU": (1, "public.toml", text_of("estimator", "hardware", "NVIDIA-L4.toml"), Readers.profile),
     "ten lines": (3, "new.toml", (TEMPLATES / "gpu.toml").read_text(encoding="utf-8"), Readers.profile),
     "cpu": (
         2,
@@ -241,6 +247,7 @@ FILES = {
         Readers.last_run,
     ),
     "published": (3, "table.csv", TABLE.getvalue(), Readers.published),
+    "figures": (1, "figures.csv", "\n".join(FIGURES[:1] + FIGURES[-2:]), Readers.figures),
 }
 WEIGHTS = sum(weight for weight, *_ in FILES.values())
 

@@ -58,16 +58,20 @@ WIDE = {"channels": 200, "m": 128, "n": 128}
 
 TILE = 2 * 4 * 64 * 64
 """FLOP of four tiles of 64 x 64 for each element of the reduction."""
+FROM_DRAM = 600_000 / 2**19 - 1
+"""The share of 600,000 bytes that is more than half of the L2 holds."""
+CUDNN_8_6 = "fp32", "8.7", {"cudnn": 8.6}
 HALF = {"kind": "depthwise", "elements": 100_000, "dtype": "float16"}
 
 
 @pytest.mark.parametrize(
     ("kernel", "options", "limit", "least_us"),
     [
-        (synthetic.stream(read_bytes=6400), (), "latency", 8),
-        (synthetic.stream(read_bytes=3000, write_bytes=4000, cold_bytes=2000), (), "memory", 9),
+        (synthetic.stream(read_bytes=16_000), (), "latency", 8),
+        (synthetic.stream(read_bytes=30_000, write_bytes=40_000, cold_bytes=2000), (), "memory", 35 + 2),
+        (synthetic.stream(read_bytes=4_000_000, write_bytes=3_000_000, cold_bytes=2000), (), "memory", 7002),
         (synthetic.product(128, 128, 10, 4), (), "arithmetic", 4 * TILE * 10 / 4000),
-        (synthetic.product(128, 128, 10, 4, read_bytes=461_000), (), "memory", 461),
+        (synthetic.product(128, 128, 23, 4, read_bytes=1_060_000), (), "memory", 1060),
         (synthetic.product(32, 32, 10, 4), (), "waves of tiles", TILE / 4 * 10 / 4000),
         (synthetic.product(128, 128, 1000, 4), ("tf32",), "arithmetic", 4 * TILE * 1000 / 10_000),
         (synthetic.product(128, 128, 20, 4), ("tf32",), "arithmetic", 4 * TILE * 20 / 4000),
@@ -75,14 +79,15 @@ HALF = {"kind": "depthwise", "elements": 100_000, "dtype": "float16"}
         (synthetic.product(16, 1024, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
         (synthetic.product(128, 128, 1000, 4, dtype="float16"), (), "arithmetic", 4 * TILE * 1000 / 20_000),
         (of_tensor_cores(**WIDE), (), "arithmetic", 4 * TILE * 1800 / 10_000),
-        (of_tensor_cores(64, 64, 4, read_bytes=320_000), (), "waves of tiles", TILE * 36 / 10_000),
-        (of_tensor_cores(64, 64, 4, read_bytes=400_000), (), "memory", 400),
-        (of_tensor_cores(64, 64, 6), (), "arithmetic", TILE * 54 / 4000),
-        (of_tensor_cores(64, 64, 4, dilation=2), (), "waves of tiles", TILE * 36 / 4000),
-        (of_tensor_cores(64, 64, 40, stride=2), ("fp32", False), "arithmetic", TILE * 360 / 4000),
+        (of_tensor_cores(64, 64, 4, read_bytes=590_000), (), "waves of tiles", TILE * 36 / 10_000),
+        (of_tensor_cores(64, 64, 4, read_bytes=600_000), (), "memory", 600 * FROM_DRAM + 300 * (1 - FROM_DRAM)),
+        (of_tensor_cores(64, 64, 10), (), "arithmetic", TILE * 90 / 4000),
+        (of_tensor_cores(64, 64, 4, dilation=2), (), "waves of tiles", TILE * 36 / 10_000),
+        (of_tensor_cores(64, 64, 4, dilation=2), CUDNN_8_6, "waves of tiles", TILE * 36 / 4000),
+        (of_tensor_cores(128, 128, 40, stride=2), ("fp32", synthetic.NO_TF32), "arithmetic", 4 * TILE * 360 / 4000),
         (
             synthetic.convolution(125, 32, 400),
-            ("fp32", False),
+            ("fp32", synthetic.NO_TF32),
             "waves of tiles",
             2 * 125 * 32 * 3600 / 4000 / 2.25,
         ),
@@ -96,6 +101,6 @@ def test_what_bounds_a_kernel_by_hand(kernel, options, limit, least_us):
 
 
 def test_a_product_without_tensor_cores_is_held_against_the_fp32_cores():
-    kernel = synthetic.product(64, 64, 1000, 4)
+    kernel = synthetic.product(128, 128, 1000, 4)
     found = synthetic_limit(kernel, "fp32", tensor_core_product_efficiency=1.0)
-    assert found == ("arithmetic", 2 * 4 * 64 * 64 * 1000 / 4000)
+    assert found == ("arithmetic", 4 * TILE * 1000 / 4000)

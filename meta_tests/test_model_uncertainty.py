@@ -49,7 +49,7 @@ def test_an_op_without_a_rule_widens_the_interval_by_its_share():
     few, many = estimated(streams(7), streams(1, "aten.new")), estimated(streams(8, "aten.new"))
     assert known.latency_ms == few.latency_ms == many.latency_ms
     assert known.interval_pct < few.interval_pct < many.interval_pct
-    assert many.interval_pct > 100 * 1.28 * MODEL_UNCERTAINTY["no rule"].device
+    assert many.interval_pct > 0.98 * 100 * 1.28 * MODEL_UNCERTAINTY["no rule"].device
 
 
 def test_ops_of_one_name_are_off_alike_and_those_of_two_are_not():

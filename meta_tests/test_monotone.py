@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -12,20 +13,21 @@ from estimator.capture import capture
 from estimator.hardware.boards import load_profile
 from estimator.hardware.reading import known_profiles
 from estimator.lower import lower
-from estimator.pipeline import estimate_lowered
-from estimator.target import calibrated_target
+from estimator.pipeline import forward_pass
+from estimator.target import resolve, tensor_dtype
 
 CHANNELS = st.sampled_from([3, 8, 16, 48, 64, 256, 1024])
+GPUS = [name for name in known_profiles() if load_profile(name).processor == "gpu"]
 reproducible = settings(max_examples=60)
 
 
 @st.composite
-def convolutional_modules(draw):
-    channels, layers = draw(CHANNELS), []
+def convolutional_modules(draw, channel_counts=CHANNELS):
+    channels, layers = draw(channel_counts), []
     first = channels
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["convolution", "dilated", "depthwise", "norm", "relu", "hardswish", "pool"]))
-        out = draw(CHANNELS) if kind in ("convolution", "dilated") else channels
+        out = draw(channel_counts) if kind in ("convolution", "dilated") else channels
         kernel, dilation = draw(st.sampled_from([1, 3, 5])), 2 if kind == "dilated" else 1
         padding = dilation * (kernel // 2)
         layers.append(
@@ -66,6 +68,20 @@ def estimated(module, shape, batch=1, mode="50W", precision="fp32", hardware="Je
     return estimate(module, torch.empty(batch, *shape), hardware, mode, precision)
 
 
+@st.composite
+def row_modules(draw):
+    width = draw(st.sampled_from([1, 64, 1000, 1025, 5000, 100_003]))
+    kind = draw(st.sampled_from([torch.nn.Softmax, torch.nn.LayerNorm]))
+    return torch.nn.Sequential(kind(-1 if kind is torch.nn.Softmax else width)), (draw(st.integers(1, 9)), width)
+
+
+target_of = functools.lru_cache(maxsize=None)(resolve)
+
+
+def device_ms(lowered, target):
+    return forward_pass(lowered, target).device_ms
+
+
 @reproducible
 @given(modules, st.sampled_from([(1, 2), (2, 4), (4, 8), (8, 16), (16, 64)]))
 def test_a_larger_batch_is_never_faster(module_and_shape, batches):
@@ -75,14 +91,31 @@ def test_a_larger_batch_is_never_faster(module_and_shape, batches):
 
 
 @reproducible
-@given(modules, st.sampled_from(["cpu_mhz", "gpu_mhz", "bandwidth_gb_s"]), st.floats(1.01, 1.19))
-def test_a_higher_clock_or_bandwidth_is_never_slower(module_and_shape, what, factor):
+@given(
+    st.one_of(modules, row_modules()),
+    st.sampled_from([(1, 2), (3, 4), (8, 16), (16, 17), (16, 64)]),
+    st.sampled_from(["fp32", "tf32", "fp16"]),
+)
+def test_a_larger_batch_is_never_faster_on_any_board(module_and_shape, batches, precision):
     module, shape = module_and_shape
-    profile, lowered = load_profile(), lower(capture(module, torch.empty(1, *shape)))
-    mode = profile.mode("50W")
-    faster = replace(profile, modes={"50W": replace(mode, **{what: getattr(mode, what) * factor})})
-    before, after = (estimate_lowered(lowered, calibrated_target(p)) for p in (profile, faster))
-    assert after.latency_ms <= before.latency_ms * (1 + 1e-9)
+    passes = [lower(capture(module, torch.empty(batch, *shape), tensor_dtype(precision))) for batch in batches]
+    for hardware in GPUS:
+        smaller, larger = (device_ms(ops, target_of(hardware, None, precision)) for ops in passes)
+        assert larger >= smaller * (1 - 1e-9), hardware
+
+
+@reproducible
+@given(st.one_of(modules, row_modules()), st.sampled_from(["fp32", "fp16"]), st.floats(1.01, 1.19))
+def test_a_higher_clock_bandwidth_or_power_is_never_slower_on_any_board(module_and_shape, precision, factor):
+    module, shape = module_and_shape
+    lowered = lower(capture(module, torch.empty(8, *shape), tensor_dtype(precision)))
+    for hardware in GPUS:
+        target = target_of(hardware, None, precision)
+        before, mode = forward_pass(lowered, target).latency_ms, target.mode
+        for what in ("cpu_mhz", "gpu_mhz", "bandwidth_gb_s", "watts"):
+            faster = replace(mode, **{what: (getattr(mode, what) or 100) * factor})
+            after = forward_pass(lowered, replace(target, mode=faster)).latency_ms
+            assert after <= before * (1 + 1e-9) or (mode.watts is None and what == "watts"), (hardware, what)
 
 
 @reproducible
@@ -96,8 +129,8 @@ def test_half_precision_halves_the_bytes(module_and_shape):
 
 
 @reproducible
-@given(modules, st.sampled_from(["fp16", "bf16", "tf32"]))
-def test_a_lower_precision_is_never_slower(module_and_shape, precision):
+@given(token_modules(), st.sampled_from(["fp16", "bf16", "tf32"]))
+def test_a_lower_precision_is_never_slower_at_products(module_and_shape, precision):
     module, shape = module_and_shape
     lower_precision, full = (estimated(module, shape, batch=8, precision=p) for p in (precision, "fp32"))
     assert lower_precision.device_ms <= full.device_ms * (1 + 1e-9)

@@ -174,8 +174,8 @@ def test_modes_precisions_and_boards_have_goldens_of_their_own(suite):
     other.assert_outcomes(passed=1)
     other.stdout.fnmatch_lines(
         [
-            "hardware: NVIDIA-H100, mode default, precision fp32, batch 1, transferred from Jetson-Orin-AGX",
-            "*NVIDIA-H100 (default), transferred from Jetson-Orin-AGX*",
+            "hardware: NVIDIA-H100, mode default, precision fp32, batch 1, transferred from public-GPUs",
+            "*NVIDIA-H100 (default), transferred from public-GPUs*",
         ]
     )
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, Tu
 from ..errors import CalibrationError, GoldenLatencyError, UsageError
 from ..figures import significant
 from ..goldens.repository import Repository
+from ..hardware.boards import DEFAULT_HARDWARE
+from ..hardware.public_gpus import NAME as PUBLIC_GPUS
 from ..importing import FORM, import_function, one_line
 from ..lower import Lowered, lower
 from ..records.kinds import MODEL_KIND
@@ -93,13 +95,15 @@ def one_constant_per_op(repository: Repository) -> Callable[..., float]:
     """Returns an estimator with the same time for each op that launches a kernel, fitted to records of `repository`.
 
     Fitted to all recorded models of the board that the constants are of, in the configuration that it was calibrated
-    in, the model that is estimated among them; other modes, precisions and boards take it as it is. It returns ms, and
-    raises CalibrationError where no model is recorded.
+    in, the model that is estimated among them; other modes, precisions and boards take it as it is, those with
+    constants of public GPUs that of the default board. It returns ms, and raises CalibrationError where no model is
+    recorded.
     """
     each_us = functools.lru_cache(maxsize=None)(lambda hardware: _fitted_us(repository, hardware))
 
     def one_constant_ms(model: torch.nn.Module, example_inputs: Any, hardware: str, mode: str, precision: str) -> float:
-        fitted_on = repository.profile(hardware).transferred_from or hardware
+        origin = repository.profile(hardware).transferred_from or hardware
+        fitted_on = DEFAULT_HARDWARE if origin == PUBLIC_GPUS else origin
         return each_us(fitted_on) * compute_ops(_lowered(model, example_inputs, precision)) / 1e3
 
     return one_constant_ms

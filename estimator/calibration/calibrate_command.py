@@ -15,6 +15,7 @@ from ..checked import COUNT, Bounds, checked_option, parsed, parsed_whole
 from ..commands import calibrate_command
 from ..errors import CalibrationError, MeasurementError, MeasurementRefused, UsageError
 from ..hardware.boards import DEFAULT_HARDWARE, Board, find_board
+from ..hardware.public_gpus import NAME as PUBLIC_GPUS
 from ..measure.device.choice import Choice, choose_device
 from ..measure.progress import Progress, terminal_line
 from ..measure.protocol import Plan, make_protocol
@@ -51,8 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit code: 1 where --check found a difference or nothing could be measured or fitted."""
-    board = find_board(options.hardware)
-    if options.published:
+    is_public = options.hardware == PUBLIC_GPUS
+    board = None if is_public else find_board(options.hardware)
+    if board and options.published:
         from .published import print_errors
 
         print_errors(options.published, board.profile())
@@ -62,8 +64,24 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name):
             flag, other = f"--{name.replace('_', '-')}", "leave --refit and --check out" if is_refit else "add --refit"
             raise UsageError(f"{flag} is of {'measuring' if is_refit else 'a refit'}: {other}")
+    if board is None and not is_refit:
+        raise UsageError(f"{PUBLIC_GPUS} are no board to measure on: add --refit or --check")
+    if board is None and (options.published or options.evidence or options.fit_only):
+        raise UsageError(f"{PUBLIC_GPUS} have one kind of evidence: --refit or --check alone")
     refuse_missing("calibrate", CALIBRATION)
+    if board is None:
+        return _public_gpus(options.check)
     return _refit(options, board) if is_refit else _measure(options, board)
+
+
+def _public_gpus(only_check: bool) -> int:
+    """The constants of GPUs that nobody calibrated: fitted to published figures, measured nowhere."""
+    from . import public_fit
+
+    figures, fit = public_fit.fit_public_gpus(lambda step: print(f"  refit {step}", flush=True))
+    found = public_fit.table(figures, fit)
+    print("\n".join(found.text()))
+    return public_fit.compare(fit) if only_check else public_fit.write(found, fit)
 
 
 def _refit(options: argparse.Namespace, board: Board) -> int:

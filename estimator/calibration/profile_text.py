@@ -93,6 +93,9 @@ def _set_constants(document: Any, profile: Profile, fit: Fit) -> None:
         if name not in constants:
             constants[name] = {key: field for key, field in asdict(profile.constants[name]).items() if key != "name"}
         source = _SOURCE_OF_PART.sub("", constants[name]["source"])
+        for key in ("prior", "prior_sigma"):
+            if constants[name][key] != getattr(profile.constants[name], key):
+                constants[name][key] = getattr(profile.constants[name], key)
         constants[name].update({"source": source, "value": value, "uncertainty_pct": fit.uncertainty_pct[name]})
 
 

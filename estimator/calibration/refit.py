@@ -13,6 +13,7 @@ from ..errors import CalibrationError
 from ..files import read_text, write_atomically
 from ..hardware.boards import Board
 from ..hardware.profile import Profile
+from ..hardware.public_gpus import with_priors
 from ..hardware.reading import write_profile_text
 from ..hardware.software import software_in
 from ..records.kinds import MODEL_KIND, PATTERN_KIND
@@ -35,7 +36,7 @@ def refitted(board: Board, goldens: Path, evidence: Optional[str], fit_only: boo
 
     `evidence` is one of EVIDENCE, None for all that there is. CalibrationError where no fit is found.
     """
-    profile = board.base_profile()
+    profile = with_priors(board.base_profile())
     if profile.transferred_from and not profile.own_host:  # its constants are of another board's mode
         profile = replace(profile, calibrated_mode=profile.default_mode)
     folder = board.folder(goldens) / calibrated_target(profile).label

@@ -68,6 +68,7 @@ class KernelColumns:
     input_elements: Column
     rows_inside: Column
     channels_last: Column
+    rows: Column
 
     @functools.cached_property
     def by_kind(self) -> Tuple[Tuple[str, Column, KernelColumns], ...]:
@@ -151,7 +152,7 @@ def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
         window_side=_column(max(window.sides) for window in windows),
         stride=_column(max(window.stride) for window in windows),
         dilation=_column(max(window.dilation) for window in windows),
-        **_named(kernels, "elements flops cold_bytes"),
+        **_named(kernels, "elements flops cold_bytes rows"),
         **_named(products, "batch m n k"),
         **_named(windows, "taps channels groups images input_elements rows_inside"),
     )

@@ -13,7 +13,7 @@ from typing import Mapping
 
 import numpy as np
 
-from ..hardware.reading import fixed_constants
+from ..hardware.toml_quantities import fixed_constants
 from ..lower.recurrent import LIBRARY_PRODUCTS, PERSISTENT
 from .columns import HOST_KINDS, Column, KernelColumns, OpColumns
 from .rates import Rates

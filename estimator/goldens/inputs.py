@@ -8,8 +8,9 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from ..checked import Bounds, parsed, parsed_whole
 from ..errors import RecordError
+from ..hardware.generations import GENERATIONS
 from ..hardware.profile import Profile, Quantity
-from ..hardware.quantities import BOUND, FACTS, LEAST, MODE_BOUNDS, WHOLE
+from ..hardware.quantities import BOUND, FACTS, LEAST, MODE_BOUNDS, WATTS, WHOLE
 from ..target import calibrated_target
 from .repository import ESTIMATES, Repository
 from .tables import INPUTS, Row, Table, with_section
@@ -21,6 +22,10 @@ CALIBRATION = "calibration."
 """What the name of an input begins with that says where the constants are from, and how sure they are."""
 HELD_OUT = "held_out."
 """What the name of an input begins with that says how well the constants estimate what no fit has seen."""
+
+_WATTS = "watts"
+_FIGURES: Mapping[str, Bounds] = {**MODE_BOUNDS["gpu"], _WATTS: WATTS}
+"""What a power mode may say; its watts count where they, and not the clocks, keep a board within its power."""
 
 
 def golden_inputs(repository: Repository, hardware: str) -> Table:
@@ -42,8 +47,8 @@ def _number(name: str, text: str) -> float:
     """The value of an input by its name; ValueError where that cannot be one."""
     kind, _, key = name.partition(".")
     figure = key.rpartition(".")[2]
-    if kind == "mode" and figure in MODE_BOUNDS["gpu"]:
-        bounds = MODE_BOUNDS["gpu"][figure]
+    if kind == "mode" and figure in _FIGURES:
+        bounds = _FIGURES[figure]
         return parsed_whole(text, bounds) if figure in WHOLE else parsed(text, bounds)
     if kind == "fact":
         return parsed(text, FACTS[key].bounds if key in FACTS else BOUND)
@@ -87,22 +92,22 @@ def inputs_table(profile: Profile, held_out_means_pct: Mapping[str, float]) -> T
 def with_inputs(profile: Profile, inputs: Mapping[str, Optional[str]]) -> Profile:
     """Returns the profile with the constants, facts and power modes that `inputs` gives by name as text.
 
-    None takes an optional fact away. What cannot be set is left as it is: see `can_be_set`.
+    None takes an optional fact, or a mode's watts, away. What cannot be set is left as it is: see `can_be_set`.
     """
     constants, facts, modes = dict(profile.constants), dict(profile.facts), dict(profile.modes)
     for name, text in inputs.items():
         kind, _, key = name.partition(".")
         if not can_be_set(profile, name, text):
             continue
-        if text is None:
+        if kind == "constant":
+            constants[key] = replace(constants[key], value=_number(name, str(text)))
+        elif kind == "fact" and text is None:
             facts.pop(key, None)
-        elif kind == "constant":
-            constants[key] = replace(constants[key], value=_number(name, text))
         elif kind == "fact":
-            facts[key] = _fact(profile, key, _number(name, text))
+            facts[key] = _fact(profile, key, _number(name, str(text)))
         else:
             mode, _, figure = key.rpartition(".")
-            figures: Dict[str, Any] = {figure: _number(name, text)}
+            figures: Dict[str, Any] = {figure: None if text is None else _number(name, text)}
             modes[mode] = replace(modes[mode], **figures)
     return replace(profile, constants=constants, facts=facts, modes=modes)
 
@@ -115,9 +120,17 @@ def can_be_set(profile: Profile, name: str, text: Optional[str]) -> bool:
     kind, _, key = name.partition(".")
     if kind == "fact":
         return key in FACTS and (text is not None or FACTS[key].default is not None)
+    if kind == "constant":
+        return key in profile.constants and text is not None
     mode, _, figure = key.rpartition(".")
-    known = key in profile.constants if kind == "constant" else mode in profile.modes and figure in MODE_BOUNDS["gpu"]
-    return text is not None and kind in ("constant", "mode") and known
+    is_known = kind == "mode" and mode in profile.modes and figure in _FIGURES
+    return is_known and (text is not None or figure == _WATTS)
+
+
+def optional_inputs(profile: Profile) -> Iterator[str]:
+    """Yields what may be missing from inputs: then the goldens were made without it."""
+    yield from (f"fact.{name}" for name in profile.facts)
+    yield from (f"mode.{name}.{_WATTS}" for name in profile.modes)
 
 
 def _fact(profile: Profile, name: str, value: float) -> Quantity:
@@ -132,10 +145,20 @@ def _inputs(profile: Profile) -> Iterator[Tuple[str, str, str]]:
     yield f"{CALIBRATION}power_mode", profile.calibrated_mode, "mode"
     yield f"{CALIBRATION}held_out_spread", f"{profile.held_out_spread_pct!r}", "%"
     yield f"{CALIBRATION}covariance", hashlib.sha256(repr(profile.covariance).encode()).hexdigest()[:12], "digest"
+    for kind, pct in profile.spreads_pct.items():
+        yield f"{CALIBRATION}spread.{kind}", f"{pct!r}", "%"
     for name, constant in profile.constants.items():
-        yield f"constant.{name}", repr(constant.value), constant.unit
+        yield f"constant.{name}", _text(constant.value), constant.unit
     for name, fact in profile.facts.items():
-        yield f"fact.{name}", repr(fact.value), fact.unit
+        yield f"fact.{name}", _text(fact.value), fact.unit
+    generation = GENERATIONS.get(profile.compute_capability)
+    may_slow_down = generation is not None and bool(generation.process)
     for mode in profile.modes.values():
-        for key, bounds in MODE_BOUNDS["gpu"].items():
-            yield f"mode.{mode.name}.{key}", repr(getattr(mode, key)), bounds.unit
+        for key, bounds in _FIGURES.items():
+            if key != _WATTS or (may_slow_down and mode.watts is not None):
+                yield f"mode.{mode.name}.{key}", _text(getattr(mode, key)), bounds.unit
+
+
+def _text(value: float) -> str:
+    """Twelve digits: what is derived from other figures ends in the rounding of binary fractions."""
+    return repr(value if isinstance(value, int) else float(f"{value:.12g}"))

@@ -76,6 +76,8 @@ class Profile:
     `software` has the versions that they were fitted with, as far as known, `host_software` those of the host's.
     `own_host` says that these were fitted apart from the device's; of a transferred profile only they are its own.
     `corrections` of a CPU, by kind of op, say what its formulas leave over; `reference_ms` of the reference workload.
+    `compute_capability` is that of a GPU, "8.7". `spreads_pct` are of constants of public GPUs: one standard deviation
+    of the error on GPUs whose family a fit has not seen, by kind of kernel.
     """
 
     name: str
@@ -90,6 +92,8 @@ class Profile:
     held_out_spread_pct: float = 0.0
     transferred_from: str = ""
     processor: str = "gpu"
+    compute_capability: str = ""
+    spreads_pct: Mapping[str, float] = field(default_factory=dict)
     sources: str = "records"
     software: Mapping[str, str] = field(default_factory=dict)
     host_software: Mapping[str, str] = field(default_factory=dict)

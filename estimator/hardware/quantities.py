@@ -14,17 +14,21 @@ HOST_CONSTANTS: Tuple[str, ...] = (
     "nested_dispatch_kcycles",
     "product_extra_kcycles",
     "norm_extra_kcycles",
+    "convolution_extra_kcycles",
 )
 """Of a GPU's host; `calibrate --host` fits these alone."""
-GPU_CONSTANTS: Tuple[str, ...] = (
-    *HOST_CONSTANTS,
-    *"""
-    fp32_core_efficiency tensor_core_convolution_efficiency tensor_core_product_efficiency fp32_convolution_efficiency
-    depthwise_efficiency depthwise_index_taps tile_half_elements fp32_core_fill_waves tensor_core_fill_waves
-    reduction_fill_elements unhidden_share stream_efficiency norm_elements_per_clock_per_sm weight_stream_efficiency
-    layout_passes kernel_kcycles
-    """.split(),
+DEVICE_CONSTANTS: Tuple[str, ...] = tuple(
+    """
+    fp32_core_efficiency fp32_convolution_share tensor_core_convolution_efficiency tensor_core_product_efficiency
+    depthwise_efficiency depthwise_index_taps tile_half_elements tensor_core_tile_half_elements
+    fp32_core_fill_waves tensor_core_fill_waves fp32_block_kcycles tensor_core_block_kcycles
+    reduction_fill_elements split_kcycles unhidden_share fp32_unhidden_share stream_efficiency
+    weight_stream_efficiency softmax_efficiency norm_l2_share norm_block_bytes_per_clock memory_latency_kcycles
+    memory_latency_ns pool_elements_per_clock_per_sm l2_bytes_per_clock_per_sm layout_passes unaligned_passes
+    kernel_kcycles fp32_watts_per_tflop tensor_core_watts_per_tflop
+    """.split()
 )
+GPU_CONSTANTS: Tuple[str, ...] = (*HOST_CONSTANTS, *DEVICE_CONSTANTS)
 CPU_CONSTANTS: Tuple[str, ...] = tuple(
     """
     dispatch_us refill_us view_us nested_dispatch_us norm_extra_us library_call_us reorder_us convolution_gflop_s
@@ -78,6 +82,11 @@ FACTS: Dict[str, Fact] = {
         "what a pair of events adds to a pass; the default is the Jetson Orin AGX's",
         default=32.3,
     ),
+    "cudnn": Fact(
+        Bounds(5, 99, "release", "torch 2.1 for JetPack 5 has 8.6, PyTorch's own builds 9 since torch 2.4"),
+        "release of cuDNN, 8.6: before 8.9 no dilated convolution runs on tensor cores; 9 where nothing is said",
+        default=9.0,
+    ),
     "memory_gb": Fact(
         Bounds(0.5, 10000, "GB", "the smallest Jetson Nano has 2, a B300 288; 10^9 bytes"),
         "of the board, of a Jetson the CPU's share too: data sheet, `total_memory`; says which weights do not fit",
@@ -110,20 +119,3 @@ PIECES = Bounds(0, 10**6, "", "a calibration has a few hundred")
 SCALE = Bounds(1e-6, 1e3, "", "of logarithms")
 LOGARITHM = Bounds(-10, 10, "", "a formula that is off by a factor e^10 is no formula")
 FEATURE = Bounds(-64, 64, "", "logarithms to base 2")
-CAPABILITIES: Mapping[str, Tuple[int, int, int]] = {
-    "7.0": (128, 128, 1024),
-    "7.2": (128, 128, 1024),
-    "7.5": (128, 128, 1024),
-    "8.0": (128, 1024, 2048),
-    "8.6": (256, 512, 1024),
-    "8.7": (256, 1024, 2048),
-    "8.9": (256, 512, 1024),
-    "9.0": (256, 2048, 4096),
-    "10.0": (256, 4096, 8192),
-    "12.0": (256, 512, 1024),
-}
-"""FLOP per clock and SM in FP32, TF32 and FP16 (dense, tensor cores where there are any), by compute capability.
-
-From NVIDIA's data sheets of the professional boards: advertised rate / (SMs x boost clock). GeForce boards of 8.6 and
-8.9 accumulate FP16 in FP32 at half that rate.
-"""

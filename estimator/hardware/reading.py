@@ -4,49 +4,43 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-import numpy as np
-
-from ..checked import LATENCY_MS, PERCENT, Bounds, Checked, number, one_of, shown
-from ..errors import ProfileError, RecordError
-from ..files import read_toml, write_atomically
-from .profile import Constant, Correction, PowerMode, Profile, Quantity
+from ..checked import LATENCY_MS, PERCENT, Checked, number, one_of, shown
+from ..errors import ProfileError
+from ..files import write_atomically
+from . import public_gpus
+from .generations import DRAM_EFFICIENCY, GENERATIONS, implied_facts
+from .profile import Correction, PowerMode, Profile, Quantity
 from .quantities import (
-    BOUND,
-    CAPABILITIES,
     CPU_CONSTANTS,
     FACTS,
     FEATURE,
     FEATURES,
     GPU_CONSTANTS,
-    LEAST,
     LOGARITHM,
     MODE_BOUNDS,
     PIECES,
-    PRIOR_SIGMA,
     SCALE,
-    VARIANCE,
     WATTS,
     WHOLE,
 )
 from .software import SOFTWARE
+from .toml_quantities import constant_in, covariance_in, document_in, quantity_in
 
 PROFILES = Path(__file__).parent
 TEMPLATES = PROFILES / "templates"
-_ROUNDING = 0.005
-"""Of each entry of a covariance, which is kept to two digits: what its least eigenvalue may be below 0, per row."""
 SOURCES = ("records", "microbenchmarks", "records and microbenchmarks")
 """What constants can have been fitted to."""
+_HOST_OF = "Jetson-Orin-AGX"
+"""The board whose host's costs those of other hosts are a factor of."""
 _TABLES = ("board", "power_mode", "facts", "calibration", "constants", "corrections")
-_BOARD_KEYS = ("description", "software", "source", "processor", "compute_capability", "default_power_mode")
+_BOARD_KEYS = "description software source processor compute_capability memory host default_power_mode".split()
 _CALIBRATION_KEYS = (
     "power_mode held_out_spread_pct covariance evidence synchronised_call_us reference_ms at_bound sources "
     "residuals_pct software host transferred_from"
 ).split()
-_QUANTITY_KEYS = ("value", "unit", "source", "lower", "upper", "prior", "prior_sigma", "uncertainty_pct")
 
 
 def known_profiles() -> Tuple[str, ...]:
@@ -64,11 +58,15 @@ def read_profile(path: Path, profile_of: Callable[[str], Profile] = read_known) 
 
     `profile_of` gives the profile of the board whose constants it takes, if it takes another's.
     """
-    document = _document(path)
+    document = document_in(path)
     document.only(_TABLES)
     board, modes = document.table("board"), document.table("power_mode").tables()
     board.only(_BOARD_KEYS)
     processor = board.one_of("processor", tuple(MODE_BOUNDS)) if board.has("processor") else "gpu"
+    if processor == "gpu":
+        board.check("compute_capability", board.text("compute_capability"), one_of, tuple(GENERATIONS))
+    default_mode = board.text("default_power_mode", next(iter(modes), ""))
+    facts = _facts(document, board) if processor == "gpu" else {}
     profile = Profile(
         name=path.stem,
         path=path,
@@ -77,25 +75,15 @@ def read_profile(path: Path, profile_of: Callable[[str], Profile] = read_known) 
             "software": board.text("software", "not known"),
             "source": board.text("source"),
         },
-        facts=_facts(document, board) if processor == "gpu" else {},
-        modes={key: _power_mode(key, table, processor) for key, table in modes.items()},
-        default_mode=board.text("default_power_mode", next(iter(modes), "")),
+        facts=facts,
+        modes={key: _power_mode(key, table, processor, _derived_gb_s(board, facts)) for key, table in modes.items()},
+        default_mode=default_mode,
         processor=processor,
-        **_calibration(document, document.table("calibration"), profile_of),
+        compute_capability=board.text("compute_capability", " ").strip(),
+        **_calibration(document, board, default_mode, profile_of),
     )
     _check(profile, document)
     return profile
-
-
-def fixed_constants(path: Path) -> Tuple[Constant, ...]:
-    """Returns constants that no calibration moves: each is its own prior, known as well as its file says."""
-    return tuple(map(_fixed, _document(path).tables().values()))
-
-
-def _fixed(table: Checked) -> Constant:
-    quantity, uncertainty_pct = _quantity(table), table.number("uncertainty_pct", PERCENT)
-    sigma = math.log1p(uncertainty_pct / 100)
-    return Constant(**asdict(quantity), prior=quantity.value, prior_sigma=sigma, uncertainty_pct=uncertainty_pct)
 
 
 def write_profile_text(path: Path, text: str) -> None:
@@ -110,13 +98,6 @@ def write_profile_text(path: Path, text: str) -> None:
     write_atomically(path, text)
 
 
-def _document(path: Path) -> Checked:
-    try:
-        return Checked(path, read_toml(path), error=ProfileError)
-    except RecordError as error:
-        raise ProfileError(str(error)) from error
-
-
 def _facts(document: Checked, board: Checked) -> Dict[str, Quantity]:
     """What the board's compute capability implies, unless the profile says otherwise."""
     table = document.part("facts", {**_implied_facts(board), **document.table("facts").content})
@@ -127,11 +108,7 @@ def _facts(document: Checked, board: Checked) -> Dict[str, Quantity]:
 
 
 def _implied_facts(board: Checked) -> Dict[str, float]:
-    if not board.has("compute_capability"):
-        return {}
-    capability = board.one_of("compute_capability", tuple(CAPABILITIES))
-    names = (f"{arithmetic}_flops_per_clock_per_sm" for arithmetic in ("fp32", "tf32", "fp16"))
-    return dict(zip(names, map(float, CAPABILITIES[capability])))
+    return implied_facts(board.text("compute_capability"))
 
 
 def _fact(table: Checked, name: str, source: str) -> Quantity:
@@ -139,31 +116,33 @@ def _fact(table: Checked, name: str, source: str) -> Quantity:
     bounds = FACTS[name].bounds
     if isinstance(table.content[name], dict):
         table.table(name).number("value", bounds)
-        return _quantity(table.table(name))
+        return quantity_in(table.table(name))
     return Quantity(name, table.number(name, bounds), bounds.unit, source, bounds.lower, bounds.upper)
 
 
-def _calibration(document: Checked, calibration: Checked, profile_of: Callable[[str], Profile]) -> Dict[str, Any]:
-    """The board's own constants, or those of the board it names in `transferred_from`.
+def _calibration(
+    document: Checked, board: Checked, default_mode: str, profile_of: Callable[[str], Profile]
+) -> Dict[str, Any]:
+    """The board's own constants, or those that it names in `transferred_from`: another board's, or public GPUs'.
 
     With a host calibrated apart, a transferred profile has constants of its own: the device's are copies.
     """
+    calibration = document.table("calibration")
     calibration.only(_CALIBRATION_KEYS)
-    origin = _origin(calibration, profile_of) if calibration.has("transferred_from") else None
-    if origin is not None and not calibration.has("host"):
-        same = ("calibrated_mode", "constants", "covariance", "held_out_spread_pct", "software", "host_software")
-        borrowed = {name: getattr(origin, name) for name in same}
-        return {**borrowed, "transferred_from": origin.name, "transferred_facts": origin.facts}
+    borrowed: Dict[str, Any] = {}
+    if calibration.has("transferred_from"):
+        is_public = calibration.get("transferred_from") == public_gpus.NAME
+        borrowed = _of_public_gpus(board, default_mode, profile_of) if is_public else _of_board(calibration, profile_of)
+    if borrowed and not calibration.has("host"):
+        return borrowed
     software = _software(calibration)
     host = calibration.table("host") if calibration.has("host") else None
-    return {
+    own = {
         "calibrated_mode": calibration.text("power_mode"),
-        "constants": {key: _constant(table) for key, table in document.table("constants").tables().items()},
-        "covariance": _covariance(calibration),
+        "constants": {key: constant_in(table) for key, table in document.table("constants").tables().items()},
+        "covariance": covariance_in(calibration),
         "held_out_spread_pct": calibration.number("held_out_spread_pct", PERCENT),
         "sources": calibration.one_of("sources", SOURCES) if calibration.has("sources") else SOURCES[0],
-        "transferred_from": origin.name if origin is not None else "",
-        "transferred_facts": origin.facts if origin is not None else {},
         "software": software,
         "host_software": software if host is None else _software(host),
         "own_host": host is not None,
@@ -173,21 +152,31 @@ def _calibration(document: Checked, calibration: Checked, profile_of: Callable[[
             for kind, table in document.part("corrections", document.content.get("corrections", {})).tables().items()
         },
     }
+    return {**borrowed, **own}
 
 
-def _covariance(calibration: Checked) -> Tuple[Tuple[float, ...], ...]:
-    """A matrix that is the covariance of something: symmetric, and no combination of constants varies negatively."""
-    rows = calibration.rows("covariance", len(calibration.items("covariance")), VARIANCE)
-    matrix = np.array(rows).reshape(len(rows), len(rows))
-    if not (matrix == matrix.T).all():
-        raise calibration.error("must be symmetric: a covariance is the same both ways", "covariance")
-    sigmas = np.sqrt(np.where(matrix.diagonal() > 0, matrix.diagonal(), np.nan))
-    correlations = np.nan_to_num(matrix / np.outer(sigmas, sigmas))
-    is_certain = np.isnan(sigmas)
-    least = np.linalg.eigvalsh(correlations).min() if len(rows) else 0.0
-    if least < -_ROUNDING * len(rows) or matrix[is_certain].any() or (matrix.diagonal() < 0).any():
-        raise calibration.error("is no covariance: some combination of the constants varies negatively", "covariance")
-    return rows
+def _of_board(calibration: Checked, profile_of: Callable[[str], Profile]) -> Dict[str, Any]:
+    origin = _origin(calibration, profile_of)
+    same = ("calibrated_mode", "constants", "covariance", "held_out_spread_pct", "software", "host_software")
+    borrowed = {name: getattr(origin, name) for name in same}
+    return {**borrowed, "transferred_from": origin.name, "transferred_facts": origin.facts}
+
+
+def _of_public_gpus(board: Checked, default_mode: str, profile_of: Callable[[str], Profile]) -> Dict[str, Any]:
+    """The device's of the fit to public GPUs, the host's by the architecture of the board's host."""
+    public = public_gpus.read_public_gpus()
+    host = public.hosts[board.one_of("host", tuple(public.hosts))]
+    jetson = profile_of(_HOST_OF)
+    of_host, host_rows = public_gpus.host_constants(host, jetson.constants, jetson.covariance)
+    of_device, device_rows = public.device(GENERATIONS[board.text("compute_capability")])
+    return {
+        "calibrated_mode": default_mode,
+        "constants": {**of_host, **of_device},
+        "covariance": public_gpus.joined((host_rows, device_rows)),
+        "spreads_pct": public.spreads_pct,
+        "held_out_spread_pct": 0.0,
+        "transferred_from": public_gpus.NAME,
+    }
 
 
 def _software(table: Checked) -> Dict[str, str]:
@@ -220,7 +209,7 @@ def _correction(table: Checked) -> Correction:
 def _origin(calibration: Checked, profile_of: Callable[[str], Profile]) -> Profile:
     origin = calibration.text("transferred_from")
     if origin not in known_profiles() or origin == calibration.path.stem:
-        known = ", ".join(known_profiles())
+        known = ", ".join((*known_profiles(), public_gpus.NAME))
         raise calibration.error(f"unknown hardware {shown(origin)}; known: {known}", "transferred_from")
     source = profile_of(origin)
     if source.transferred_from:
@@ -228,32 +217,18 @@ def _origin(calibration: Checked, profile_of: Callable[[str], Profile]) -> Profi
     return source
 
 
-def _quantity(table: Checked) -> Quantity:
-    table.only(_QUANTITY_KEYS)
-    name = table.key.rsplit(".", 1)[-1]
-    lower, upper = table.number("lower", BOUND), table.number("upper", BOUND)
-    unit, source = table.text("unit"), table.text("source")
-    if not lower < upper:
-        raise table.error(f"bounds must be 0 <= lower < upper, got [{lower:g}, {upper:g}] {unit}")
-    if unit == "fraction of peak" and upper > 1:
-        raise table.error(f"no efficiency above 1 is physical, got {upper:g}", "upper")
-    value = table.number("value", Bounds(max(lower, LEAST), upper, unit))
-    return Quantity(name, value, unit, source, lower, upper)
+def _derived_gb_s(board: Checked, facts: Mapping[str, Quantity]) -> Optional[float]:
+    """What copies reach of the memory's peak by its kind, where the profile says which it is."""
+    if not board.has("memory"):
+        return None
+    return DRAM_EFFICIENCY[board.one_of("memory", tuple(DRAM_EFFICIENCY))] * facts["dram_peak_gb_s"].value
 
 
-def _constant(table: Checked) -> Constant:
-    quantity = _quantity(table)
-    return Constant(
-        **asdict(quantity),
-        prior=table.number("prior", Bounds(quantity.lower, quantity.upper, quantity.unit)),
-        prior_sigma=table.number("prior_sigma", PRIOR_SIGMA),
-        uncertainty_pct=table.number("uncertainty_pct", PERCENT),
-    )
-
-
-def _power_mode(name: str, table: Checked, processor: str) -> PowerMode:
+def _power_mode(name: str, table: Checked, processor: str, derived_gb_s: Optional[float] = None) -> PowerMode:
     bounds = MODE_BOUNDS[processor]
     table.only((*bounds, "watts", "source"))
+    if derived_gb_s is not None and not table.has("bandwidth_gb_s"):
+        table = table.beside("bandwidth_gb_s", derived_gb_s)
     numbers: Dict[str, Any] = {
         key: table.whole(key, limits) if key in WHOLE else table.number(key, limits) for key, limits in bounds.items()
     }

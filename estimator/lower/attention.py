@@ -111,7 +111,7 @@ def transformer_encoder_layer(
     attention = _layer_kernels(src, num_heads, qkv_weight, proj_weight)
     perceptron = _perceptron_kernels(src, first, second)
     rows = _rows(src, src.shape[-1])
-    between = (pass_kernel("native_layer_norm", rows), pass_kernel("add", rows))
+    between = (pass_kernel("native_layer_norm", rows, rows=rows.shape[0]), pass_kernel("add", rows))
     return _composed(op, (*attention, *perceptron, *between, *between))
 
 
@@ -147,7 +147,7 @@ def _head_kernels(like: TensorSpec, heads: int, queries: int, keys: int, width: 
     scores = shaped(like, heads, queries, keys)
     return (
         activations_kernel("bmm", shaped(like, heads, queries, width), shaped(like, heads, width, keys)),
-        pass_kernel("_softmax", scores, _SOFTMAX_FLOPS),
+        pass_kernel("_softmax", scores, _SOFTMAX_FLOPS, heads * queries),
         activations_kernel("bmm", scores, shaped(like, heads, keys, width)),
     )
 

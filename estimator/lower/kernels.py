@@ -76,10 +76,11 @@ def _steps_below(distance: int, stride: int) -> int:
 class Kernel:
     """One launch: its kind (which rate prices it), what it computes, its work in FLOP and its traffic in bytes.
 
-    `function` is ATen's name of what it computes, without "aten." and the "_" of an in-place op ("gelu"), or a plain
-    word where it is a part of an op ("bias"). `elements` are those of its output. `cold_bytes` are weights, which no
-    earlier kernel has left in a cache. `contiguous` says whether all that it reads lies in the order of its elements,
-    `channels_last` whether a convolution's input and weights lie as NHWC.
+    `function` is ATen's name of what it computes, without "aten." and the "_" of an in-place op ("gelu"), or a
+    plain word where it is a part of an op ("bias"). `elements` are those of its output. `cold_bytes` are weights,
+    which no earlier kernel has left in a cache. `contiguous` says whether all that it reads lies in the order of
+    its elements, `channels_last` whether a convolution's input and weights lie as NHWC. `rows` are those of a norm
+    or softmax, each of which one thread block reduces; 0 for all other kernels.
     """
 
     kind: str
@@ -94,6 +95,7 @@ class Kernel:
     product: Optional[Product] = None
     window: Optional[Window] = None
     channels_last: bool = False
+    rows: int = 0
 
     @property
     def bytes(self) -> int:
@@ -133,9 +135,9 @@ class Lowered:
         return "recurrent" if self.host_kind == "recurrent" else "fused attention" if fused else ""
 
 
-def pass_kernel(function: str, t: TensorSpec, flops_per_element: int = 0) -> Kernel:
-    """Returns the kernel that reads a tensor once and writes one of its size."""
-    return Kernel("stream", function, t.dtype, t.numel, flops_per_element * t.numel, t.nbytes, t.nbytes)
+def pass_kernel(function: str, t: TensorSpec, flops_per_element: int = 0, rows: int = 0) -> Kernel:
+    """Returns the kernel that reads a tensor once and writes one of its size; of a norm or softmax, with its rows."""
+    return Kernel("stream", function, t.dtype, t.numel, flops_per_element * t.numel, t.nbytes, t.nbytes, rows=rows)
 
 
 def shaped(t: TensorSpec, *shape: int) -> TensorSpec:

@@ -22,10 +22,10 @@ rrelu_with_noise rsqrt rsub selu sgn sigmoid sign signbit silu sin sinc sinh sof
 special_erfcx special_i0e special_xlog1py sqrt square sub tan tanh threshold trunc where xlogy
 """.split()
 _REDUCTIONS = """
-_adaptive_avg_pool2d _adaptive_avg_pool3d _log_softmax _safe_softmax _softmax _weight_norm_interface adaptive_max_pool2d
-adaptive_max_pool3d all amax amin aminmax any argmax argmin bucketize count_nonzero cummax cummin cumsum dot
-fractional_max_pool2d histc isin kthvalue linalg_vector_norm logcumsumexp logsumexp max mean median min mode mse_loss
-multinomial nanmedian nansum nll_loss_forward norm prod searchsorted sort std std_mean sum topk trace var var_mean vdot
+_adaptive_avg_pool2d _adaptive_avg_pool3d _weight_norm_interface adaptive_max_pool2d adaptive_max_pool3d all amax amin
+aminmax any argmax argmin bucketize count_nonzero cummax cummin cumsum dot fractional_max_pool2d histc isin kthvalue
+linalg_vector_norm logcumsumexp logsumexp max mean median min mode mse_loss multinomial nanmedian nansum
+nll_loss_forward norm prod searchsorted sort std std_mean sum topk trace var var_mean vdot
 """.split()
 _COPIES = """
 _to_copy _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
@@ -40,10 +40,8 @@ arange bernoulli exponential eye fill full full_like hamming_window hann_window 
 new_zeros normal ones ones_like rand rand_like randint randint_like randn randn_like random randperm scalar_tensor
 tril_indices triu_indices uniform zero zeros zeros_like
 """.split()
-_NORMS = """
-_fused_rms_norm _native_batch_norm_legit_no_training cudnn_batch_norm native_batch_norm native_group_norm
-native_layer_norm
-""".split()
+_BATCH_NORMS = "_native_batch_norm_legit_no_training cudnn_batch_norm native_batch_norm".split()
+_SOFTMAXES = "_log_softmax _safe_softmax _softmax".split()
 _GATHERS = "embedding gather index index_select take".split()
 _SCATTERS = "index_add index_copy index_put scatter scatter_add scatter_reduce".split()
 _FFT_FLOPS = 5  # an element and power of two: half a butterfly, a complex product and two sums (Cooley, Tukey, 1965)
@@ -74,11 +72,36 @@ def fill(op: Op, *_: Any, **__: Any) -> Lowered:
     return Lowered(op, "pointwise", 0, (_first_output_kernel(op, flops_per_element=0, read_bytes=0),))
 
 
-@rule(*_NORMS)
-def norm(op: Op, *_: Any, **__: Any) -> Lowered:
+@rule(*_SOFTMAXES)
+def softmax(op: Op, self: TensorSpec, dim: int, *_: Any, **__: Any) -> Lowered:
+    """Returns one kernel, of which a block of threads reduces each row."""
+    rows = self.numel // max(1, self.shape[dim]) if self.shape else 1
+    return Lowered(op, "reduction", 0, (replace(stream_kernel(op), rows=rows),))
+
+
+@rule(*_BATCH_NORMS)
+def batch_norm(op: Op, *_: Any, **__: Any) -> Lowered:
     """Returns one kernel; the outputs after the first are statistics that nobody computes in inference."""
+    return _norm(op, 0)
+
+
+@rule("native_layer_norm", "_fused_rms_norm")
+def layer_norm(op: Op, input: TensorSpec, normalized_shape: Tuple[int, ...], *_: Any, **__: Any) -> Lowered:
+    """Returns one kernel, of which a block of threads reduces each row."""
+    return _norm(op, input.numel // max(1, math.prod(normalized_shape)))
+
+
+@rule("native_group_norm")
+def group_norm(
+    op: Op, input: TensorSpec, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, *_: Any, **__: Any
+) -> Lowered:
+    """Returns one kernel, of which a block of threads reduces each group of each image."""
+    return _norm(op, N * group)
+
+
+def _norm(op: Op, rows: int) -> Lowered:
     read_bytes = sum(t.nbytes for t in op.inputs)
-    return Lowered(op, "norm", 0, (_first_output_kernel(op, _NORM_FLOPS, read_bytes),))
+    return Lowered(op, "norm", 0, (replace(_first_output_kernel(op, _NORM_FLOPS, read_bytes), rows=rows),))
 
 
 @rule(*_GATHERS)

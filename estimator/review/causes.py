@@ -14,10 +14,9 @@ from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
 from ..goldens.content import MEASURED_KEYS, golden_data
 from ..goldens.difference import Difference
-from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, with_inputs
+from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, optional_inputs, with_inputs
 from ..goldens.tables import Row, Table
 from ..hardware.boards import find_board, load_profile
-from ..hardware.profile import Profile
 from ..lower import NO_RULES
 from ..subjects.custom import KeptModel
 from ..subjects.registry import find_subject
@@ -91,21 +90,40 @@ class Priced:
     knows_inputs: bool
     estimates: Estimates
 
+    @functools.cached_property
+    def now_ms(self) -> Tuple[float, float, float]:
+        """The latency now, the host's time and the device's."""
+        return self.times_ms(self.now)
+
+    def times_ms(self, target: Target) -> Tuple[float, float, float]:
+        """Returns the same on another target."""
+        found = self.estimates.forward(self.subject, target)
+        return found.latency_ms, found.host_ms, found.device_ms
+
 
 def priced_differences(
     differences: Sequence[Difference], before: Inputs, now: Inputs, estimates: Estimates
 ) -> Tuple[List[Priced], List[str]]:
     """Returns the differences that this code can estimate, and a notice for each board that it cannot."""
     profile_of = functools.lru_cache(maxsize=None)(load_profile)
+
+    @functools.lru_cache(maxsize=None)
+    def targets_of(hardware: str, label: str) -> Tuple[Target, Target]:
+        target = parse_label(find_board(hardware), profile_of(hardware), label)
+        return _at(target, before.get(hardware)), _at(target, now.get(hardware))
+
     priced: List[Priced] = []
     notices: Dict[str, None] = {}
     for difference in differences:
         try:
-            priced.append(_priced(difference, profile_of(difference.hardware), before, now, estimates))
+            targets = targets_of(difference.hardware, difference.label)
+            priced.append(_priced(difference, targets, before, now, estimates))
         except NotAvailable as error:
             notices[f"causes cannot be told of {error}"] = None
         except GoldenLatencyError as error:
             notices[f"{difference.hardware} {difference.label}: causes cannot be told: {error}"] = None
+    for target in dict.fromkeys(item.now for item in priced):
+        estimates.together([item.subject for item in priced if item.now is target], target)
     return priced, list(notices)
 
 
@@ -124,13 +142,14 @@ def _subject(difference: Difference, estimates: Estimates) -> Streamed:
     return KeptModel(name, tests, captured, estimates.streams.own_rules.get(difference.digest_now, NO_RULES))
 
 
-def _priced(difference: Difference, profile: Profile, before: Inputs, now: Inputs, estimates: Estimates) -> Priced:
+def _priced(
+    difference: Difference, targets: Tuple[Target, Target], before: Inputs, now: Inputs, estimates: Estimates
+) -> Priced:
     subject = _subject(difference, estimates)
-    target = parse_label(find_board(difference.hardware), profile, difference.label)
     tables = [inputs.get(difference.hardware) for inputs in (before, now)]
     same = len({tuple(row for row in _rows(table) if row[0].startswith(CALIBRATION)) for table in tables}) == 1
     knows = all(table is not None and table.rows for table in tables)
-    return Priced(difference, subject, _at(target, tables[0]), _at(target, tables[1]), same, knows, estimates)
+    return Priced(difference, subject, *targets, same, knows, estimates)
 
 
 def find_causes(
@@ -158,11 +177,11 @@ def _rows(table: Optional[Table]) -> Iterable[Row]:
 
 
 def _at(target: Target, inputs: Optional[Table]) -> Target:
-    """The target with these inputs, and without the facts that they lack; as it is without any."""
+    """The target with these inputs, and without the facts and watts that they lack; as it is without any."""
     if inputs is None or not inputs.rows:
         return target
-    lacking = (f"fact.{name}" for name in target.profile.facts)
-    return _with(target, {**dict.fromkeys(lacking), **{name: row[1] for name, row in inputs.rows.items()}})
+    lacking = dict.fromkeys(optional_inputs(target.profile))
+    return _with(target, {**lacking, **{name: row[1] for name, row in inputs.rows.items()}})
 
 
 def _with(target: Target, inputs: Mapping[str, Optional[str]]) -> Target:
@@ -178,8 +197,9 @@ def _input_cause(change: InputChange, differences: Sequence[Difference], priced:
     if is_number and any(not can_be_set(item.now.profile, change.name, change.before) for item in concerned):
         return Cause("input", change.short_name, {}, WITH_CODE, change)
     shares = {}
+    alone = {now: _with(now, {change.name: change.before}) for now in dict.fromkeys(item.now for item in concerned)}
     for item in concerned:
-        latency_pct, *terms_pct = _shares_pct(item, change)
+        latency_pct, *terms_pct = _shares_pct(item, alone[item.now])
         if max(map(abs, (latency_pct, *terms_pct))) >= LEAST_PCT:
             shares[item.difference.place] = latency_pct
     return Cause("input", change.short_name, shares, change=change)
@@ -198,12 +218,10 @@ def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str
     return f"{count} estimate{'' if count == 1 else 's'} {verb} with it"
 
 
-def _shares_pct(item: Priced, change: InputChange) -> List[float]:
-    """By how much the change alone moves the latency, the host's time and the device's, in percent."""
-    alone = _with(item.now, {change.name: change.before})
-    passes = (item.estimates.forward(item.subject, target) for target in (alone, item.now))
-    without, now = ((found.latency_ms, found.host_ms, found.device_ms) for found in passes)
-    return [100 * (after / before - 1) if before else 0.0 for before, after in zip(without, now)]
+def _shares_pct(item: Priced, alone: Target) -> List[float]:
+    """By how much a change alone moves the latency, the host's time and the device's, in percent."""
+    pairs = zip(item.times_ms(alone), item.now_ms)
+    return [100 * (after / before - 1) if before else 0.0 for before, after in pairs]
 
 
 def _stream_causes(differences: Sequence[Difference]) -> Iterator[Cause]:

@@ -196,6 +196,6 @@ def _new(inputs: Mapping[str, Table]) -> List[str]:
 
 
 def _names(changes: Sequence[InputChange], new_boards: Sequence[str]) -> str:
-    names = [*(change.short_name for change in changes), *(f"{board} is new" for board in new_boards)]
+    names = [*dict.fromkeys(change.short_name for change in changes), *(f"{board} is new" for board in new_boards)]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more if names else "their text differs"

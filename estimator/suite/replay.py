@@ -144,6 +144,7 @@ class EveryConfiguration(Replay):
             subjects = _subjects_of(configuration)
             for subject in _in_order_of_worker(subjects, request.config):
                 self.estimates.ops(subject, configuration.target)
+            self.estimates.together(subjects, configuration.target)
             found = [goldens.problem(each, configuration.estimated(each, self.estimates)) for each in subjects]
             if configuration.is_measured:
                 found.append(goldens.validation_problem(_validation_text(configuration, self.estimates)))

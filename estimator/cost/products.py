@@ -1,0 +1,66 @@
+"""Matrix products: on tensor cores or on FP32 cores, whichever a library's kernels are faster on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..lower.kernels import FUSED_ATTENTION
+from .columns import Column, KernelColumns
+from .cudnn import is_persistent, persistent_us
+from .rates import Rates
+from .tiles import (
+    FP32_TILES,
+    TENSOR_CORE_TILES,
+    Route,
+    filled_depth,
+    fp32_cores,
+    overlapped_us,
+    split_us,
+    tensor_cores,
+    tiled_us,
+    within_power_us,
+    within_tensor_power_us,
+)
+
+_SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
+_BATCHED_TILES = ((128, 128),)  # cuBLAS's of Ampere and later in FP32 for batches (kernel names in sitar-lab/NeuSight)
+
+
+def product(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
+    """Returns the route: a skinny product (a matrix times few vectors) has kernels of its own, which waste no tile.
+
+    Where tensor cores are allowed, the library still takes the other cores for what would not fill a tensor core.
+    """
+    c = rates.constants
+    fp32 = rates.fp32_flops_per_us_per_sm, c["fp32_core_efficiency"]
+    fast = rates.product_flops_per_us_per_sm, c["tensor_core_product_efficiency"]
+    in_tiles_us = within_power_us(kernels, _on_fp32_cores_us(kernels, rates), c["fp32_watts_per_tflop"], rates)
+    skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
+    slow_us = np.where(skinny, kernels.flops / (rates.sms * fp32[0] * fp32[1]), in_tiles_us)
+    faster_us = _on_tensor_cores_us(kernels, rates) if rates.products_on_tensor_cores else slow_us
+    arithmetic_us, persistent = np.minimum(slow_us, faster_us), is_persistent(kernels)
+    if persistent.any():  # a fit prices thousands of products, and none of these
+        arithmetic_us[persistent] = persistent_us(kernels.select(persistent), rates)
+    us = overlapped_us(memory_us, arithmetic_us, c["unhidden_share"])
+    return Route(us, arithmetic_us, faster_us < slow_us, (fast, fp32))
+
+
+def _on_fp32_cores_us(kernels: KernelColumns, rates: Rates) -> Column:
+    cores, alone = fp32_cores(rates), kernels.batch <= 1
+    us = split_us(kernels, kernels.k, cores, FP32_TILES, rates, _may_split(kernels))
+    if rates.generation.tf32 <= rates.generation.fp32 or alone.all():
+        return us
+    return np.where(alone, us, tiled_us(kernels, kernels.k, cores, _BATCHED_TILES, rates))
+
+
+def _on_tensor_cores_us(kernels: KernelColumns, rates: Rates) -> Column:
+    c = rates.constants
+    speed = rates.product_flops_per_us_per_sm, c["tensor_core_product_efficiency"]
+    depth = filled_depth(kernels.k, rates)
+    us = split_us(kernels, depth, tensor_cores(rates, speed), TENSOR_CORE_TILES, rates, _may_split(kernels))
+    return within_tensor_power_us(kernels, us, rates)
+
+
+def _may_split(kernels: KernelColumns) -> Column:
+    """A batch fills the SMs by itself, and an attention's products are one kernel."""
+    return (kernels.batch <= 1) & ~kernels.computes(FUSED_ATTENTION)
