@@ -365,7 +365,7 @@ def test_a_records_text_opens_no_tag_and_ends_no_cell(base, tmp_path):
 def test_the_json_has_what_moved_and_why_by_place(overfitted):
     data = json.loads(FORMATS["json"](reviewed(*overfitted)))
     (change,), (cause,) = data["inputs"], data["causes"]
-    assert (change["name"], change["before"], change["now"]) == ("constant.dispatch_kcycles", "118.6", "112.8")
+    assert (change["name"], change["before"], change["now"]) == ("constant.dispatch_kcycles", "114.0", "112.8")
     assert cause["shares_pct"][f"{MEMORY} 50W-fp32-b1 resnet18"] < 0
     assert {row["name"] for row in data["differences"]} == set(NAMES)
     assert data["cross_validations"][0][f"{MEMORY} 50W-fp32-b1"]["mean_pct"]["in_sample"] == 1.9
