@@ -87,15 +87,17 @@ def _errors(row: Row) -> Tuple[Optional[float], ...]:
 
 def configuration_table(root: Path) -> List[str]:
     """Returns what was measured in each configuration and what widens its interval, equal ones in one row."""
-    alike: Dict[Tuple[str, str, str], List[str]] = {}
+    alike: Dict[Tuple[str, str, str], Dict[str, List[str]]] = {}
     for target in Repository.at(root).targets():
         counts = [len(record_of(root, target, kind).runs_ms) for kind in (MODEL_KIND, PATTERN_KIND)]
         origin = f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
         figures = ", ".join(map(str, counts)) if any(counts) else "none"
         wider = "; ".join(map(_penalty_text, extrapolated(target))) or "-"
-        alike.setdefault((origin, figures, wider), []).append(f"{target.hardware} {target.label}")
+        alike.setdefault((origin, figures, wider), {}).setdefault(target.hardware, []).append(target.label)
     columns = (left("Configurations"), left("Constants"), right("Models, patterns measured"))
-    rows = [(", ".join(labels), *cells) for cells, labels in alike.items()]
+    rows = [
+        ("; ".join(f"{board} {', '.join(of)}" for board, of in boards.items()), *row) for row, boards in alike.items()
+    ]
     return Table((*columns, left("Interval widened for (1 sd)")), rows).markdown()
 
 
