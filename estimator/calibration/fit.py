@@ -29,6 +29,7 @@ _NEAR = dict.fromkeys(_EXACT, 1e-5)
 """Tolerances of a fit that only tells what leaving some evidence out does: far below what that moves."""
 _SETTLED = 1e-3
 """A start that lowers the cost by less than this part of it has found nothing new."""
+_NO_CORRELATION = 1e-6  # what is below is the processor's rounding
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class Fitter:
         return Fit(
             constants={name: significant(value) for name, value in constants.items()},
             uncertainty_pct={n: significant(100 * u, 2) for n, u in zip(self.names, np.sqrt(np.diag(covariance)))},
-            covariance=tuple(tuple(significant(x, 2) for x in row[:size]) for row in covariance[:size]),
+            covariance=written_covariance(covariance[:size, :size]),
             synchronised_call_us=None if synchronised_call_us is None else significant(synchronised_call_us),
             at_bound=tuple(name for name, bound in zip(self.names, near) if bound),
         )
@@ -241,3 +242,10 @@ def _device_us(costs: Costs, pieces: _Pieces) -> Column:
 def _softened(errors: Column) -> Column:
     """Residuals whose squares are the soft L1 loss: the solver's own loss would soften the priors, too."""
     return np.sign(errors) * np.sqrt(2 * (np.sqrt(1 + errors**2) - 1))
+
+
+def written_covariance(covariance: Column) -> Tuple[Tuple[float, ...], ...]:
+    """Returns a covariance as files have it: two digits, and 0 where the processor's rounding is all there is."""
+    sigmas = np.sqrt(np.diag(covariance))
+    noise = np.abs(covariance) < _NO_CORRELATION * np.outer(sigmas, sigmas)
+    return tuple(tuple(significant(float(x), 2) for x in row) for row in np.where(noise, 0.0, covariance))

@@ -27,6 +27,7 @@ from ..hardware.public_gpus import PATH, keys_of, parsed, read_public_gpus
 from ..interval import QUANTILE
 from ..report.table import Table, left, right
 from ..target import Target
+from .fit import written_covariance
 from .public_evidence import Figure, by_family, read_figures
 
 _TOLERANCE = 1e-4
@@ -35,7 +36,6 @@ _DIGITS = 3
 _LAUNCH_US = 10.0  # of a figure that carries a launch: how far that may be off
 _SPREAD_KINDS = {"product": ("product",), "convolution": ("conv", "model"), "stream": ("norm", "pointwise")}
 """Kinds of kernel, and the kinds of figures that tell how far those are off."""
-_NO_CORRELATION = 1e-6  # what is below is the processor's rounding
 _CHECKED = 0.25
 """Of a constant's uncertainty: what another processor's arithmetic may move it by, in a fit with kinks."""
 _STEP = 0.01  # relative, of each constant in turn
@@ -209,9 +209,7 @@ def as_text(fit: PublicFit, path: Path = PATH) -> str:
         found[name].update({"value": value, "uncertainty_pct": significant(100 * float(np.sqrt(variance)), 2)})
     calibration: Any = document["calibration"]
     calibration["families"] = fit.families
-    sigmas = np.sqrt(np.diag(fit.covariance))
-    noise = np.abs(fit.covariance) < _NO_CORRELATION * np.outer(sigmas, sigmas)
-    rows = [[significant(float(x), 2) for x in row] for row in np.where(noise, 0.0, fit.covariance)]
+    rows = list(map(list, written_covariance(fit.covariance)))
     calibration["covariance"] = tomlkit.item(rows).multiline(True)
     calibration["spreads_pct"].update(fit.spreads_pct)
     return re.sub(r"^([^#\n].*)\n(?=\[)", r"\1\n\n", tomlkit.dumps(document), flags=re.MULTILINE)
