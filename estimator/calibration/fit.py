@@ -156,7 +156,7 @@ class Fitter:
         def residuals(shifted: Column) -> Column:
             x = shifted - shift
             errors = np.log(self.latencies_us(*self._unpack(x)) / self.measured_us) / self.spread
-            return np.concatenate([np.where(self._soft, _softened(errors), errors)[kept], (x - prior) / sigma])
+            return np.concatenate([np.where(self._soft, softened(errors), errors)[kept], (x - prior) / sigma])
 
         tolerances = _EXACT if start is None else _NEAR
         x, cost = prior if start is None else self._packed(start, lower, upper), np.inf
@@ -239,8 +239,8 @@ def _device_us(costs: Costs, pieces: _Pieces) -> Column:
     return np.add.reduceat(costs.device_us[pieces.kernels], pieces.kernel_bounds[:-1])
 
 
-def _softened(errors: Column) -> Column:
-    """Residuals whose squares are the soft L1 loss: the solver's own loss would soften the priors, too."""
+def softened(errors: Column) -> Column:
+    """Returns residuals whose squares are the soft L1 loss: the solver's own loss would soften the priors, too."""
     return np.sign(errors) * np.sqrt(2 * (np.sqrt(1 + errors**2) - 1))
 
 

@@ -38,7 +38,7 @@ def profile_text(
         SYNCHRONISED_CALL_US: fit.synchronised_call_us,
         "reference_ms": profile.reference_ms,
         "at_bound": list(fit.at_bound),
-        "covariance": _lines(fit.covariance),
+        "covariance": rows_text(fit.covariance),
         "residuals_pct": tomlkit.item(residuals_pct(fitter, fit)),
     }
     calibration.update({key: value for key, value in found.items() if value is not None})
@@ -46,7 +46,7 @@ def profile_text(
     document.pop("corrections", None)
     if profile.corrections:
         document["corrections"] = _corrections(profile)
-    return _dumped(document)
+    return dumped(document)
 
 
 def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> str:
@@ -69,21 +69,22 @@ def host_profile_text(profile: Profile, fit: Fit, about: Mapping[str, Any]) -> s
             constant["source"] = f"{whose}; {_SOURCE_OF_PART.sub('', constant['source'])}"
     of_device = [str(name) for name in calibration.get("at_bound", ()) if name not in fit.constants]
     calibration["at_bound"] = [*of_device, *fit.at_bound]
-    calibration["covariance"] = _lines(whole.covariance)
+    calibration["covariance"] = rows_text(whole.covariance)
     _set_table(calibration, "host", about)
-    return _dumped(document)
+    return dumped(document)
 
 
 def _document(profile: Profile) -> Any:
     return tomlkit.parse(profile.path.read_text(encoding="utf-8"))
 
 
-def _dumped(document: Any) -> str:
-    """A blank line before each table; tomlkit loses that behind a table which was replaced."""
+def dumped(document: Any) -> str:
+    """Returns the text, with a blank line before each table: tomlkit loses that behind a table which was replaced."""
     return re.sub(r"^([^#\n].*)\n(?=\[)", r"\1\n\n", tomlkit.dumps(document), flags=re.MULTILINE)
 
 
-def _lines(rows: Sequence[Sequence[float]]) -> Any:
+def rows_text(rows: Sequence[Sequence[float]]) -> Any:
+    """Returns a TOML array with a line for each row."""
     return tomlkit.item(list(map(list, rows))).multiline(True)
 
 
@@ -105,7 +106,7 @@ def _corrections(profile: Profile) -> Any:
     for kind, found in profile.corrections.items():
         about = {key: getattr(found, key) for key in ("pieces", "noise", "offset", "length")}
         points = [(*point, residual) for point, residual in zip(found.points, found.residuals)]
-        tables[kind] = {**about, "features": list(found.features), "points": _lines(points)}
+        tables[kind] = {**about, "features": list(found.features), "points": rows_text(points)}
     return tables
 
 

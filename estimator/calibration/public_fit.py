@@ -6,7 +6,6 @@ The covariance is the fit's and the jackknife's over families of GPUs: how far a
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,8 @@ from ..hardware.public_gpus import PATH, keys_of, parsed, read_public_gpus
 from ..interval import QUANTILE
 from ..report.table import Table, left, right
 from ..target import Target
-from .fit import written_covariance
+from .fit import softened, written_covariance
+from .profile_text import dumped, rows_text
 from .public_evidence import Figure, by_family, read_figures
 
 _TOLERANCE = 1e-4
@@ -115,7 +115,7 @@ class PublicFitter:
 
         def residuals(x: Column) -> Column:
             errors = self.logs(self.values(x)) / self._spread
-            return np.concatenate([_softened(errors)[kept], (x - prior) / sigma])
+            return np.concatenate([softened(errors)[kept], (x - prior) / sigma])
 
         first = np.clip(prior if start is None else start, lower + _TOLERANCE, upper - _TOLERANCE)
         found = least_squares(
@@ -134,11 +134,6 @@ def _groups(figures: Sequence[Figure]) -> Iterator[Tuple[Target, Column, KernelC
         owner = [i for i, figure in enumerate(some) for op in figure.lowered for _ in op.kernels]
         kernels = kernel_columns([op for figure in some for op in figure.lowered])
         yield some[0].target, np.array(found), kernels, np.array(owner)
-
-
-def _softened(errors: Column) -> Column:
-    """Residuals whose squares are the soft L1 loss: of hundreds of figures single ones may be far off."""
-    return np.sign(errors) * np.sqrt(2 * (np.sqrt(1 + errors**2) - 1))
 
 
 def fit_public_gpus(progress: Callable[[str], None]) -> Tuple[Tuple[Figure, ...], PublicFit]:
@@ -209,10 +204,9 @@ def as_text(fit: PublicFit, path: Path = PATH) -> str:
         found[name].update({"value": value, "uncertainty_pct": significant(100 * float(np.sqrt(variance)), 2)})
     calibration: Any = document["calibration"]
     calibration["families"] = fit.families
-    rows = list(map(list, written_covariance(fit.covariance)))
-    calibration["covariance"] = tomlkit.item(rows).multiline(True)
+    calibration["covariance"] = rows_text(written_covariance(fit.covariance))
     calibration["spreads_pct"].update(fit.spreads_pct)
-    return re.sub(r"^([^#\n].*)\n(?=\[)", r"\1\n\n", tomlkit.dumps(document), flags=re.MULTILINE)
+    return dumped(document)
 
 
 def write(found: Table, fit: PublicFit) -> int:

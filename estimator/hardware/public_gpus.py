@@ -94,13 +94,13 @@ def host_constants(
     places = [list(of_jetson).index(name) for name in HOST_CONSTANTS]
     rows = np.array(covariance)[np.ix_(places, places)] + host.sigma**2
     found = {
-        name: _as_prior(of_jetson[name], value, math.sqrt(variance))
+        name: _host_constant(of_jetson[name], value, math.sqrt(variance))
         for (name, value), variance in zip(values.items(), np.diag(rows))
     }
     return found, tuple(map(tuple, rows.tolist()))
 
 
-def _as_prior(constant: Constant, value: float, sigma: float) -> Constant:
+def _host_constant(constant: Constant, value: float, sigma: float) -> Constant:
     upper = max(constant.upper, 2 * value)
     pct = min(100 * math.expm1(sigma), PERCENT.upper)
     return replace(constant, value=value, upper=upper, lower=0.0, prior=value, prior_sigma=sigma, uncertainty_pct=pct)
