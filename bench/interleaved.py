@@ -35,7 +35,7 @@ def measure(rounds: int, share: float, names: Sequence[str]) -> Dict[str, Any]:
 
     from estimator.calibration.design import CPU, design
     from estimator.measure.build import build_model, make_input
-    from estimator.measure.chain_times import build_block
+    from estimator.measure.built_blocks import build_block
 
     chains = design(CPU, share)
     built = [[build_block(block, "cpu") for block in chain] for chain in chains]
@@ -68,7 +68,7 @@ def subject(name: str) -> ZooModel:
 
 def time_chains(built: Sequence[Any], samples_us: SamplesUs, budget_s: float) -> None:
     """Adds the us of each layer by chain, block and layer; passes over all chains until the budget is used."""
-    from estimator.measure.chain_times import run_chain
+    from estimator.measure.built_blocks import run_chain
 
     start_s, passes = time.perf_counter(), 0
     while passes == 0 or time.perf_counter() - start_s < budget_s:

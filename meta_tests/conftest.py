@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from estimator.__main__ import main
 from estimator.hardware import boards
 from estimator.hardware.reading import TEMPLATES
-from estimator.measure import baseline, chain_times, device_session
+from estimator.measure import baseline, behind_sleep, built_blocks, chain_times, device_session
 from estimator.measure.device import choice, environment, this_cpu
 from estimator.missing_operators import declare_missing_operators
 from estimator.records.kinds import MODEL_KIND
@@ -196,7 +196,16 @@ class Live:
             patch.chdir(self.suite.path)
             patch.setenv("PYTHONPATH", str(self.suite.path))
             patch.setattr(boards, "PROFILES", self.suite.path / "estimator" / "hardware")
-            for module in (baseline, chain_times, choice, device_session, environment, this_cpu):
+            for module in (
+                baseline,
+                behind_sleep,
+                built_blocks,
+                chain_times,
+                choice,
+                device_session,
+                environment,
+                this_cpu,
+            ):
                 as_before.enter_context(mock.patch.dict(module.__dict__))
             exec(source, {})
             return main(["calibrate", *options])

@@ -19,8 +19,8 @@ import torch
 from estimator.cost.columns import kernel_columns, op_columns
 from estimator.cost.price import price
 from estimator.hardware.quantities import HOST_CONSTANTS
-from estimator.measure import behind_sleep, chain_times
-from estimator.measure.chain_times import COPIES
+from estimator.measure import behind_sleep, built_blocks, chain_times
+from estimator.measure.built_blocks import COPIES
 from estimator.schedule import schedule
 from estimator.subjects.chains import lower_layers
 from estimator.target import resolve
@@ -155,7 +155,7 @@ class Gpu:
             put(torch.cuda, name, stands_for)
         put(behind_sleep, "build_block", self.build_block)
         now = {"perf_counter_ns": lambda: round(1e3 * self.now_us), "perf_counter": lambda: self.now_us / 1e6}
-        for module in (behind_sleep, chain_times):
+        for module in (behind_sleep, built_blocks, chain_times):
             put(module, "time", SimpleNamespace(**now))
         return self
 

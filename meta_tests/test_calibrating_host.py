@@ -20,7 +20,7 @@ from estimator.hardware.boards import load_profile
 from estimator.hardware.quantities import GPU_CONSTANTS, HOST_CONSTANTS
 from estimator.hardware.reading import read_profile
 from estimator.hardware.software import software_in
-from estimator.measure.chain_times import ChainTimes
+from estimator.measure.built_blocks import ChainTimes
 from estimator.subjects.chains import Block, lower_layers
 from estimator.target import resolve
 from meta_tests.conftest import WORKER
@@ -35,12 +35,12 @@ SYNTHETIC_GPU = f"""
 {ENVIRONMENT}
 import json
 
-from estimator.measure import chain_times
+from estimator.measure import built_blocks, chain_times
 
 
 def measure_chains(chains, device, budget_s, report, host_alone):
     assert (device, host_alone) == ("cuda", True)
-    return chain_times.ChainTimes(**json.loads(TIMES))
+    return built_blocks.ChainTimes(**json.loads(TIMES))
 
 
 chain_times.measure_chains = measure_chains

@@ -101,7 +101,7 @@ def test_every_layer_of_a_chain_gets_a_time_on_a_cpu():
 
 
 def test_a_chain_uses_weights_of_its_own_each_time():
-    from estimator.measure.chain_times import build_block
+    from estimator.measure.built_blocks import build_block
 
     _, copies = build_block(TINY[0], "cpu")
     addresses = {layers[2].weight.data_ptr() for layers in copies}
@@ -113,7 +113,7 @@ def test_a_chain_uses_weights_of_its_own_each_time():
 def test_the_first_copy_of_a_block_only_warms_up(monkeypatch):
     import time
 
-    from estimator.measure.chain_times import COPIES, run_chain
+    from estimator.measure.built_blocks import COPIES, run_chain
 
     calls, now_ns = [], [0]
 

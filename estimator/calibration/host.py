@@ -26,7 +26,7 @@ from .microbenchmarks import micro_benchmark_spread
 from .profile_text import host_profile_text, residuals_pct, summary
 
 if TYPE_CHECKING:
-    from ..measure.chain_times import ChainTimes
+    from ..measure.built_blocks import ChainTimes
 
 _WIDTHS = (16, 32, 48, 64)
 """Channels of each chain; a kernel of theirs takes a few us, less than it takes to issue it."""

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, TypeVar
 
 from ..errors import MeasurementError
 from ..subjects.chains import Block, Chain, lower_layers
-from .chain_times import COPIES, BuiltBlock, ChainTimes, build_block, run_chain, run_marked
+from .built_blocks import COPIES, BuiltBlock, ChainTimes, build_block, run_chain, run_marked
 from .protocol import Report, typical
 
 LAUNCHES = 1000

@@ -1,23 +1,20 @@
 """Times every layer of a set of chains on a CPU, within its chain; a GPU's chains are timed behind a sleeping kernel.
 
-On a CPU the time from a layer's call to its return is all it costs, if caches are as a model leaves them. Each block
-runs three times with weights of its own, after the blocks before it; its input is fresh. The first time is not counted:
-it finds caches and memory as a block of other sizes left them, as few layers of a model do.
+On a CPU the time from a layer's call to its return is all it costs, if caches are as a model leaves them.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
-from ..subjects.chains import Block, Chain, make_layers
-from .build import SEED, build_seeded
+from ..subjects.chains import Block, Chain
+from .behind_sleep import measure_behind_sleep
+from .built_blocks import BuiltBlock, ChainTimes, build_block, run_chain
 from .protocol import Report, typical
 
 WAYS = {"cpu": ("in chain",), "cuda": ("host", "device")}
 """What is timed, by device: each layer on a CPU, what a whole block takes host and device of a GPU."""
-COPIES = 3
 REFERENCE: Chain = (
     Block("reference", (1, 64, 40, 40), (("Conv2d", 64, 96, 3, 1, 1, 1, 1, False), ("BatchNorm2d", 96), ("ReLU",))),
     Block("reference", (1, 96, 40, 40), (("Conv2d", 96, 192, 1), ("BatchNorm2d", 192), ("SiLU",))),
@@ -31,19 +28,6 @@ _CHAINS_A_REFERENCE = 8
 _LEAST_PASSES = 2
 
 
-@dataclass(frozen=True)
-class ChainTimes:
-    """Typical us by chain, block, way and layer; us of each pass over all chains, and a CPU's reference workload.
-
-    On a GPU a block is timed as if it were one layer.
-    """
-
-    layers_us: Sequence[Sequence[Sequence[Sequence[float]]]]
-    passes_us: Sequence[float]
-    measuring_s: float
-    references_ms: Sequence[float] = ()
-
-
 def measure_chains(
     chains: Sequence[Chain], device: str, budget_s: float, report: Report, host_alone: bool = False
 ) -> ChainTimes:
@@ -53,15 +37,10 @@ def measure_chains(
     """
     import torch
 
-    from .behind_sleep import measure_behind_sleep
-
     with torch.no_grad():
         if device == "cuda":
             return measure_behind_sleep(chains, budget_s, report, host_alone)
         return _in_chains([[build_block(block, device) for block in chain] for chain in chains], budget_s, report)
-
-
-BuiltBlock = Tuple[Any, List[List[Any]]]
 
 
 def _in_chains(built: Sequence[Sequence[BuiltBlock]], budget_s: float, report: Report) -> ChainTimes:
@@ -108,34 +87,3 @@ class ReferenceWorkload:
         while len(passes_ms) < _LEAST_PASSES or time.perf_counter() - start_s < budget_s:
             passes_ms.append(sum(us for _, _, us in run_chain(self._built)) / 1e3)
         return typical(passes_ms)
-
-
-def build_block(block: Block, device: str) -> BuiltBlock:
-    """Returns a seeded input of the block, and copies of its layers, each with weights of its own."""
-    import torch
-
-    generator = torch.Generator(device).manual_seed(SEED)
-    source = torch.randn(block.input_shape, generator=generator, device=device)
-    make = lambda: torch.nn.ModuleList(make_layers(block))  # noqa: E731
-    return source, [list(build_seeded(make, device).eval()) for _ in range(COPIES)]  # type: ignore[call-overload]
-
-
-def run_chain(chain: Sequence[BuiltBlock]) -> List[Tuple[int, int, float]]:
-    """Runs each block's copies in a row, as stages do; returns (block, layer, us) of all copies but the first."""
-    spans = run_marked(chain, time.perf_counter_ns)
-    return [(block, layer, (end_ns - start_ns) / 1e3) for block, layer, start_ns, end_ns in spans]
-
-
-def run_marked(chain: Sequence[BuiltBlock], mark: Callable[[], Any]) -> List[Tuple[int, int, Any, Any]]:
-    """Runs them so and returns (block, layer, before, after), the last two being what `mark` gave."""
-    spans = []
-    for block, (source, copies) in enumerate(chain):
-        for copy, layers in enumerate(copies):
-            x = source.clone()
-            for index, layer in enumerate(layers):
-                start = mark()
-                x = layer(x)
-                end = mark()
-                if copy > 0:
-                    spans.append((block, index, start, end))
-    return spans

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..subjects.chains import Chain
     from ..subjects.from_pytest import Place
     from ..target import Target
-    from .chain_times import ChainTimes
+    from .built_blocks import ChainTimes
 
 _T = TypeVar("_T")
 

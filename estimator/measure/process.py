@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 
 from ..errors import MeasurementError
 from ..subjects.chains import Chain
-from .chain_times import ChainTimes
+from .built_blocks import ChainTimes
 from .protocol import Protocol, Report, Rounds
 
 _TICK_S = 1.0
