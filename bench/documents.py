@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
-from estimator.cost import cudnn
+from estimator.cost import recurrence
 from estimator.errors import RecordError
 from estimator.estimate_text import estimate_lines
 from estimator.estimates import Estimates
@@ -44,7 +44,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
     "docs/method.md": {
         "constants": lambda _: accuracy.constants_table(load_profile(DEFAULT_HARDWARE).constants.values()),
         "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
-        "library": lambda _: accuracy.constants_table(cudnn.CONSTANTS),
+        "library": lambda _: accuracy.constants_table(recurrence.CONSTANTS),
         "facts": lambda _: accuracy.facts_table(),
     },
     "docs/accuracy.md": {

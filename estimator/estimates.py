@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Dict, MutableMapping, Optional, Sequence, Tupl
 from weakref import WeakKeyDictionary
 
 from .compare import Comparison, compare
+from .cost.shared import SharedPrices
 from .errors import GoldenLatencyError
 from .lower import Lowered, lower
 from .opstream import Op
 from .pipeline import Estimate, ForwardPass, estimate_pass, forward_pass
 from .subjects.custom import rules_of
 from .subjects.streams import Streamed, Streams
-from .together import Together
 
 if TYPE_CHECKING:
     from .target import Target
@@ -68,7 +68,7 @@ class Estimates:
             if key not in self._passes.setdefault(subject, {}):
                 with suppress(GoldenLatencyError):
                     lowered[subject] = tuple(lower(self.ops(subject, target), rules_of(subject)))
-        shared = Together(list(lowered.values()))
+        shared = SharedPrices(list(lowered.values()))
         for index, (subject, ops) in enumerate(lowered.items()):
             self._passes[subject][key] = forward_pass(ops, target, partial(shared.costs, index))
 

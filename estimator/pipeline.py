@@ -115,7 +115,7 @@ def estimate(
 class ForwardPass:
     """One forward pass, priced and scheduled: a row per op and per kernel, as the columns of `cost` have them.
 
-    `prices` gives what `price` does, without the limits, where passes are priced `Together`.
+    `prices` gives what `price` does, without the limits, where passes share their prices (`cost.shared`).
     """
 
     lowered: Tuple[Lowered, ...]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from estimator.capture import capture
-from estimator.cost import cudnn
+from estimator.cost import recurrence
 from estimator.cost.columns import HOST_KINDS, Costs, kernel_columns, op_columns
 from estimator.cost.gpu import costs, device_us, host_us
 from estimator.cost.price import PROCESSORS
@@ -459,17 +459,17 @@ def test_a_host_dispatches_each_kind_of_op_and_the_calls_inside_it(kind):
     target = synthetic.gpu()
     kernels = tuple(synthetic.stream() for _ in range(3))
     ops = op_columns([Lowered(synthetic.OP, kind, 2, kernels)])
-    launched = cudnn.CALL.value + 3 * cudnn.LAUNCH.value if kind == "recurrent" else 0
+    launched = recurrence.CALL.value + 3 * recurrence.LAUNCH.value if kind == "recurrent" else 0
     found = costs(ops, synthetic.columns(*kernels, host_kind=kind), target, target.profile.values())
     assert found.host_us[0] == pytest.approx((OF_THE_HOST[kind] + 2 * 5 + launched * 10) / 2)
     after = (2, 1, 0) if kind == "recurrent" else (0, 0, 0)
-    assert list(found.early_us) == pytest.approx([cudnn.LAUNCH.value * 10 / 2 * count for count in after])
+    assert list(found.early_us) == pytest.approx([recurrence.LAUNCH.value * 10 / 2 * count for count in after])
     assert (found.overhead_us, found.one_clock) == (6 / 2, False)
 
 
 def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_or_its_traffic_and_no_tiles():
     kernel = synthetic.product(9, 512, 160, batch=7, function="rnn_persistent")
-    steps_us = cudnn.persistent_us(synthetic.columns(kernel), rates_of(synthetic.gpu(), synthetic.CONSTANTS))[0]
+    steps_us = recurrence.persistent_us(synthetic.columns(kernel), rates_of(synthetic.gpu(), synthetic.CONSTANTS))[0]
     for precision in ("fp32", "tf32"):
         assert synthetic_us(kernel, precision) == exactly(steps_us)
     assert synthetic_us(replace(kernel, read_bytes=80_000_000)) == exactly(100_000 + 0.25 * steps_us)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from estimator import estimate
 from estimator.capture import capture
-from estimator.cost import cudnn
+from estimator.cost import recurrence
 from estimator.cost.columns import LIMITS, kernel_columns, op_columns
 from estimator.cost.gpu import host_us
 from estimator.cost.rates import rates_of
@@ -109,15 +109,15 @@ def test_the_host_of_a_recurrent_layer_launches_what_its_library_runs(layer, mod
     (op,) = [op for op in ops if op.host_kind == "recurrent"]
     rates = rates_of(target, target.profile.values())
     dispatch_us = rates.constants["dispatch_kcycles"] / rates.cpu_kcycles_per_us
-    of_call, of_launches = cudnn.CALL.value * dispatch_us, launches * cudnn.LAUNCH.value * dispatch_us
+    of_call, of_launches = recurrence.CALL.value * dispatch_us, launches * recurrence.LAUNCH.value * dispatch_us
     assert host_us(op_columns([op]), rates)[0] == pytest.approx(of_call + of_launches)
     assert len(kernel_columns([op]).op) == launches
 
 
 def test_each_kernel_of_a_recurrent_layer_starts_while_the_host_launches_those_behind_it():
     ops = [op for op in lower(capture(nn.LSTM(4, 400), torch.rand(5, 1, 4))) if op.host_kind == "recurrent"]
-    early = cudnn.early_dispatches(op_columns(ops), kernel_columns(ops))
-    assert list(early) == pytest.approx([cudnn.LAUNCH.value * after for after in reversed(range(11))])
+    early = recurrence.early_dispatches(op_columns(ops), kernel_columns(ops))
+    assert list(early) == pytest.approx([recurrence.LAUNCH.value * after for after in reversed(range(11))])
 
 
 @pytest.mark.parametrize(
@@ -153,14 +153,14 @@ def persistent_kcycles(hidden, batch, steps, sms):
     rates = rates_of(replace(target, mode=mode), target.profile.values())
     ops = lower(capture(nn.LSTM(4, hidden), torch.rand(steps, batch, 4)))
     columns = kernel_columns(ops)
-    kernel = columns.select(cudnn.is_persistent(columns))
-    return cudnn.persistent_us(kernel, rates)[0] * rates.gpu_kcycles_per_us
+    kernel = columns.select(recurrence.is_persistent(columns))
+    return recurrence.persistent_us(kernel, rates)[0] * rates.gpu_kcycles_per_us
 
 
 def test_a_persistent_kernel_takes_its_steps_one_after_another():
-    load_kcycles = cudnn.LOAD.value * 4 * 4 * 64 * 64 / 1024
-    arithmetic_kcycles = 2 * 4 * 64 * 64 / 256 / cudnn.EFFICIENCY.value / 1e3
-    expected = load_kcycles + 50 * (cudnn.STEP.value + arithmetic_kcycles)
+    load_kcycles = recurrence.LOAD.value * 4 * 4 * 64 * 64 / 1024
+    arithmetic_kcycles = 2 * 4 * 64 * 64 / 256 / recurrence.EFFICIENCY.value / 1e3
+    expected = load_kcycles + 50 * (recurrence.STEP.value + arithmetic_kcycles)
     assert persistent_kcycles(64, 1, 50, 16) == pytest.approx(expected)
 
 
@@ -173,10 +173,10 @@ def test_sequences_beyond_what_the_sms_hold_make_another_wave(hidden, resident):
 
 def test_weights_that_the_registers_do_not_hold_are_read_again_in_each_step():
     registers = 2**18
-    expected = [50 * max(4 * 4 * h * h - registers, 0) / cudnn.SPILLED.value / 1e3 for h in (128, 160, 192)]
+    expected = [50 * max(4 * 4 * h * h - registers, 0) / recurrence.SPILLED.value / 1e3 for h in (128, 160, 192)]
     for hidden, spilled_kcycles in zip((128, 160, 192), expected):
-        arithmetic = 2 * 4 * hidden * hidden / 256 / cudnn.EFFICIENCY.value / 1e3
-        rest = cudnn.LOAD.value * 16 * hidden * hidden / 1024 + 50 * (cudnn.STEP.value + arithmetic)
+        arithmetic = 2 * 4 * hidden * hidden / 256 / recurrence.EFFICIENCY.value / 1e3
+        rest = recurrence.LOAD.value * 16 * hidden * hidden / 1024 + 50 * (recurrence.STEP.value + arithmetic)
         assert persistent_kcycles(hidden, 1, 50, 16) - rest == pytest.approx(spilled_kcycles)
 
 
@@ -188,7 +188,7 @@ def test_a_persistent_kernel_takes_as_long_in_half_precision():
 def test_a_persistent_kernel_waits_rather_than_computes():
     target = resolve()
     found = forward_pass(lower(capture(nn.LSTM(64, 128), torch.rand(100, 1, 64))), target)
-    (place,) = cudnn.is_persistent(found.kernels).nonzero()[0]
+    (place,) = recurrence.is_persistent(found.kernels).nonzero()[0]
     assert LIMITS[found.costs.limits().limit[place]] == "latency"
 
 
@@ -405,35 +405,35 @@ def test_a_gpt_2_block_by_hand():
     ],
 )
 def test_a_kernel_that_keeps_recurrent_weights_takes_its_steps_by_hand(m, n, k, waves, spilled_bytes):
-    load_us = cudnn.LOAD.value * 4 * n * k / 1024 / 0.5
-    spilled_kcycles = spilled_bytes / cudnn.SPILLED.value / 1000
-    step_us = (cudnn.STEP.value + spilled_kcycles) / 0.5 + 2 * n * k / (1000 * cudnn.EFFICIENCY.value)
+    load_us = recurrence.LOAD.value * 4 * n * k / 1024 / 0.5
+    spilled_kcycles = spilled_bytes / recurrence.SPILLED.value / 1000
+    step_us = (recurrence.STEP.value + spilled_kcycles) / 0.5 + 2 * n * k / (1000 * recurrence.EFFICIENCY.value)
     kernel = synthetic.product(m, n, k, batch=7, function="rnn_persistent")
     expected_us = waves * (load_us + 7 * step_us)
-    us = cudnn.persistent_us(synthetic.columns(kernel), rates_of(synthetic.gpu(), synthetic.CONSTANTS))
+    us = recurrence.persistent_us(synthetic.columns(kernel), rates_of(synthetic.gpu(), synthetic.CONSTANTS))
     assert us[0] == pytest.approx(expected_us, rel=1e-9)
 
 
 @pytest.mark.parametrize(
     ("constant", "kcycles"),
     [
-        (cudnn.STEP, 7 * cudnn.STEP.value),
-        (cudnn.LOAD, cudnn.LOAD.value * 4 * 512 * 160 / 1024),
-        (cudnn.EFFICIENCY, -0.5 * 7 * 2 * 512 * 160 / (2000 * cudnn.EFFICIENCY.value)),
-        (cudnn.SPILLED, -0.5 * 7 * (4 * 512 * 160 - 2**18) / (1000 * cudnn.SPILLED.value)),
+        (recurrence.STEP, 7 * recurrence.STEP.value),
+        (recurrence.LOAD, recurrence.LOAD.value * 4 * 512 * 160 / 1024),
+        (recurrence.EFFICIENCY, -0.5 * 7 * 2 * 512 * 160 / (2000 * recurrence.EFFICIENCY.value)),
+        (recurrence.SPILLED, -0.5 * 7 * (4 * 512 * 160 - 2**18) / (1000 * recurrence.SPILLED.value)),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_fit_may_try_other_constants_of_a_kernel_that_keeps_its_weights(constant, kcycles):
     kernel = synthetic.columns(synthetic.product(1, 512, 160, batch=7, function="rnn_persistent"))
     rates = rates_of(synthetic.gpu(), synthetic.CONSTANTS)
-    twice = {**cudnn.VALUES, constant.name: 2 * constant.value}
-    as_it_is, changed = (cudnn.persistent_us(kernel, rates, values)[0] for values in (cudnn.VALUES, twice))
+    twice = {**recurrence.VALUES, constant.name: 2 * constant.value}
+    as_it_is, changed = (recurrence.persistent_us(kernel, rates, values)[0] for values in (recurrence.VALUES, twice))
     assert changed - as_it_is == pytest.approx(kcycles / 0.5)
 
 
 def test_what_no_calibration_fits_has_bounds_and_is_known_as_well_as_its_fit_knows_it():
-    found = {of.name: ((of.lower, of.upper), of.uncertainty_pct) for of in cudnn.CONSTANTS}
+    found = {of.name: ((of.lower, of.upper), of.uncertainty_pct) for of in recurrence.CONSTANTS}
     assert found == {
         "recurrent_call_dispatches": ((1, 40), 15),
         "library_launch_dispatches": ((0.1, 3), 15),
@@ -442,26 +442,26 @@ def test_what_no_calibration_fits_has_bounds_and_is_known_as_well_as_its_fit_kno
         "spilled_weight_bytes_per_clock": ((2, 128), 30),
         "persistent_load_kcycles": ((0.01, 2), 30),
     }
-    for of in cudnn.CONSTANTS:
+    for of in recurrence.CONSTANTS:
         assert (of.prior, of.prior_sigma) == (of.value, pytest.approx(math.log(1 + of.uncertainty_pct / 100)))
-        assert cudnn.VALUES[of.name] == of.value
+        assert recurrence.VALUES[of.name] == of.value
 
 
 def test_the_kernels_of_two_recurrent_layers_are_launched_before_the_end_of_their_own_ops():
     kinds = ("recurrent", "other", "recurrent")
     ops = [Lowered(synthetic.OP, kind, 0, (synthetic.stream(),) * count) for kind, count in zip(kinds, (3, 2, 2))]
-    early = cudnn.early_dispatches(op_columns(ops), kernel_columns(ops)) / cudnn.LAUNCH.value
+    early = recurrence.early_dispatches(op_columns(ops), kernel_columns(ops)) / recurrence.LAUNCH.value
     assert early.tolist() == pytest.approx([2, 1, 0, 0, 0, 1, 0])
-    launched = [cudnn.CALL.value + count * cudnn.LAUNCH.value for count in (3, 2)]
-    assert cudnn.host_dispatches(op_columns(ops)).tolist() == pytest.approx([launched[0], 0, launched[1]])
+    launched = [recurrence.CALL.value + count * recurrence.LAUNCH.value for count in (3, 2)]
+    assert recurrence.host_dispatches(op_columns(ops)).tolist() == pytest.approx([launched[0], 0, launched[1]])
 
 
 def test_products_of_cudnn_and_kernels_that_keep_their_weights_are_told_from_others():
     names = ("mm", "rnn_inputs", "rnn_step", "rnn_projection", "rnn_persistent")
     columns = synthetic.columns(*(synthetic.product(2, 2, 2, function=name) for name in names))
-    assert cudnn.in_library(columns).tolist() == [False, True, True, True, False]
-    assert cudnn.is_persistent(columns).tolist() == [False, False, False, False, True]
-    assert cudnn.is_persistent(synthetic.columns(synthetic.stream())).tolist() == [False]
+    assert recurrence.in_library(columns).tolist() == [False, True, True, True, False]
+    assert recurrence.is_persistent(columns).tolist() == [False, False, False, False, True]
+    assert recurrence.is_persistent(synthetic.columns(synthetic.stream())).tolist() == [False]
     kinds = ("view", "recurrent", "other")
     ops = op_columns([Lowered(synthetic.OP, kind, 0, ()) for kind in kinds])
-    assert cudnn.is_recurrent(ops).tolist() == [False, True, False]
+    assert recurrence.is_recurrent(ops).tolist() == [False, True, False]

@@ -14,11 +14,11 @@ import numpy as np
 from ..target import PRECISIONS, Target
 from .columns import DEVICE_KINDS, HOST_KINDS, Column, Costs, KernelColumns, Limits, OpColumns
 from .convolutions import convolution, depthwise
-from .cudnn import early_dispatches, host_dispatches, in_library, is_persistent, is_recurrent
 from .products import product
 from .rates import Rates, rates_of
-from .streams import least_memory_us, memory_us
+from .recurrence import early_dispatches, host_dispatches, in_library, is_persistent, is_recurrent
 from .tiles import Route
+from .traffic import least_memory_us, memory_us
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..lower.kernels import FUSED_ATTENTION
 from .columns import Column, KernelColumns
-from .cudnn import is_persistent, persistent_us
 from .rates import Rates
+from .recurrence import is_persistent, persistent_us
 from .tiles import (
     FP32_TILES,
     TENSOR_CORE_TILES,

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from estimator.cost.price import price
+from estimator.cost.shared import SharedPrices
 from estimator.errors import CaptureError
 from estimator.estimates import Estimates
 from estimator.lower import lower
 from estimator.subjects.zoo import find_models
 from estimator.target import resolve
-from estimator.together import Together
 from meta_tests.estimating import ESTIMATES
 
 MODELS = find_models(["resnet18", "mobilenet_v2", "vit_b_32"])
@@ -37,13 +37,13 @@ def test_what_bounds_each_kernel_is_told_as_for_a_pass_alone():
 
 def test_where_only_the_host_s_constants_move_no_kernel_is_priced_again(monkeypatch):
     target, counts = resolve("NVIDIA-T4"), []
-    together = Together([lower(ESTIMATES.ops(model, target)) for model in MODELS])
+    together = SharedPrices([lower(ESTIMATES.ops(model, target)) for model in MODELS])
 
     def counted(ops: Any, kernels: Any, *others: Any) -> Any:
         counts.append(len(kernels.op))
         return price(ops, kernels, *others)
 
-    monkeypatch.setattr("estimator.together.price", counted)
+    monkeypatch.setattr("estimator.cost.shared.price", counted)
     values = target.profile.values()
     before = together.costs(0, target, values)
     after = together.costs(0, target, {**values, "dispatch_kcycles": 2 * values["dispatch_kcycles"]})
@@ -84,10 +84,10 @@ def test_each_kernel_is_priced_once_for_all_passes_and_again_on_another_target(m
         counts.append(len(kernels.op))
         return price(ops, kernels, *others)
 
-    monkeypatch.setattr("estimator.together.price", counted)
+    monkeypatch.setattr("estimator.cost.shared.price", counted)
     target = resolve("NVIDIA-T4")
     lowered = [lower(ESTIMATES.ops(model, target)) for model in MODELS]
-    together = Together([*lowered, lowered[0]])
+    together = SharedPrices([*lowered, lowered[0]])
     kernels = sum(len(op.kernels) for ops in lowered for op in ops)
     values = target.profile.values()
     first, again = (together.costs(index, target, values).device_us.tolist() for index in (0, 3))

@@ -7,15 +7,15 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .cost.columns import Column, Costs, KernelColumns, OpColumns, kernel_columns, op_columns
-from .cost.cudnn import is_recurrent
-from .cost.price import price
-from .hardware.quantities import HOST_CONSTANTS
-from .lower import Lowered
-from .target import Target
+from ..hardware.quantities import HOST_CONSTANTS
+from ..lower import Lowered
+from ..target import Target
+from .columns import Column, Costs, KernelColumns, OpColumns, kernel_columns, op_columns
+from .price import price
+from .recurrence import is_recurrent
 
 
-class Together:
+class SharedPrices:
     """Models that are estimated on one target after another, with all constants alike."""
 
     def __init__(self, passes: Sequence[Sequence[Lowered]]) -> None:
