@@ -60,6 +60,7 @@ TILE = 2 * 4 * 64 * 64
 """FLOP of four tiles of 64 x 64 for each element of the reduction."""
 FROM_DRAM = 600_000 / 2**19 - 1
 """The share of 600,000 bytes that is more than half of the L2 holds."""
+AT_FEW_WATTS = "fp32", "8.9", {}, {"watts": 0.004}
 CUDNN_8_6 = "fp32", "8.7", {"cudnn": 8.6}
 HALF = {"kind": "depthwise", "elements": 100_000, "dtype": "float16"}
 
@@ -78,6 +79,8 @@ HALF = {"kind": "depthwise", "elements": 100_000, "dtype": "float16"}
         (synthetic.product(17, 1024, 1000), ("tf32",), "waves of tiles", 2 * 17 * 1024 * 1000 / 10_000),
         (synthetic.product(16, 1024, 1000), ("tf32",), "arithmetic", 2 * 16 * 1024 * 1000 / 4000),
         (synthetic.product(128, 128, 1000, 4, dtype="float16"), (), "arithmetic", 4 * TILE * 1000 / 20_000),
+        (synthetic.product(128, 128, 1000, 4), AT_FEW_WATTS, "power", 4 * TILE * 1000 / 4000),
+        (synthetic.product(128, 128, 1000, 4, dtype="float16"), AT_FEW_WATTS, "power", 4 * TILE * 1000 / 20_000),
         (of_tensor_cores(**WIDE), (), "arithmetic", 4 * TILE * 1800 / 10_000),
         (of_tensor_cores(64, 64, 4, read_bytes=590_000), (), "waves of tiles", TILE * 36 / 10_000),
         (of_tensor_cores(64, 64, 4, read_bytes=600_000), (), "memory", 600 * FROM_DRAM + 300 * (1 - FROM_DRAM)),

@@ -14,7 +14,7 @@ from ..lower.kernels import Lowered, Product, Window
 
 Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python 3.8 may have
 
-LIMITS = ("arithmetic", "memory", "waves of tiles", "latency")
+LIMITS = ("arithmetic", "memory", "waves of tiles", "latency", "power")
 _PARTS: Mapping[str, Any] = {"product": Product(0, 0, 0, 0), "window": Window((0,), (0,), (0,), 0, 0, 0, 0)}
 """What a kernel may have, and what stands for it in a row of one that has none."""
 

@@ -15,11 +15,12 @@ from .tiles import (
     Speed,
     filled_depth,
     fp32_cores,
+    fp32_speed,
     overlapped_us,
+    tensor_core_speed,
     tensor_cores,
     tiled_us,
     within_power_us,
-    within_tensor_power_us,
 )
 
 _NARROW_TILES, _WIDE_TILES = ((128, 128), (128, 64), (64, 64)), ((128, 128),)
@@ -37,18 +38,17 @@ _CLOSE = 2
 def convolution(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     """Returns the route: on tensor cores where they take the shape, unless FP32 cores or Winograd's are as fast."""
     slow_us, slow_arithmetic_us, wins = _on_fp32_cores(kernels, memory_us, rates)
-    peak, efficiency = rates.fp32_flops_per_us_per_sm, _fp32_efficiency(rates)
-    saved = 4 * _WINOGRAD_SIDE**2 / _WINOGRAD_PRODUCTS
-    slow = (peak, efficiency)
+    slow, saved = _fp32_speed(rates), np.where(wins, 4 * _WINOGRAD_SIDE**2 / _WINOGRAD_PRODUCTS, 1.0)
+    slow = Speed(saved * slow.peak, slow.efficiency, slow.watts_per_tflop / saved)
     if not rates.convolutions_on_tensor_cores:
-        return Route(slow_us, slow_arithmetic_us, wins, ((saved * peak, efficiency), slow))
+        return Route(slow_us, slow_arithmetic_us, wins, (slow, slow))
     fast_us, fast_arithmetic_us, layout_us = _on_tensor_cores(kernels, memory_us, rates)
     fast = _fits_tensor_cores(kernels, rates) & ((fast_us <= slow_us) | (not _are_close(rates)))
     return Route(
         np.where(fast, fast_us, slow_us),
         np.where(fast, fast_arithmetic_us, slow_arithmetic_us),
         fast,
-        (_tensor_core_speed(rates), (np.where(wins, saved, 1.0) * peak, efficiency)),
+        (_tensor_core_speed(kernels, rates), slow),
         np.where(fast, layout_us, 0.0),
     )
 
@@ -57,12 +57,13 @@ def _are_close(rates: Rates) -> bool:
     return rates.convolution_flops_per_us_per_sm <= _CLOSE * rates.fp32_flops_per_us_per_sm
 
 
-def _fp32_efficiency(rates: Rates) -> float:
-    return rates.constants["fp32_core_efficiency"] * rates.constants["fp32_convolution_share"]
+def _fp32_speed(rates: Rates) -> Speed:
+    return fp32_speed(rates, rates.constants["fp32_convolution_share"])
 
 
-def _tensor_core_speed(rates: Rates) -> Speed:
-    return rates.convolution_flops_per_us_per_sm, rates.constants["tensor_core_convolution_efficiency"]
+def _tensor_core_speed(kernels: KernelColumns, rates: Rates) -> Speed:
+    efficiency = rates.constants["tensor_core_convolution_efficiency"]
+    return tensor_core_speed(kernels, rates.convolution_flops_per_us_per_sm, efficiency, rates)
 
 
 def _on_fp32_cores(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Tuple[Column, Column, Column]:
@@ -82,18 +83,17 @@ def _on_fp32_cores(kernels: KernelColumns, memory_us: Column, rates: Rates) -> T
 
 
 def _fp32_us(kernels: KernelColumns, depth: Column, flops: Column, rates: Rates) -> Column:
-    c = rates.constants
-    cores = fp32_cores(rates, c["fp32_convolution_share"])
-    us = tiled_us(kernels, filled_depth(depth, rates), cores, FP32_TILES, rates)
-    return within_power_us(replace(kernels, flops=flops), us, c["fp32_watts_per_tflop"], rates)
+    speed = _fp32_speed(rates)
+    us = tiled_us(kernels, filled_depth(depth, rates), fp32_cores(rates, speed), FP32_TILES, rates)
+    return within_power_us(us, flops, speed, rates)
 
 
 def _evenly_us(kernels: KernelColumns, depth: Column, flops: Column, rates: Rates) -> Column:
     """Beside tensor cores the FP32 cores get what is too deep or too wide for them: enough blocks for all SMs alike."""
-    c = rates.constants
-    rate = fp32_cores(rates, c["fp32_convolution_share"]).rate(*_WIDE_TILES[0])
+    speed = _fp32_speed(rates)
+    rate = fp32_cores(rates, speed).rate(*_WIDE_TILES[0])
     us = 2.0 * kernels.batch * kernels.m * kernels.n * filled_depth(depth, rates) / (rates.sms * rate)
-    return within_power_us(replace(kernels, flops=flops), us, c["fp32_watts_per_tflop"], rates)
+    return within_power_us(us, flops, speed, rates)
 
 
 def _fits_winograd(kernels: KernelColumns) -> Column:
@@ -139,10 +139,11 @@ def _tensor_core_us(kernels: KernelColumns, rates: Rates) -> Column:
     """
     padded = np.ceil(kernels.channels / 8) * 8 / np.maximum(kernels.channels, 1)
     depth = filled_depth(kernels.k * np.where(kernels.item_bytes == 2, padded, 1.0), rates)
-    cores = tensor_cores(rates, _tensor_core_speed(rates))
+    speed = _tensor_core_speed(kernels, rates)
+    cores = tensor_cores(rates, speed)
     narrow_us, wide_us = (tiled_us(kernels, depth, cores, tiles, rates) for tiles in (_NARROW_TILES, _WIDE_TILES))
     us = np.where(kernels.n > _WIDE_TILES[0][1], wide_us, narrow_us)
-    return within_tensor_power_us(kernels, us, rates)
+    return within_power_us(us, kernels.flops, speed, rates)
 
 
 def _layout_us(kernels: KernelColumns, rates: Rates) -> Column:
@@ -192,5 +193,5 @@ def depthwise(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     peaks = rates.convolution_flops_per_us_per_sm, rates.fp32_flops_per_us_per_sm
     flops = kernels.flops + 2 * kernels.elements * c["depthwise_index_taps"]
     arithmetic_us = flops / (rates.sms * np.where(half, *peaks) * c["depthwise_efficiency"])
-    fast, slow = ((peak, c["depthwise_efficiency"]) for peak in peaks)
+    fast, slow = (Speed(peak, c["depthwise_efficiency"]) for peak in peaks)
     return Route(np.maximum(memory_us, arithmetic_us), arithmetic_us, half, (fast, slow))

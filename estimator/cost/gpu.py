@@ -17,7 +17,7 @@ from .convolutions import convolution, depthwise
 from .products import product
 from .rates import Rates, rates_of
 from .recurrence import early_dispatches, host_dispatches, in_library, is_persistent, is_recurrent
-from .tiles import Route
+from .tiles import Route, power_us
 from .traffic import least_memory_us, memory_us
 
 
@@ -116,21 +116,24 @@ def _latency_us(rates: Rates) -> float:
 def _limits_of(part: Priced) -> Tuple[Column, Column]:
     """What bounds each kernel, as an index into LIMITS, and the least that this takes at its peak.
 
-    Arithmetic that takes more than twice what its rate alone would is bound by waves: blocks that do not fill all SMs.
+    Arithmetic that takes more than twice what its rate and the board's power would is bound by waves: blocks that do
+    not fill all SMs.
     """
     kernels, rates, latency_us = part.kernels, part.rates, _latency_us(part.rates)
-    memory, (arithmetic_us, least_us, in_waves) = part.memory_us.copy(), np.zeros((3, len(kernels.op)))
+    memory, (arithmetic_us, least_us, limit) = part.memory_us.copy(), np.zeros((3, len(kernels.op)))
     for kind, places, of_kind in kernels.by_kind:
         if kind in part.routes:
             route = part.routes[kind]
-            peak, efficiency = (np.where(route.fast, fast, slow) for fast, slow in zip(*route.speeds))
+            peak, efficiency, watts = (np.where(route.fast, fast, slow) for fast, slow in zip(*route.speeds))
             arithmetic_us[places] = route.arithmetic_us
             memory[places] += route.layout_us
             least_us[places] = of_kind.flops / (rates.sms * peak)
-            in_waves[places] = route.arithmetic_us > 2 * least_us[places] / efficiency
+            at_rate_us, at_power_us = least_us[places] / efficiency, power_us(of_kind.flops, watts, rates)
+            in_waves = route.arithmetic_us > 2 * np.maximum(at_rate_us, at_power_us)
+            limit[places] = np.where(in_waves, 2, np.where(at_power_us > at_rate_us, 4, 0))
     is_latency = (latency_us >= np.maximum(memory, arithmetic_us)) | is_persistent(kernels)
     is_memory = memory >= arithmetic_us
-    limit = np.where(is_latency, 3, np.where(is_memory, 1, 2 * in_waves))
+    limit = np.where(is_latency, 3, np.where(is_memory, 1, limit))
     return limit, np.where(is_latency, latency_us, np.where(is_memory, least_memory_us(kernels, rates), least_us))
 
 

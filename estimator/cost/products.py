@@ -12,14 +12,16 @@ from .tiles import (
     FP32_TILES,
     TENSOR_CORE_TILES,
     Route,
+    Speed,
     filled_depth,
     fp32_cores,
+    fp32_speed,
     overlapped_us,
     split_us,
+    tensor_core_speed,
     tensor_cores,
     tiled_us,
     within_power_us,
-    within_tensor_power_us,
 )
 
 _SKINNY = 16  # rows or columns up to which cuBLAS takes matrix-vector-like kernels
@@ -31,13 +33,12 @@ def product(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
 
     Where tensor cores are allowed, the library still takes the other cores for what would not fill a tensor core.
     """
-    c = rates.constants
-    fp32 = rates.fp32_flops_per_us_per_sm, c["fp32_core_efficiency"]
-    fast = rates.product_flops_per_us_per_sm, c["tensor_core_product_efficiency"]
-    in_tiles_us = within_power_us(kernels, _on_fp32_cores_us(kernels, rates), c["fp32_watts_per_tflop"], rates)
+    c, fp32 = rates.constants, fp32_speed(rates)
+    fast = tensor_core_speed(kernels, rates.product_flops_per_us_per_sm, c["tensor_core_product_efficiency"], rates)
+    in_tiles_us = within_power_us(_on_fp32_cores_us(kernels, fp32, rates), kernels.flops, fp32, rates)
     skinny = np.minimum(kernels.m, kernels.n) <= _SKINNY
-    slow_us = np.where(skinny, kernels.flops / (rates.sms * fp32[0] * fp32[1]), in_tiles_us)
-    faster_us = _on_tensor_cores_us(kernels, rates) if rates.products_on_tensor_cores else slow_us
+    slow_us = np.where(skinny, kernels.flops / (rates.sms * fp32.peak * fp32.efficiency), in_tiles_us)
+    faster_us = _on_tensor_cores_us(kernels, fast, rates) if rates.products_on_tensor_cores else slow_us
     arithmetic_us, persistent = np.minimum(slow_us, faster_us), is_persistent(kernels)
     if persistent.any():  # a fit prices thousands of products, and none of these
         arithmetic_us[persistent] = persistent_us(kernels.select(persistent), rates)
@@ -45,20 +46,18 @@ def product(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     return Route(us, arithmetic_us, faster_us < slow_us, (fast, fp32))
 
 
-def _on_fp32_cores_us(kernels: KernelColumns, rates: Rates) -> Column:
-    cores, alone = fp32_cores(rates), kernels.batch <= 1
+def _on_fp32_cores_us(kernels: KernelColumns, speed: Speed, rates: Rates) -> Column:
+    cores, alone = fp32_cores(rates, speed), kernels.batch <= 1
     us = split_us(kernels, kernels.k, cores, FP32_TILES, rates, _may_split(kernels))
     if rates.generation.tf32 <= rates.generation.fp32 or alone.all():
         return us
     return np.where(alone, us, tiled_us(kernels, kernels.k, cores, _BATCHED_TILES, rates))
 
 
-def _on_tensor_cores_us(kernels: KernelColumns, rates: Rates) -> Column:
-    c = rates.constants
-    speed = rates.product_flops_per_us_per_sm, c["tensor_core_product_efficiency"]
+def _on_tensor_cores_us(kernels: KernelColumns, speed: Speed, rates: Rates) -> Column:
     depth = filled_depth(kernels.k, rates)
     us = split_us(kernels, depth, tensor_cores(rates, speed), TENSOR_CORE_TILES, rates, _may_split(kernels))
-    return within_tensor_power_us(kernels, us, rates)
+    return within_power_us(us, kernels.flops, speed, rates)
 
 
 def _may_split(kernels: KernelColumns) -> Column:

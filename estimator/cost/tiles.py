@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
-from typing import Any, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -23,8 +23,16 @@ _TF32_POWER = 2
 _REUSE_FLOPS_PER_CLOCK = 1024
 """FP16 FLOP per clock and SM of the tensor cores whose half-rate reuse is the constant."""
 
-Speed = Tuple[Any, float]
-"""FLOP per microsecond and SM of cores at their peak (of all kernels or each), and the share that is reached."""
+
+class Speed(NamedTuple):
+    """What cores do, for all kernels or each: FLOP per microsecond and SM at their peak, and the share that is reached.
+
+    Each TFLOP/s takes so many watts; 0 where that is not known.
+    """
+
+    peak: Any
+    efficiency: float
+    watts_per_tflop: Any = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,23 @@ class Cores:
         return self.flops_per_us * reuse / (reuse + self.half_elements)
 
 
-def fp32_cores(rates: Rates, share: float = 1.0) -> Cores:
-    """Returns the FP32 cores, at this share of what they reach in a product."""
+def fp32_speed(rates: Rates, share: float = 1.0) -> Speed:
+    """Returns the speed of FP32 cores, at this share of what they reach in a product."""
     c = rates.constants
-    reached = rates.fp32_flops_per_us_per_sm * c["fp32_core_efficiency"] * share
+    return Speed(rates.fp32_flops_per_us_per_sm, c["fp32_core_efficiency"] * share, c["fp32_watts_per_tflop"])
+
+
+def tensor_core_speed(kernels: KernelColumns, peak: float, efficiency: float, rates: Rates) -> Speed:
+    """Returns the speed of tensor cores; a TFLOP in TF32 takes as much power as two in FP16."""
+    watts = np.where(kernels.item_bytes == 2, 1.0, _TF32_POWER) * rates.constants["tensor_core_watts_per_tflop"]
+    return Speed(peak, efficiency, watts)
+
+
+def fp32_cores(rates: Rates, speed: Speed) -> Cores:
+    """Returns the FP32 cores at this speed."""
+    c = rates.constants
     block_us = c["fp32_block_kcycles"] / rates.gpu_kcycles_per_us
-    return Cores(reached, c["tile_half_elements"], c["fp32_core_fill_waves"], block_us)
+    return Cores(speed.peak * speed.efficiency, c["tile_half_elements"], c["fp32_core_fill_waves"], block_us)
 
 
 def tensor_cores(rates: Rates, speed: Speed) -> Cores:
@@ -74,7 +93,7 @@ def tensor_cores(rates: Rates, speed: Speed) -> Cores:
     c = rates.constants
     half = c["tensor_core_tile_half_elements"] * rates.tensor_flops_per_clock_per_sm / _REUSE_FLOPS_PER_CLOCK
     block_us = c["tensor_core_block_kcycles"] / rates.gpu_kcycles_per_us
-    return Cores(speed[0] * speed[1], half, c["tensor_core_fill_waves"], block_us)
+    return Cores(speed.peak * speed.efficiency, half, c["tensor_core_fill_waves"], block_us)
 
 
 def tiled_us(kernels: KernelColumns, depth: Column, cores: Cores, tiles: Sequence[Tile], rates: Rates) -> Column:
@@ -136,15 +155,14 @@ def filled_depth(depth: Column, rates: Rates) -> Column:
     return depth + rates.constants["reduction_fill_elements"]
 
 
-def within_power_us(kernels: KernelColumns, us: Column, watts_per_tflop: float, rates: Rates) -> Column:
+def power_us(flops: Column, watts_per_tflop: Any, rates: Rates) -> Column:
     """Returns the time at the power that the board may take: arithmetic takes so many watts for each TFLOP/s."""
-    return np.maximum(us, kernels.flops * watts_per_tflop / (1e6 * rates.power_w))
+    return flops * watts_per_tflop / (1e6 * rates.power_w)
 
 
-def within_tensor_power_us(kernels: KernelColumns, us: Column, rates: Rates) -> Column:
-    """Returns the same on tensor cores; a TFLOP in TF32 takes as much as two in FP16."""
-    flops = kernels.flops * np.where(kernels.item_bytes == 2, 1.0, _TF32_POWER)
-    return within_power_us(replace(kernels, flops=flops), us, rates.constants["tensor_core_watts_per_tflop"], rates)
+def within_power_us(us: Column, flops: Column, speed: Speed, rates: Rates) -> Column:
+    """Returns the longer of the time and of what the board's power leaves."""
+    return np.maximum(us, power_us(flops, speed.watts_per_tflop, rates))
 
 
 def overlapped_us(memory_us: Column, arithmetic_us: Column, unhidden_share: float) -> Column:
