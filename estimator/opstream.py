@@ -60,10 +60,16 @@ class Op:
         return f"{self.name} {_canonical((self.args, self.kwargs, self.outputs))}"
 
 
+CONSTANT, INPUT = -1, -2
+"""In place of an op that made a tensor: a weight or a constant has no maker, and neither has an input of the model."""
+
+
 @dataclass(frozen=True)
 class Captured:
     """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model.
 
+    `sources` has for each op, and of that for each of its `inputs`, the place of the op that made it, or CONSTANT or
+    INPUT; `results` are the places of the ops that made what the model returns.
     `decided_by` names an op whose values decided what followed, its module and the elements that it gave, where the
     stream is that of these weights and inputs alone; "" where it is of all. `weight_bytes` is the size of all
     parameters and buffers of the model, whether the forward pass reads them or not.
@@ -73,6 +79,8 @@ class Captured:
     modules: Tuple[str, ...]
     decided_by: str = ""
     weight_bytes: int = 0
+    sources: Tuple[Tuple[int, ...], ...] = ()
+    results: Tuple[int, ...] = ()
 
 
 def _tensors(value: Any) -> Iterator[TensorSpec]:
@@ -126,6 +134,8 @@ def stream_text(captured: Captured) -> str:
         "modules": captured.modules,
         "decided_by": captured.decided_by,
         "weight_bytes": captured.weight_bytes,
+        "sources": captured.sources,
+        "results": captured.results,
     }
     return json.dumps(found, separators=(",", ":"))
 
@@ -138,7 +148,8 @@ def parse_stream(text: str) -> Captured:
     tensors = [TensorSpec(*map(_tuples, values)) for values in found["tensors"]]
     once = [Op(*(_read(value, tensors) for value in values)) for values in found["ops"]]
     ops = tuple(once[place] for place in found["stream"])
-    return Captured(ops, tuple(found["modules"]), str(found["decided_by"]), int(found["weight_bytes"]))
+    flow = tuple(map(tuple, found["sources"])), tuple(found["results"])
+    return Captured(ops, tuple(found["modules"]), str(found["decided_by"]), int(found["weight_bytes"]), *flow)
 
 
 _FIELDS: Mapping[str, List[str]] = {

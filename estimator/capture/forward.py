@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 import torch
+from torch.utils._pytree import tree_flatten
 
 from ..errors import CaptureError
 from ..opstream import Captured, Op
@@ -69,21 +70,29 @@ def _captured(model: torch.nn.Module, call: Call, dtype: Optional[torch.dtype], 
         with calls.followed():
             own.eval()
             before = kept_parts(own)
-            found = _forward(own, copies, call, calls, with_data)
+            found, results = _forward(own, copies, call, calls, with_data)
             if found.makes_constants or list(map(id, kept_parts(own))) != list(map(id, before)):
-                found = _forward(own, copies, call, calls, with_data)
+                found, results = _forward(own, copies, call, calls, with_data)
     except Exception as error:  # the model's own code may raise anything
         raise _refusal(model, error, calls.raised_in(error), with_data) from error
     weight_bytes = sum(t.numel() * t.element_size() for t in chain(own.parameters(), own.buffers()))
-    return Captured(tuple(found.ops), tuple(found.modules), found.decided_by, weight_bytes)
+    flow = tuple(found.sources), results
+    return Captured(tuple(found.ops), tuple(found.modules), found.decided_by, weight_bytes, *flow)
 
 
-def _forward(own: torch.nn.Module, copies: Copies, call: Call, calls: Calls, with_data: bool) -> Recorder:
+def _forward(
+    own: torch.nn.Module, copies: Copies, call: Call, calls: Calls, with_data: bool
+) -> Tuple[Recorder, Tuple[int, ...]]:
+    """The recorder, and which ops made what the model returns."""
     args, kwargs = copies.of_inputs(call)
-    recorder = Recorder(calls.current, copies.known, copies.borrowed, with_data)
+    recorder = Recorder(calls.current, copies.known, _tensors_in((args, kwargs)), copies.borrowed, with_data)
     with as_on_cuda(recorder), recorder:
-        own(*args, **kwargs)
-    return recorder
+        returned = own(*args, **kwargs)
+    return recorder, tuple(sorted(set(recorder.made_by(_tensors_in(returned)))))
+
+
+def _tensors_in(value: Any) -> List[torch.Tensor]:
+    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, torch.Tensor)]
 
 
 def _refusal(model: torch.nn.Module, error: Exception, path: str, with_data: bool) -> CaptureError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch.utils._mode_utils import no_dispatch
@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..missing_operators import COMPUTED
-from ..opstream import Op
+from ..opstream import CONSTANT, INPUT, Op
 from .copies import MOST_KNOWN_ELEMENTS
 from .meta_kernels import Answer, answer_to, computed_op, layouts_in, materialised, op_name, written_arguments
 from .shadow import Shadow, freeze, has_values, map_tensors, shadow_like, tensors_of
@@ -40,20 +40,23 @@ class Recorder(TorchDispatchMode):
 
     A tensor with values is an ordinary one, so that a cache outside of the module may keep it. `on_device` has those
     that a GPU would hold: what the module and its inputs have, and all that is made from it; a constant is the host's.
-    With `with_data` every op is computed, however large, but for one that would write into what is `borrowed` from the
-    user's own model. `makes_constants` says whether any was computed.
+    `inputs` are those of the model. With `with_data` every op is computed, however large, but for one that would write
+    into what is `borrowed` from the user's own model. `makes_constants` says whether any was computed.
     """
 
     def __init__(
         self,
         current: Callable[[], str],
         on_device: Sequence[torch.Tensor],
+        inputs: Sequence[torch.Tensor],
         borrowed: Sequence[torch.Tensor],
         with_data: bool,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ops: List[Op] = []
         self.modules: List[str] = []
+        self.sources: List[Tuple[int, ...]] = []
+        self._made_by = WeakTensorKeyDictionary((t, INPUT) for t in inputs)
         self._decisions: List[Decision] = []
         self.makes_constants = False
         self._current, self._with_data = current, with_data
@@ -107,9 +110,11 @@ class Recorder(TorchDispatchMode):
 
     def _inferred(self, func: Any, args: Any, kwargs: Any, frozen: Any, tensors: List[torch.Tensor]) -> Any:
         answer = self._selected(func, args, frozen) or answer_to(func, *frozen)
-        self._forget(_written(func, args, kwargs))
-        self._record(answer.op)
-        return materialised(answer.result, tensors)
+        written = _written(func, args, kwargs)
+        self._forget(written)
+        results = materialised(answer.result, tensors)
+        self._record(answer.op, tensors, [*written, *tensors_of([results], {})])
+        return results
 
     def _selected(self, func: Any, args: Any, frozen: Any) -> Optional[Answer]:
         """Where a mask with values selects of a tensor without: the values decide how many, not which."""
@@ -140,7 +145,9 @@ class Recorder(TorchDispatchMode):
             self._on_device.update((t, True) for t in made)
         elif answer is None and not made:
             return results  # to read a value that the host has is no op of the device's
-        self._note(answer, answer.op if answer is not None else computed_op(func, frozen, results), made)
+        op = answer.op if answer is not None else computed_op(func, frozen, results)
+        self._note(answer, op, made)
+        self._record(op, tensors, [*_written(func, args, kwargs), *made])
         return results
 
     def _note(self, answer: Optional[Answer], op: Optional[Op], made: Sequence[torch.Tensor]) -> None:
@@ -149,12 +156,20 @@ class Recorder(TorchDispatchMode):
             self._decisions.append(
                 Decision(op.name, self._current(), made[0].shape[0] if made and made[0].dim() else 0)
             )
-        self._record(op)
 
-    def _record(self, op: Optional[Op]) -> None:
+    def _record(self, op: Optional[Op], inputs: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> None:
+        """What an alias gives was made by the op that made its input."""
+        sources = self.made_by(inputs)
+        place = len(self.ops) if op is not None else max(sources, default=CONSTANT)
         if op is not None:
             self.ops.append(op)
             self.modules.append(self._current())
+            self.sources.append(sources[: len(op.inputs)])
+        self._made_by.update((t, place) for t in made)
+
+    def made_by(self, tensors: Iterable[torch.Tensor]) -> Tuple[int, ...]:
+        """Returns for each tensor the place of the op that wrote it last, or CONSTANT or INPUT."""
+        return tuple(self._made_by.get(t, CONSTANT) for t in tensors)
 
 
 def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> List[torch.Tensor]:
