@@ -19,8 +19,9 @@ from estimator.estimates import Estimates
 from estimator.explain.dispatch_free import KERNEL, REPLAY
 from estimator.files import read_text, write_atomically
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
+from estimator.runtimes import TENSORRT, tensorrt_constants
 from estimator.subjects.zoo import find_models
-from estimator.target import resolve
+from estimator.target import Target, resolve
 
 from . import accuracy, coverage, elsewhere, language_models
 from .cost import ROOT
@@ -28,15 +29,15 @@ from .parity import PARITY, parity_svg
 
 COMMAND = "python -m bench.documents"
 EXAMPLE_MODEL, EXAMPLE_BOARD = "resnet50", "Jetson-Orin-Nano-8GB"
-"""What docs/options.md estimates as an example."""
+"""What docs/options.md estimates as an example; docs/deploying.md the same model as an engine."""
 H200 = Path(__file__).with_name("nvidia_h200.csv")
 """Latencies of the 22 models on a data-centre GPU, which no constant was fitted to."""
 _BLOCK = re.compile(r"(<!-- begin (?P<name>[a-z-]+): [^\n]*-->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
 Writer = Callable[[Path], Iterable[str]]
 
 
-def _estimate(_root: Path) -> Iterable[str]:
-    target, model = resolve(EXAMPLE_BOARD), find_models([EXAMPLE_MODEL])[0]
+def _estimate(target: Target) -> Iterable[str]:
+    model = find_models([EXAMPLE_MODEL])[0]
     return ("```text", *estimate_lines(model.name, target, Estimates().estimate(model, target)), "```")
 
 
@@ -44,6 +45,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
     "docs/method.md": {
         "constants": lambda _: accuracy.constants_table(load_profile(DEFAULT_HARDWARE).constants.values()),
         "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
+        "engine": lambda _: accuracy.constants_table(tensorrt_constants().constants.values()),
         "library": lambda _: accuracy.constants_table(recurrence.CONSTANTS),
         "facts": lambda _: accuracy.facts_table(),
     },
@@ -56,7 +58,8 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
     },
     "docs/language-models.md": {"steps": lambda _: language_models.steps_table()},
     "docs/new-device.md": {"facts": lambda _: accuracy.known_facts_table()},
-    "docs/options.md": {"estimate": _estimate},
+    "docs/options.md": {"estimate": lambda _: _estimate(resolve(EXAMPLE_BOARD))},
+    "docs/deploying.md": {"engine": lambda _: _estimate(resolve(DEFAULT_HARDWARE, "30W", "fp16", runtime=TENSORRT))},
 }
 """By document: what writes each of its blocks, given the root of the repository."""
 COVERAGE: Mapping[str, Mapping[str, Writer]] = {

@@ -1,8 +1,9 @@
 """`python -m bench.elsewhere TABLE.csv ...`: estimates beside latencies that were measured elsewhere.
 
-A table has the columns hardware, thermal_profile, precision, model, batch and measured_ms. Prints the error by board,
-power mode and model, at batch 1 also after one factor for each board and power mode (the software of another lab slows
-or speeds a host as a whole), and how many latencies the 80 % intervals hold. It fits nothing but that factor.
+A table has the columns hardware, thermal_profile, precision, model, batch and measured_ms, and may have runtime. Prints
+the error by board, power mode and model, of eager PyTorch at batch 1 also after one factor for each board and power
+mode (the software of another lab slows or speeds a host as a whole), and how many latencies the 80 % intervals hold. It
+fits nothing but that factor.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from estimator.hardware.quantities import HOST_CONSTANTS
 from estimator.interval import extrapolated
 from estimator.report.bars import beside_bar
 from estimator.report.table import Table, left, right
+from estimator.runtimes import EAGER
 from estimator.subjects.zoo import find_models
 from estimator.target import Target, resolve
 
@@ -33,6 +35,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 LARGE_BATCH = 32
 """From here on the device decides, and the host's software no longer."""
 BAR_LARGE_PCT, BAR_OTHER_SMS_PCT, BAR_ALONE_PCT = 5.0, 10.0, 6.0
+BAR_ENGINE_LARGE_PCT, BAR_ENGINE_ALONE_PCT, BAR_ENGINE_INT8_PCT = 12.0, 18.0, 20.0
+BATCH_MOST = int(BATCH.upper)
 BAR_HELD_PCT, BAR_HELD_ALONE_PCT = (70.0, 95.0), 70.0
 
 
@@ -53,8 +57,10 @@ class Latency:
 
     @property
     def mode(self) -> Tuple[str, str]:
-        """Board and power mode."""
-        return self.target.hardware, self.target.mode.name
+        """Board and power mode, of an engine with its runtime and precision."""
+        target = self.target
+        engine = "" if target.runtime == EAGER else f", {target.runtime} {target.precision.name}"
+        return target.hardware, f"{target.mode.name}{engine}"
 
     @property
     def is_held(self) -> bool:
@@ -93,8 +99,9 @@ def _latency(row: Checked, same_software: bool, estimates: Estimates) -> Latency
     batch = row.check("batch", row.get("batch"), parsed_whole, BATCH)
     measured_ms = row.check("measured_ms", row.get("measured_ms"), parsed, LATENCY_MS)
     hardware, mode, precision, name = map(row.text, ("hardware", "thermal_profile", "precision", "model"))
+    runtime = row.text("runtime") if row.has("runtime") else EAGER
     try:
-        target = replace(resolve(hardware, mode, precision, batch), same_software=same_software)
+        target = replace(resolve(hardware, mode, precision, batch, runtime), same_software=same_software)
         (model,) = find_models([name])
         estimate = estimates.estimate(model, target)
     except GoldenLatencyError as error:
@@ -119,7 +126,7 @@ def _cells(rows: Sequence[Latency]) -> Iterator[Sequence[Any]]:
     for batches, some in _grouped(rows, _batches):
         for model, of_model in (*_grouped(some, lambda row: row.model), ("all", some)):
             yield batches, model, *_figures([row.error_pct for row in of_model]), _held(of_model)
-    alone = [row for row in rows if row.target.batch_size == 1]
+    alone = [row for row in rows if row.target.batch_size == 1 and row.target.runtime == EAGER]
     if alone:
         yield "1", f"all, times {factor(alone):.3f}", *_figures(after_one_factor_pct(alone)), ""
 
@@ -167,8 +174,9 @@ def after_one_factor_pct(rows: Sequence[Latency]) -> List[float]:
 
 def bar_lines(found: Sequence[Latency]) -> Iterator[str]:
     """Yields what is promised away from the calibrated configuration, each figure beside its bar."""
-    large = [row for row in found if row.target.batch_size >= LARGE_BATCH]
-    alone = [row for row in found if row.target.batch_size == 1]
+    eager = [row for row in found if row.target.runtime == EAGER]
+    large = [row for row in eager if row.target.batch_size >= LARGE_BATCH]
+    alone = [row for row in eager if row.target.batch_size == 1]
     for title, rows, bar in (
         ("SMs of the calibrated board", [row for row in large if not _other_sms(row)], BAR_LARGE_PCT),
         ("other SMs", [row for row in large if _other_sms(row)], BAR_OTHER_SMS_PCT),
@@ -179,8 +187,21 @@ def bar_lines(found: Sequence[Latency]) -> Iterator[str]:
     if same_sms:
         left = [error for _, rows in _grouped(same_sms, lambda row: row.mode) for error in after_one_factor_pct(rows)]
         yield _mean_line("batch 1 after one factor for each board and power mode", left, BAR_ALONE_PCT)
+    engines = [row for row in found if row.target.runtime != EAGER]
+    for title, rows, bar in (
+        (f"engine, FP32 and FP16, batch >= {LARGE_BATCH}", _engines(engines, LARGE_BATCH), BAR_ENGINE_LARGE_PCT),
+        ("engine, FP32 and FP16, batch 1", _engines(engines, 1, 1), BAR_ENGINE_ALONE_PCT),
+        ("engine, INT8", [row for row in engines if row.target.precision.name == "int8"], BAR_ENGINE_INT8_PCT),
+    ):
+        if rows:
+            yield _mean_line(title, [row.error_pct for row in rows], bar)
     yield from _held_lines("all", found, BAR_HELD_PCT)
     yield from _held_lines("batch 1", alone, (BAR_HELD_ALONE_PCT, 100.0))
+
+
+def _engines(rows: Sequence[Latency], least: int, most: int = BATCH_MOST) -> List[Latency]:
+    """Those that compute in floating point, at these batches."""
+    return [row for row in rows if row.target.precision.name != "int8" and least <= row.target.batch_size <= most]
 
 
 def _mean_line(title: str, errors_pct: Sequence[float], bar_pct: float) -> str:

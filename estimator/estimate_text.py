@@ -8,17 +8,17 @@ from typing import Any, Dict, Iterator
 from .compare import NO_EVIDENCE
 from .figures import ms, percent
 from .pipeline import Estimate
+from .runtimes import EAGER
 from .target import Target
 
 
 def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[str]:
     """Yields what is estimated, the latency with its interval and bound, and what it was made from."""
     origin = f", transferred from {estimate.transferred_from}" if estimate.transferred_from else ""
-    mode = f"mode {target.mode.name}, precision {target.precision.name}, batch {target.batch_size}"
-    yield f"{name} on {target.hardware}, {mode}{origin}"
+    yield f"{name} on {target.hardware}, {target.in_words}{origin}"
     alone = f"host alone {ms(estimate.host_ms)} ms, device alone {ms(estimate.device_ms)} ms"
     yield f"{ms(estimate.latency_ms)} ms {_interval(estimate)}, {estimate.bound}-bound: {alone}"
-    yield f"{estimate.ops} ops, {estimate.kernels} kernels, {estimate.flops / 1e9:.2f} GFLOP"
+    yield f"{_counts(target, estimate)}, {estimate.flops / 1e9:.2f} GFLOP"
     if estimate.memory_note:
         yield estimate.memory_note
     if estimate.decided_by:
@@ -30,6 +30,13 @@ def estimate_lines(name: str, target: Target, estimate: Estimate) -> Iterator[st
         yield f"priced by their bytes alone, for want of a rule (of device time): {', '.join(shares)}"
     else:
         yield "ops without a rule: none"
+
+
+def _counts(target: Target, estimate: Estimate) -> str:
+    """An engine's fused layers are its ops."""
+    if target.runtime == EAGER:
+        return f"{estimate.ops} ops, {estimate.kernels} kernels"
+    return f"{estimate.kernels} layers"
 
 
 def _interval(estimate: Estimate) -> str:
@@ -45,6 +52,7 @@ def estimate_data(name: str, target: Target, estimate: Estimate) -> Dict[str, An
         "model": name,
         "hardware": target.hardware,
         "power_mode": target.mode.name,
+        "runtime": target.runtime,
         "precision": target.precision.name,
         "batch_size": target.batch_size,
         **{key.replace("defaulted", "without_a_rule"): value for key, value in terms.items()},

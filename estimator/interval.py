@@ -13,6 +13,7 @@ from .checked import Checked
 from .cost.columns import Column
 from .files import read_toml
 from .hardware.profile import Quantity
+from .runtimes import CAPABILITY, EAGER
 from .target import Target
 
 QUANTILE = 1.2816  # of the normal distribution: 80 % lie within +- 1.2816 standard deviations
@@ -87,6 +88,8 @@ def extrapolation_variance(what: Iterable[str], with_host: Callable[[float], flo
 def extrapolated(target: Target) -> Tuple[str, ...]:
     """Returns what differs from the calibration: power mode, batch, SMs, software, or the precision by its name."""
     profile = target.profile
+    if target.runtime != EAGER:
+        return () if profile.compute_capability == CAPABILITY else (f"{target.runtime} elsewhere",)
     differs = {
         "power mode": target.mode.name != profile.calibrated_mode and profile.processor == "gpu",
         "batch": target.batch_size != 1,

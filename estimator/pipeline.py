@@ -23,8 +23,10 @@ from .cost.price import price
 from .hardware.boards import DEFAULT_HARDWARE
 from .interval import MODEL_UNCERTAINTY, interval_pct, without_evidence
 from .lower import NO_RULES, Lowered, Rules, lower
+from .lower.fusion import Fused, fuse, in_int8
 from .lower.rules import checked_rules
 from .opstream import Captured
+from .runtimes import EAGER
 from .schedule import Timeline, schedule
 from .target import PRECISIONS, Target, resolve, tensor_dtype
 
@@ -94,21 +96,31 @@ def estimate(
     thermal_profile: Optional[str] = None,
     precision: str = "fp32",
     rules: Rules = NO_RULES,
+    runtime: str = EAGER,
 ) -> Estimate:
-    """Returns the estimated latency of one eager forward pass of any module, which is left as it was.
+    """Returns the estimated latency of one forward pass of any module, which is left as it was.
 
     `example_inputs` as in `capture`; weights and inputs may be real or on the meta device. `rules` has a function for
     each op that is to be priced otherwise than here, by name, "library.op": as those below `estimator.lower` it takes
-    the op and the op's arguments, and returns a `Lowered`. Raises UsageError for an unknown hardware, thermal profile,
-    precision or op, CaptureError for a model whose ops depend on data, LoweringError
-    for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32" weights and
-    inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
+    the op and the op's arguments, and returns a `Lowered`. `runtime` is "eager" or "tensorrt". Raises UsageError for an
+    unknown hardware, thermal profile, precision, runtime or op, CaptureError for a model whose ops depend on data,
+    LoweringError for one that multiplies in a type whose rate no profile knows (double precision). At "fp32" and "tf32"
+    weights and inputs keep their own types: those in half precision compute as at "fp16" or "bf16".
     """
     from .capture import capture_in_modules
 
-    target, own = resolve(hardware, thermal_profile, precision), checked_rules(rules)
+    target, own = resolve(hardware, thermal_profile, precision, runtime=runtime), checked_rules(rules)
     captured = capture_in_modules(model, example_inputs, tensor_dtype(precision))
-    return estimate_pass(forward_pass(lower(captured.ops, own), target), target, captured)
+    return estimate_pass(forward_pass(run_by(target, captured, own).lowered, target), target, captured)
+
+
+def run_by(target: Target, captured: Captured, rules: Rules = NO_RULES) -> Fused:
+    """Returns what the target's runtime runs of an op stream: each op, or what an engine fuses of them."""
+    lowered = lower(captured.ops, rules)
+    if target.runtime == EAGER:
+        return Fused(lowered, captured.modules)
+    fused = fuse(captured, lowered)
+    return fused._replace(lowered=tuple(map(in_int8, fused.lowered))) if target.precision.name == "int8" else fused
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from .commands import option_name
 from .errors import UsageError
 from .hardware.boards import DEFAULT_HARDWARE
 from .importing import FORM
+from .runtimes import EAGER
 from .subjects.find import find_named
 from .subjects.from_pytest import FORM as TESTED
 from .subjects.from_pytest import tested_by
@@ -20,10 +21,14 @@ from .target import Target, resolve
 OPTIONS: Mapping[str, Tuple[str, ...]] = {
     "hardware": ("--hardware", f"board (default: {DEFAULT_HARDWARE}, or a test's own)"),
     "thermal_profile": ("--thermal-profile", "--power-mode", "power mode of the board (default: the profile's own)"),
-    "precision": ("--precision", "fp32 (PyTorch's defaults), tf32, fp16 or bf16 (default: fp32)"),
+    "precision": (
+        "--precision",
+        "fp32 (PyTorch's defaults), tf32, fp16, bf16; of tensorrt fp32, fp16, int8 (default: fp32)",
+    ),
     "batch_size": ("--batch-size", "inputs per forward pass (default: 1)"),
+    "runtime": ("--runtime", "eager, or tensorrt: an engine built of the model (default: eager)"),
 }
-"""Board, power mode, precision and batch: the names of each option, and last its help."""
+"""Board, power mode, precision, batch and runtime: the names of each option, and last its help."""
 
 
 def add_options(add: Callable[..., Any], *names: str) -> None:
@@ -51,10 +56,10 @@ def read_named(options: argparse.Namespace) -> Tuple[Subject, Target]:
     subject, target = None, resolve(options.hardware or DEFAULT_HARDWARE)
     if "::" in options.model:
         subject, own = tested_by(options.model)
-        elsewhere = replace(target, precision=own.precision, batch_size=own.batch_size)
-        target = own if options.hardware is None else elsewhere
+        elsewhere = target.on_runtime(own.runtime, own.precision.name)
+        target = own if options.hardware is None else replace(elsewhere, batch_size=own.batch_size)
     batch_size = None if options.batch_size is None else read_batch_size(options.batch_size)
-    target = target.changed(options.thermal_profile, options.precision, batch_size)
+    target = target.on_runtime(options.runtime, options.precision).changed(options.thermal_profile, None, batch_size)
     if not target.board.estimates(target.precision.name):
         raise UsageError(f"{target.hardware} is calibrated for fp32 alone; leave --precision out")
     return subject or find_named(options.model), target
@@ -68,6 +73,8 @@ def read_batch_size(text: str, option: str = "--batch-size") -> int:
 def target_command(target: Target, name: Callable[[str], str] = option_name) -> str:
     """Returns the command line that runs the suite for this target; `name` says what an option is called."""
     options = {"--hardware": target.hardware, "--thermal-profile": target.mode.name}
+    if target.runtime != EAGER:
+        options["--runtime"] = target.runtime
     if target.precision.name != "fp32":
         options["--precision"] = target.precision.name
     if target.batch_size != 1:

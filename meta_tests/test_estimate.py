@@ -121,12 +121,14 @@ def test_nobody_but_the_zoo_knows_a_model():
             assert [name for name in names if name in text] == [], path
 
 
-@pytest.mark.parametrize("label", ["50W-fp32-b1", "MAXN-fp16-b32"])
+@pytest.mark.parametrize("label", ["50W-fp32-b1", "MAXN-fp16-b32", "30W-tensorrt-int8-b1"])
 def test_a_configuration_is_known_by_its_label(label):
     assert parse_label(Board("Jetson-Orin-AGX"), load_profile(), label).label == label
 
 
-@pytest.mark.parametrize("label", ["50W", "50W-fp32", "50W-int8-b1", "50W-fp32-b", "50W-fp32-x1"])
+@pytest.mark.parametrize(
+    "label", ["50W", "50W-fp32", "50W-tensorrt-bf16-b1", "50W-trt-fp16-b1", "50W-int8-b1", "50W-fp32-b", "50W-fp32-x1"]
+)
 def test_a_folder_that_is_no_configuration_is_refused(label):
     with pytest.raises(RecordError, match="one is 50W-fp32-b1"):
         parse_label(Board("Jetson-Orin-AGX"), load_profile(), label)

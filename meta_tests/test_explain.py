@@ -15,12 +15,12 @@ from estimator.capture import capture, capture_in_modules
 from estimator.explain.breakdown import MEASURING, break_down, critical_path
 from estimator.explain.dispatch_free import KERNEL, REPLAY, dispatch_free_ms
 from estimator.explain.explanation import explain
-from estimator.explain.folding import fold_batch_norms
 from estimator.explain.what_if import CHANGE_PCT, EVIDENCE
 from estimator.files import read_toml
 from estimator.goldens.repository import Repository
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
+from estimator.lower.fusion import fold_batch_norms
 from estimator.pipeline import forward_pass
 from estimator.subjects.find import find_named
 from estimator.subjects.registry import find_subject
@@ -199,7 +199,21 @@ def test_folding_leaves_the_ops_of_the_folded_module():
     model = torch.nn.Sequential(*layers).eval()
     fused = torch.nn.Sequential(torch.nn.utils.fuse_conv_bn_eval(model[0], model[1]), model[2], model[3])
     x = torch.rand(1, 3, 16, 16)
-    assert fold_batch_norms(capture(model, x)) == capture(fused, x)
+    assert fold_batch_norms(capture_in_modules(model, x)) == capture(fused, x)
+
+
+def test_a_batch_norm_is_not_folded_where_the_convolution_is_read_once_more():
+    class Residual(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.norm = torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            y = self.convolution(x)
+            return y + self.norm(y)
+
+    captured = capture_in_modules(Residual(), torch.rand(1, 3, 16, 16))
+    assert fold_batch_norms(captured) == captured.ops
 
 
 def test_nothing_is_folded_where_there_is_no_batch_norm():

@@ -11,10 +11,12 @@ import torch
 
 from estimator.capture import capture
 from estimator.cost.columns import op_columns
-from estimator.cost.gpu import costs
+from estimator.cost.price import price
 from estimator.hardware.boards import load_profile
+from estimator.hardware.generations import GENERATIONS
 from estimator.hardware.reading import known_profiles
 from estimator.lower import Kernel, Lowered, lower
+from estimator.lower.fusion import in_int8, in_nhwc
 from estimator.subjects.layers import make_layer
 from estimator.target import Target, resolve, tensor_dtype
 from meta_tests import synthetic
@@ -86,21 +88,32 @@ def least_us(kernel: Kernel, target: Target) -> float:
 def peak_flops_per_us(kernel: Kernel, target: Target) -> float:
     """Of the arithmetic that a kernel may take: PyTorch convolves in TF32, and multiplies in it where it is allowed."""
     fp32, tf32, fp16 = (target.profile.fact(f"{name}_flops_per_clock_per_sm") for name in ("fp32", "tf32", "fp16"))
-    precision = target.precision
-    arithmetic = precision.convolutions if kernel.kind == "convolution" else precision.products
-    allowed = {"fp32": fp32, "tf32": max(tf32, fp32), "fp16": max(fp16, fp32)}[arithmetic]
+    precision, int8 = target.precision, GENERATIONS[target.profile.compute_capability].int8
+    has_one_switch = kernel.kind == "convolution" or target.runtime == "tensorrt"
+    arithmetic = precision.convolutions if has_one_switch else precision.products
+    allowed = {"fp32": fp32, "tf32": max(tf32, fp32), "fp16": max(fp16, fp32), "int8": max(int8, fp32)}[arithmetic]
     if kernel.kind == "convolution":
         allowed = max(allowed, WINOGRAD_SAVES * fp32)
     return target.mode.sms * target.mode.gpu_mhz * allowed
 
 
+def faster_than_the_hardware(target: Target, of: List[Kernel]) -> List[Tuple[Kernel, float]]:
+    least = np.array([least_us(kernel, target) for kernel in of])
+    found = price(op_columns([]), synthetic.columns(*of), target, target.profile.values()).device_us
+    return [(kernel, us) for kernel, us, at_least in zip(of, found, least) if us < at_least]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
 @pytest.mark.parametrize("hardware", GPUS)
 def test_no_kernel_is_faster_than_the_hardware(hardware: str, precision: str, kernels: Dict[str, List[Kernel]]) -> None:
-    of = kernels[precision]
     for mode in load_profile(hardware).modes:
-        target = resolve(hardware, mode, precision)
-        least = np.array([least_us(kernel, target) for kernel in of])
-        found = costs(op_columns([]), synthetic.columns(*of), target, target.profile.values()).device_us
-        faster = [(kernel, us) for kernel, us, at_least in zip(of, found, least) if us < at_least]
-        assert faster == []
+        assert faster_than_the_hardware(resolve(hardware, mode, precision), kernels[precision]) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("hardware", GPUS)
+def test_no_layer_of_an_engine_is(hardware: str, precision: str, kernels: Dict[str, List[Kernel]]) -> None:
+    layers = [in_nhwc(synthetic.lowered(kernel)) for kernel in kernels["fp32" if precision == "fp32" else "fp16"]]
+    of = [(in_int8(layer) if precision == "int8" else layer).kernels[0] for layer in layers]
+    for mode in load_profile(hardware).modes:
+        assert faster_than_the_hardware(resolve(hardware, mode, precision, runtime="tensorrt"), of) == []

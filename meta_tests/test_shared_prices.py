@@ -63,14 +63,14 @@ def test_a_pass_that_is_known_already_is_kept():
 
 def test_a_model_that_cannot_be_captured_does_not_take_the_others_with_it(monkeypatch):
     target, estimates = resolve("NVIDIA-T4"), Estimates()
-    of_others = estimates.ops
+    of_others = estimates.captured
 
-    def ops(subject: Any, target: Any) -> Any:
+    def captured(subject: Any, target: Any) -> Any:
         if subject is MODELS[0]:
             raise CaptureError("its ops depend on data")
         return of_others(subject, target)
 
-    monkeypatch.setattr(estimates, "ops", ops)
+    monkeypatch.setattr(estimates, "captured", captured)
     estimates.together(MODELS, target)
     assert estimates.forward(MODELS[1], target).prices is not None
     with pytest.raises(CaptureError, match="depend on data"):

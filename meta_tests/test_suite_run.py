@@ -163,7 +163,7 @@ def test_modes_precisions_and_boards_have_goldens_of_their_own(suite):
     modes.stdout.fnmatch_lines(
         [
             "hardware: Jetson-Orin-AGX, mode MAXN, precision fp32, batch 1",
-            "  Est (ms) by power mode * 30W * 50W * MAXN",
+            "  Est (ms) * 30W * 50W * MAXN",
             "  resnet18 *[*]",
             "  vgg11 *[*]",
             "  [*] fastest",

@@ -17,6 +17,7 @@ Column = Any  # np.ndarray; numpy.typing is not there in every numpy that Python
 LIMITS = ("arithmetic", "memory", "waves of tiles", "latency", "power")
 _PARTS: Mapping[str, Any] = {"product": Product(0, 0, 0, 0), "window": Window((0,), (0,), (0,), 0, 0, 0, 0)}
 """What a kernel may have, and what stands for it in a row of one that has none."""
+_ITEM_BYTES = {"float16": 2, "bfloat16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def kernel_columns(lowered: Sequence[Lowered]) -> KernelColumns:
         contiguous=np.array([kernel.contiguous for kernel in kernels], dtype=bool),
         channels_last=np.array([kernel.channels_last for kernel in kernels], dtype=bool),
         warm_bytes=_column(kernel.read_bytes + kernel.write_bytes for kernel in kernels),
-        item_bytes=_column(2 if kernel.dtype in ("float16", "bfloat16") else 4 for kernel in kernels),
+        item_bytes=_column(_ITEM_BYTES.get(kernel.dtype, 4) for kernel in kernels),
         window_side=_column(max(window.sides) for window in windows),
         stride=_column(max(window.stride) for window in windows),
         dilation=_column(max(window.dilation) for window in windows),

@@ -37,7 +37,7 @@ _CLOSE = 2
 
 def convolution(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
     """Returns the route: on tensor cores where they take the shape, unless FP32 cores or Winograd's are as fast."""
-    slow_us, slow_arithmetic_us, wins = _on_fp32_cores(kernels, memory_us, rates)
+    slow_us, slow_arithmetic_us, wins = on_fp32_cores(kernels, memory_us, rates)
     slow, saved = _fp32_speed(rates), np.where(wins, 4 * _WINOGRAD_SIDE**2 / _WINOGRAD_PRODUCTS, 1.0)
     slow = Speed(saved * slow.peak, slow.efficiency, slow.watts_per_tflop / saved)
     if not rates.convolutions_on_tensor_cores:
@@ -66,8 +66,8 @@ def _tensor_core_speed(kernels: KernelColumns, rates: Rates) -> Speed:
     return tensor_core_speed(kernels, rates.convolution_flops_per_us_per_sm, efficiency, rates)
 
 
-def _on_fp32_cores(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Tuple[Column, Column, Column]:
-    """An implicit product on the FP32 cores, or Winograd's where it applies and wins: all, arithmetic, who wins.
+def on_fp32_cores(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Tuple[Column, Column, Column]:
+    """Returns an implicit product, or Winograd's where it applies and wins: microseconds, of arithmetic, who wins.
 
     Its threads store one element at a time, and few iterations of a short reduction hide little of that.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Iterator, Mapping, Sequence, Tuple
+from typing import Callable, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from .rates import Rates, rates_of
 from .recurrence import early_dispatches, host_dispatches, in_library, is_persistent, is_recurrent
 from .tiles import Route, power_us
 from .traffic import least_memory_us, memory_us
+
+Way = Callable[[KernelColumns, Column, Rates], Route]
+EAGER: Mapping[str, Way] = {"product": product, "convolution": convolution, "depthwise": depthwise}
+"""By kind of kernel: what gives the route that PyTorch's libraries take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +48,11 @@ def costs(ops: OpColumns, kernels: KernelColumns, target: Target, constants: Map
     for rows, part in parts:
         us[rows] = part.us
     early_us = _early_us(ops, kernels, rates)
-    return Costs(host_us(ops, rates), us, rates.event_pair_us, False, early_us, functools.partial(_limits, parts))
+    return Costs(host_us(ops, rates), us, rates.event_pair_us, False, early_us, functools.partial(limits_of, parts))
 
 
-def _limits(parts: Sequence[Tuple[Column, Priced]]) -> Limits:
+def limits_of(parts: Sequence[Tuple[Column, Priced]]) -> Limits:
+    """Returns what bounds the kernels of all parts, each with its rows."""
     found = np.zeros((2, len(parts[0][0])))
     for rows, part in parts:
         found[:, rows] = _limits_of(part)
@@ -98,13 +103,13 @@ def device_us(kernels: KernelColumns, rates: Rates) -> Column:
     return priced(kernels, rates).us
 
 
-def priced(kernels: KernelColumns, rates: Rates) -> Priced:
+def priced(kernels: KernelColumns, rates: Rates, ways: Mapping[str, Way] = EAGER) -> Priced:
     """Returns what kernels whose tensors are all of the type of `rates` take, and the routes they take."""
     traffic_us = memory_us(kernels, rates)
     us, routes = traffic_us.copy(), {}
     for kind, places, of_kind in kernels.by_kind:
-        if kind in _ROUTES:
-            routes[kind] = _ROUTES[kind](of_kind, traffic_us[places], rates)
+        if kind in ways:
+            routes[kind] = ways[kind](of_kind, traffic_us[places], rates)
             us[places] = routes[kind].us
     return Priced(kernels, rates, us + _latency_us(rates), traffic_us, routes)
 
@@ -135,6 +140,3 @@ def _limits_of(part: Priced) -> Tuple[Column, Column]:
     is_memory = memory >= arithmetic_us
     limit = np.where(is_latency, 3, np.where(is_memory, 1, limit))
     return limit, np.where(is_latency, latency_us, np.where(is_memory, least_memory_us(kernels, rates), least_us))
-
-
-_ROUTES = {"product": product, "convolution": convolution, "depthwise": depthwise}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..lower.kernels import FUSED_ATTENTION
 from .columns import Column, KernelColumns
 from .rates import Rates
 from .recurrence import is_persistent, persistent_us
@@ -16,6 +15,7 @@ from .tiles import (
     filled_depth,
     fp32_cores,
     fp32_speed,
+    may_split,
     overlapped_us,
     split_us,
     tensor_core_speed,
@@ -48,7 +48,7 @@ def product(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:
 
 def _on_fp32_cores_us(kernels: KernelColumns, speed: Speed, rates: Rates) -> Column:
     cores, alone = fp32_cores(rates, speed), kernels.batch <= 1
-    us = split_us(kernels, kernels.k, cores, FP32_TILES, rates, _may_split(kernels))
+    us = split_us(kernels, kernels.k, cores, FP32_TILES, rates, may_split(kernels))
     if rates.generation.tf32 <= rates.generation.fp32 or alone.all():
         return us
     return np.where(alone, us, tiled_us(kernels, kernels.k, cores, _BATCHED_TILES, rates))
@@ -56,10 +56,5 @@ def _on_fp32_cores_us(kernels: KernelColumns, speed: Speed, rates: Rates) -> Col
 
 def _on_tensor_cores_us(kernels: KernelColumns, speed: Speed, rates: Rates) -> Column:
     depth = filled_depth(kernels.k, rates)
-    us = split_us(kernels, depth, tensor_cores(rates, speed), TENSOR_CORE_TILES, rates, _may_split(kernels))
+    us = split_us(kernels, depth, tensor_cores(rates, speed), TENSOR_CORE_TILES, rates, may_split(kernels))
     return within_power_us(us, kernels.flops, speed, rates)
-
-
-def _may_split(kernels: KernelColumns) -> Column:
-    """A batch fills the SMs by itself, and an attention's products are one kernel."""
-    return (kernels.batch <= 1) & ~kernels.computes(FUSED_ATTENTION)

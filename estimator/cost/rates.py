@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Mapping
 
 from ..hardware.generations import GENERATIONS, Generation
+from ..runtimes import TENSORRT
 from ..target import Target
 
 
@@ -60,14 +61,18 @@ class Rates:
 
 def rates_of(target: Target, constants: Mapping[str, float]) -> Rates:
     """Returns the rates; arithmetic peaks are SMs x FLOP per clock and SM x clock (design facts of the profile)."""
-    profile, mode, precision = target.profile, target.mode, target.precision
+    profile, mode = target.profile, target.mode
+    convolutions = target.precision.convolutions
+    products = convolutions if target.runtime == TENSORRT else target.precision.products  # an engine has one switch
     generation, cpu = GENERATIONS[profile.compute_capability], mode.cpu_mhz / 1e3
 
     def per_clock(arithmetic: str) -> float:
+        if arithmetic == "int8":
+            return float(generation.int8)
         return profile.fact(f"{'fp16' if arithmetic == 'bf16' else arithmetic}_flops_per_clock_per_sm")
 
     def on_tensor_cores(arithmetic: str) -> bool:
-        return arithmetic in ("fp16", "bf16") or (arithmetic == "tf32" and generation.tf32 > generation.fp32)
+        return arithmetic in ("fp16", "bf16", "int8") or (arithmetic == "tf32" and generation.tf32 > generation.fp32)
 
     return Rates(
         constants=constants,
@@ -78,11 +83,11 @@ def rates_of(target: Target, constants: Mapping[str, float]) -> Rates:
         bytes_per_us=mode.bandwidth_gb_s * 1e3,
         l2_bytes=profile.fact("l2_mib") * 2**20,
         fp32_flops_per_us_per_sm=per_clock("fp32") * mode.gpu_mhz,
-        product_flops_per_us_per_sm=per_clock(precision.products) * mode.gpu_mhz,
-        convolution_flops_per_us_per_sm=per_clock(precision.convolutions) * mode.gpu_mhz,
+        product_flops_per_us_per_sm=per_clock(products) * mode.gpu_mhz,
+        convolution_flops_per_us_per_sm=per_clock(convolutions) * mode.gpu_mhz,
         tensor_flops_per_clock_per_sm=per_clock("fp16"),
-        products_on_tensor_cores=on_tensor_cores(precision.products),
-        convolutions_on_tensor_cores=on_tensor_cores(precision.convolutions),
+        products_on_tensor_cores=on_tensor_cores(products),
+        convolutions_on_tensor_cores=on_tensor_cores(convolutions),
         power_w=mode.watts if mode.watts and generation.process else math.inf,
         cudnn=profile.fact("cudnn"),
         event_pair_us=profile.fact("event_pair_kcycles") / cpu,

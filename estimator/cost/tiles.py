@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from ..lower.kernels import FUSED_ATTENTION
 from .columns import Column, KernelColumns
 from .rates import Rates
 
@@ -31,7 +32,7 @@ class Speed(NamedTuple):
     """
 
     peak: Any
-    efficiency: float
+    efficiency: Any
     watts_per_tflop: Any = 0.0
 
 
@@ -75,9 +76,9 @@ def fp32_speed(rates: Rates, share: float = 1.0) -> Speed:
     return Speed(rates.fp32_flops_per_us_per_sm, c["fp32_core_efficiency"] * share, c["fp32_watts_per_tflop"])
 
 
-def tensor_core_speed(kernels: KernelColumns, peak: float, efficiency: float, rates: Rates) -> Speed:
+def tensor_core_speed(kernels: KernelColumns, peak: float, efficiency: Any, rates: Rates) -> Speed:
     """Returns the speed of tensor cores; a TFLOP in TF32 takes as much power as two in FP16."""
-    watts = np.where(kernels.item_bytes == 2, 1.0, _TF32_POWER) * rates.constants["tensor_core_watts_per_tflop"]
+    watts = np.where(kernels.item_bytes <= 2, 1.0, _TF32_POWER) * rates.constants["tensor_core_watts_per_tflop"]
     return Speed(peak, efficiency, watts)
 
 
@@ -123,6 +124,11 @@ def split_us(
             us = waves_us + launch_us + (parts + 1) * outputs_bytes / rates.l2_bytes_per_us
             best = np.where(can, np.minimum(best, us), best)
     return best
+
+
+def may_split(kernels: KernelColumns) -> Column:
+    """Returns whether a reduction may be split: a batch fills the SMs by itself, and an attention is one kernel."""
+    return (kernels.batch <= 1) & ~kernels.computes(FUSED_ATTENTION)
 
 
 def _waves_us(

@@ -33,7 +33,7 @@ class Explanation:
 
 def explain(subject: Subject, target: Target, repository: Repository, estimates: Estimates) -> Explanation:
     """Returns the explanation; records are those of `repository`. CaptureError where there is no op stream."""
-    modules = estimates.streams.of(subject, target.batch_size, target.precision.name).modules
+    modules = estimates.run(subject, target).modules
     forward = estimates.forward(subject, target)
     return Explanation(
         subject=subject.name,

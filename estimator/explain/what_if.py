@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, Optional, Tuple
+from typing import Callable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..checked import Checked
 from ..errors import CaptureError, UsageError
@@ -14,21 +14,22 @@ from ..estimates import Estimates
 from ..files import read_toml
 from ..goldens.repository import Repository
 from ..interval import QUANTILE, interval_pct
-from ..lower import Rules, lower
+from ..lower import Lowered, lower
+from ..lower.fusion import fold_batch_norms, in_nhwc
 from ..pipeline import ForwardPass, forward_pass, interval_of
 from ..records.kinds import KINDS
 from ..records.record import load_record
+from ..runtimes import EAGER, TENSORRT
 from ..subjects.custom import rules_of
 from ..subjects.registry import Subject, subject_names
 from ..target import PRECISIONS, Target
 from .dispatch_free import dispatch_free_ms, graph_variance
-from .folding import fold_batch_norms
 
 CHANGE_PCT = 20.0
 """One standard deviation for a change of the software, by judgement: none was measured on a model."""
 BATCHES = (1, 2, 4, 8, 16, 32)
 NOTHING = "nothing measured on this board"
-_CONFIGURATIONS = ("mode", "batch", "fp16", "tf32")
+_CONFIGURATIONS = ("mode", "batch", "fp16", "tf32", TENSORRT)
 """Keys of what is a configuration of its own, and can have a record; a change of the software is none."""
 EVIDENCE = Path(__file__).with_name("evidence.toml")
 """What stands behind a row, in words, by board and change."""
@@ -36,6 +37,8 @@ EVIDENCE = Path(__file__).with_name("evidence.toml")
 
 _Priced = Tuple[float, Optional[float]]
 """Latency in ms, and its interval in percent."""
+COMPILED = "compiled"
+NOT_MODELLED = "what its compiler fuses is not modelled"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class _Case:
     change: str
     key: str
     target: Target
-    priced: Callable[[], _Priced]
+    priced: Callable[[], Optional[_Priced]]
 
 
 def what_if(subject: Subject, target: Target, repository: Repository, estimates: Estimates) -> Tuple[WhatIf, ...]:
@@ -85,9 +88,12 @@ def _row(case: _Case, name: str, repository: Repository, texts: Mapping[str, str
     batch = case.target.batch_size
     measured_ms, evidence = _evidence(case, name, repository, texts)
     try:
-        latency_ms, interval = case.priced()
+        priced = case.priced()
     except (CaptureError, UsageError) as error:  # a batch of what cannot be repeated, as a cache
         return WhatIf(case.change, None, None, None, None, measured_ms, evidence, str(error))
+    if priced is None:
+        return WhatIf(case.change, None, None, None, None, measured_ms, evidence, f"{NOT_MODELLED}; {evidence}")
+    latency_ms, interval = priced
     return WhatIf(case.change, latency_ms, interval, latency_ms / batch, None, measured_ms, evidence)
 
 
@@ -98,18 +104,47 @@ def _cases(subject: Subject, target: Target, estimates: Estimates) -> Iterator[_
         return _Case(change, key, other, lambda: _priced(forward(other), other))
 
     yield at("as it is", "mode", target)
-    yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(forward(target), target))
-    if target.profile.processor == "gpu":
-        yield from (at(title, key, other) for title, key, other in _precisions(target))
-        other = _unconverted(target)
-        title = "channels_last, no layout conversions"
-        yield _Case(title, "channels_last", target, lambda: _changed(_priced(forward(other), other)))
-    rules = rules_of(subject)
-    yield _Case("BatchNorm folded into convolutions", "folded", target, lambda: _folded(forward(target), target, rules))
+    if target.runtime == EAGER:
+        yield from _eager_changes(subject, target, estimates)
+        if target.profile.processor == "gpu":
+            yield from (at(title, key, other) for title, key, other in _engines(target))
     for mode in target.profile.modes.values():
         yield at(f"power mode {mode.name}", "mode", replace(target, mode=mode))
     for batch in BATCHES:
         yield at(f"batch {batch}", "batch", replace(target, batch_size=batch))
+
+
+def _eager_changes(subject: Subject, target: Target, estimates: Estimates) -> Iterator[_Case]:
+    """What PyTorch could do otherwise, op by op or with a graph of its kernels."""
+    forward = functools.partial(estimates.forward, subject)
+
+    def changed(change: str, key: str, lowered: Callable[[], Sequence[Lowered]]) -> _Case:
+        return _Case(change, key, target, lambda: _changed(_priced(forward_pass(lowered(), target), target)))
+
+    yield _Case("dispatch free (CUDA graph)", "dispatch_free", target, lambda: _dispatch_free(forward(target), target))
+    if target.profile.processor == "gpu":
+        yield _Case("torch.compile (default mode)", COMPILED, target, lambda: None)
+        for title, key, other in _precisions(target):
+            yield _Case(title, key, other, functools.partial(_forward_priced, forward, other))
+        yield changed(
+            "channels_last, no layout conversions",
+            "channels_last",
+            lambda: list(map(in_nhwc, estimates.run(subject, target).lowered)),
+        )
+    yield changed(
+        "BatchNorm folded into convolutions",
+        "folded",
+        lambda: lower(fold_batch_norms(estimates.captured(subject, target)), rules_of(subject)),
+    )
+
+
+def _forward_priced(forward: Callable[[Target], ForwardPass], target: Target) -> _Priced:
+    return _priced(forward(target), target)
+
+
+def _engines(target: Target) -> Iterator[Tuple[str, str, Target]]:
+    for precision, title in (("fp32", "FP32 (TF32)"), ("fp16", "FP16"), ("int8", "INT8")):
+        yield f"TensorRT {title}", TENSORRT, target.on_runtime(TENSORRT, precision)
 
 
 def _precisions(target: Target) -> Iterator[Tuple[str, str, Target]]:
@@ -121,18 +156,6 @@ def _precisions(target: Target) -> Iterator[Tuple[str, str, Target]]:
 
 def _priced(found: ForwardPass, target: Target) -> _Priced:
     return found.latency_ms, interval_of(found, target)
-
-
-def _folded(found: ForwardPass, target: Target, rules: Rules) -> _Priced:
-    ops = [lowered.op for lowered in found.lowered]
-    return _changed(_priced(forward_pass(lower(fold_batch_norms(ops), rules), target), target))
-
-
-def _unconverted(target: Target) -> Target:
-    """The target without the passes that convert a convolution's input to NHWC and its output back."""
-    constants = dict(target.profile.constants)
-    constants["layout_passes"] = replace(constants["layout_passes"], value=0.0)
-    return replace(target, profile=replace(target.profile, constants=constants))
 
 
 def _dispatch_free(found: ForwardPass, target: Target) -> _Priced:

@@ -10,6 +10,7 @@ from ..compare import BOUNDS, NO_EVIDENCE
 from ..estimates import Result
 from ..figures import percent, significant
 from ..opstream import Op, digest
+from ..runtimes import EAGER, constants_digest
 from .tables import Row
 
 ESTIMATE_TITLES: Row = ("Model", "Est (ms)", "Host (ms)", "Device (ms)", "Bound", "80% within")
@@ -25,10 +26,16 @@ def golden_data(result: Result, in_row: bool = False) -> Dict[str, Any]:
         return row_data(dict(zip(ESTIMATE_TITLES, estimate_row(result))))
     estimate = result.estimate
     return {
+        **_runtime_data(result.runtime),
         **{key: getattr(result.comparison, key) for key in _MEASURED_ROW},
         "host_terms_ms": _terms(estimate.host_terms_ms),
         "device_terms_ms": _terms(estimate.device_terms_ms),
     }
+
+
+def _runtime_data(runtime: str) -> Dict[str, str]:
+    """What runs the model, and a digest of the constants that are the runtime's own."""
+    return {} if runtime == EAGER else {"runtime": runtime, "runtime_constants": constants_digest()}
 
 
 def _terms(terms_ms: Mapping[str, float]) -> Dict[str, float]:

@@ -16,11 +16,13 @@ from ..errors import MeasurementRefused, RecordError
 from ..files import cache_folder, read_json, write_atomically
 from ..goldens.repository import Repository
 from ..records.record import PARTIAL, Record, load_record, write_record
+from ..runtimes import EAGER, TENSORRT
 from .device.environment import driver_version
 
 if TYPE_CHECKING:
     from .device_session import MeasuringSession
 
+_RUN_AS = {EAGER: "eager module", TENSORRT: "TensorRT engine of the module"}
 _TIMED_BY = {"cuda": "CUDA events around each forward, synchronised", "cpu": "perf_counter around each forward"}
 _IDENTITY = ("board", "mode", "software")
 """Rows that differ in one of these do not belong in one file."""
@@ -84,7 +86,7 @@ def provenance(session: MeasuringSession, root: Path) -> Dict[str, str]:
     seen, plan = list(session.measured.values()), session.plan
     return {
         **_identity(session),
-        "protocol": "eager module, seeded random weights, eval(), no_grad(), "
+        "protocol": f"{_RUN_AS[session.target.runtime]}, seeded random weights, eval(), no_grad(), "
         f"batch {session.target.batch_size}, {session.target.precision.name}; "
         f"{plan.protocol.text}, median; {_TIMED_BY[plan.choice.device]}",
         "runs": f"{plan.runs}, each a fresh process for all models; the runs of a model follow each other",
@@ -115,7 +117,8 @@ def _circumstances(session: MeasuringSession, root: Path) -> Dict[str, str]:
 def _identity(session: MeasuringSession) -> Dict[str, str]:
     environment = session.environment()
     state = next(iter(session.measured.values())).before if session.measured else session.state()
-    libraries = [name for name in ("torch", "torchvision", "cuda", "cudnn") if name in environment]
+    known = ("torch", "torchvision", "cuda", "cudnn", "tensorrt", "torch_tensorrt")
+    libraries = [name for name in known if name in environment]
     versions = [f"{name} {environment[name]}" for name in libraries]
     driver = driver_version(Path("/")) if session.plan.choice.device == "cuda" else "none"
     return {

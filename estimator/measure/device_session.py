@@ -116,7 +116,8 @@ class MeasuringSession:
         """Starts the processes and locks a GPU, which they hold a part of; MeasurementRefused if it stays taken."""
         if self._device == "cuda":
             self.lock = _acquired(self._device)
-        self.processes = [MeasuringProcess(self._device, self.target.precision.name) for _ in range(self.plan.runs)]
+        how = self._device, self.target.precision.name, self.target.runtime
+        self.processes = [MeasuringProcess(*how) for _ in range(self.plan.runs)]
         for process in self.processes:
             process.start()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..errors import MeasurementError
+from ..runtimes import EAGER
 from ..subjects.chains import Chain
 from .built_blocks import ChainTimes
 from .protocol import Protocol, Report, Rounds
@@ -46,8 +47,9 @@ class Run(Rounds):
 class MeasuringProcess:
     """A fresh process of `python -m estimator.measure`; it stays for further models until `close` or its death."""
 
-    def __init__(self, device: str, precision: str) -> None:
+    def __init__(self, device: str, precision: str, runtime: str = EAGER) -> None:
         self._command = [sys.executable, "-m", "estimator.measure", "--device", device, "--precision", precision]
+        self._command += [] if runtime == EAGER else ["--runtime", runtime]
         self._process: Any = None  # a Popen
         self._environment: Mapping[str, Any] = {}
         self._greeted = False

@@ -9,7 +9,9 @@ import json
 import math
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
+from ..runtimes import EAGER
 from .device.state import FileReader
+from .engines import TORCH_TENSORRT, TRTEXEC, builder, built_engine, timed_by_trtexec
 from .protocol import ONCE, Protocol, run_rounds
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's mallopt
@@ -18,20 +20,21 @@ ROOM_GIB = 6.0
 """What must be left to keep a model: as much as the largest takes while it is built, and something for the machine."""
 
 
-def serve(device: str, precision: str, requests: Iterable[str], send: Send) -> None:
+def serve(device: str, precision: str, requests: Iterable[str], send: Send, runtime: str = EAGER) -> None:
     """Sends what there is to know about device and software, then an answer per request."""
     mallopt = keep_memory() if device == "cpu" else False
-    from .device.environment import describe_environment, set_arithmetic
+    from .device.environment import describe_environment, engine_versions, set_arithmetic
 
     try:
         set_arithmetic(precision)
-        send({"kind": "hello", "mallopt": mallopt, **describe_environment(device)})
+        versions = {} if runtime == EAGER else engine_versions()
+        send({"kind": "hello", "mallopt": mallopt, **describe_environment(device), **versions})
     except Exception as error:
         send({"kind": "error", "message": _one_line(error)})
         return
     gc.collect()
     gc.freeze()  # what the imports left stays: collecting it again after each model would take longer than small models
-    worker = Worker(device, precision, send)
+    worker = Worker(device, precision, send, runtime)
     for line in requests:
         if line.strip():
             send(worker.answer(json.loads(line)))
@@ -44,8 +47,9 @@ def _one_line(error: Exception) -> str:
 class Worker:
     """Answers requests, one after another. Models that are to be measured again stay, as long as memory is left."""
 
-    def __init__(self, device: str, precision: str, send: Send) -> None:
+    def __init__(self, device: str, precision: str, send: Send, runtime: str = EAGER) -> None:
         self._device, self._precision, self._send = device, precision, send
+        self._builder = None if runtime == EAGER else builder(precision)
         self._kept: Dict[str, Tuple[Any, Any]] = {}
         self._reference: Any = None
 
@@ -86,19 +90,27 @@ class Worker:
                 last[:] = [module(*args, **kwargs)]
 
             protocol = Protocol(**request["protocol"])
-            rounds = run_rounds(ONCE[self._device](forward), protocol, self._report)
+            if self._builder == TRTEXEC:
+                forward()  # which says whether the output is finite
+                rounds = timed_by_trtexec(module, args, kwargs, self._precision, protocol)
+            else:
+                rounds = run_rounds(ONCE[self._device](forward), protocol, self._report)
             finite = _is_finite(last[0])
         return {**vars(rounds), "finite": finite}
 
     def _built(self, request: Dict[str, Any]) -> Tuple[Any, Any]:
+        from ..capture import call_arguments
         from ..target import tensor_dtype
         from .build import build_model, make_input
 
         name, batch_size = request["model"], request["batch_size"]
         if name in self._kept:
             return self._kept[name]
-        model, dtype = _subject(request), tensor_dtype(self._precision)
+        model = _subject(request)
+        dtype = None if self._builder == TRTEXEC else tensor_dtype(self._precision)  # which lowers it by itself
         built = (build_model(model, self._device, dtype), make_input(model, batch_size, self._device, dtype))
+        if self._builder == TORCH_TENSORRT:
+            built = (built_engine(built[0], *call_arguments(built[1])), built[1])
         if request.get("keep") and (FileReader().memory_gib("MemAvailable") or 0.0) > ROOM_GIB:
             self._kept[name] = built
         return built

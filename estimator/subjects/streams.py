@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from ..files import cache_folder, write_atomically
 from ..missing_operators import declare_missing_operators
 from ..opstream import Captured, Op, digest, parse_stream, stream_text
-from ..target import find_precision
+from ..target import PRECISIONS
 from .custom import KeptModel, OwnModel
 from .patterns import Pattern
 from .single_kernels import Convolution, Product
@@ -64,7 +64,7 @@ class Streams:
         """Returns the subject's op stream; CaptureError where it cannot be captured."""
         if isinstance(subject, KeptModel):
             return subject.captured
-        known, key = self._captured.setdefault(subject, {}), (batch_size, find_precision(precision).tensors)
+        known, key = self._captured.setdefault(subject, {}), (batch_size, PRECISIONS[precision].tensors)
         if key not in known:
             if isinstance(subject, OwnModel):
                 known[key] = self._own_captured(subject, *key)

@@ -53,18 +53,20 @@ class Latency:
         mode: Optional[str] = None,
         precision: Optional[str] = None,
         batch_size: Optional[int] = None,
+        runtime: Optional[str] = None,
         rules: Rules = NO_RULES,
     ) -> None:
         """Fails where the estimate (or the latency on a live device) is not what golden, record and budget promise.
 
         `model` is any module, and `example_inputs` what it is called with: a tensor, a tuple of arguments, or a dict of
         keyword arguments; both may be on the meta device. `name` is what tables and golden call it (default: the
-        test's name), `rules` a function for each op that is priced otherwise, as of `estimate`. What is not given here,
-        the command line or pytest's settings say. Warns where the budget is kept, but not surely.
+        test's name), `runtime` is "eager" or "tensorrt", `rules` a function for each op that is priced otherwise, as of
+        `estimate`. What is not given here, the command line or pytest's settings say. Warns where the budget is kept,
+        but not surely.
         """
         __tracebackhide__ = True
         try:
-            configuration = self._configuration(hardware or self._hardware, mode, precision, batch_size)
+            configuration = self._configuration(hardware or self._hardware, mode, precision, batch_size, runtime)
             subject = self._subject(model, example_inputs, name, configuration, checked_rules(rules))
             asked = Asked(subject, configuration, _budget(budget_ms, configuration.target.hardware))
         except GoldenLatencyError as error:
@@ -77,10 +79,16 @@ class Latency:
         return {other.name: asdict(other.ask(subject, target)) for other in self.session.options.against}
 
     def _configuration(
-        self, hardware: Optional[str], mode: Optional[str], precision: Optional[str], batch_size: Optional[int]
+        self,
+        hardware: Optional[str],
+        mode: Optional[str],
+        precision: Optional[str],
+        batch_size: Optional[int],
+        runtime: Optional[str],
     ) -> Configuration:
         checked_size = None if batch_size is None else read_batch_size(str(batch_size), "batch_size")
-        return self.session.configuration_of(self._target(hardware).changed(mode, precision, checked_size))
+        target = self._target(hardware).on_runtime(runtime, precision)
+        return self.session.configuration_of(target.changed(mode, None, checked_size))
 
     def _target(self, hardware: Optional[str]) -> Target:
         """Of the session's boards, or another one at the session's precision and batch in its own power mode."""
@@ -88,9 +96,9 @@ class Latency:
         if hardware is None or hardware in targets:
             return targets[hardware] if hardware is not None else self.session.options.target
         repository, config = self.session.configuration.repository, self._request.config
-        precision, text = (setting(config, option) or "" for option in ("precision", "batch_size"))
+        precision, text, runtime = (setting(config, option) or "" for option in ("precision", "batch_size", "runtime"))
         batch_size = read_batch_size(text, repository.option_name("--batch-size"))
-        return target_on(find_board(hardware), repository.profile(hardware), None, precision, batch_size)
+        return target_on(find_board(hardware), repository.profile(hardware), None, precision, batch_size, runtime)
 
     def _subject(
         self, model: Any, inputs: Any, name: Optional[str], configuration: Configuration, rules: Rules

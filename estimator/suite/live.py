@@ -265,8 +265,9 @@ def place_of(request: pytest.FixtureRequest, target: Target, name: Callable[[str
     ini = ("-c", str(config.inipath)) if config.inipath is not None else ()
     of_target = (*(name("--hardware"), target.hardware), *(name("--power-mode"), target.mode.name))
     of_stream = (*(name("--precision"), target.precision.name), *(name("--batch-size"), str(target.batch_size)))
+    of_runtime = (name("--runtime"), target.runtime)
     _, colons, test = item.nodeid.partition("::")
-    options = (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream, *repeat_options(config))
+    options = (f"--rootdir={config.rootpath}", *ini, *of_target, *of_stream, *of_runtime, *repeat_options(config))
     return Place(f"{item.path}{colons}{test}", options)
 
 

@@ -13,9 +13,11 @@ from ..errors import UsageError
 from ..goldens.repository import Repository
 from ..hardware.boards import Board, find_board
 from ..measure.device.choice import Choice, choose_device
+from ..measure.engines import refuse_without_builder
 from ..measure.protocol import Plan, make_protocol
 from ..needed import MEASURING, refuse_missing
-from .options import adder, asked, hardware_names, is_parallel, is_updating
+from ..runtimes import TENSORRT
+from .options import adder, asked, hardware_names, is_parallel, is_updating, setting
 
 _RUNS = {"cuda": 3, "cpu": 1}
 _COUNTS = {"runs": 1, "rounds": 1, "warmup": 0}
@@ -48,10 +50,16 @@ def read_plan(config: pytest.Config, repository: Repository) -> Plan:
     runs, rounds, warmup = (_count(name(f"--{each}"), asked(config, each), least) for each, least in _COUNTS.items())
     if choice.live:
         refuse_missing("measuring", MEASURING)
+        _refuse_runtime(config)
     for refusal in _refusals(config, choice, boards[0], name):
         raise UsageError(refusal)
     device = choice.device if choice.live else "cpu"
     return Plan(choice, make_protocol(device, warmup, rounds), runs or _RUNS[device], bool(asked(config, "record")))
+
+
+def _refuse_runtime(config: pytest.Config) -> None:
+    if setting(config, "runtime") == TENSORRT:
+        refuse_without_builder(setting(config, "precision") or "")
 
 
 def _choice(config: pytest.Config, boards: Sequence[Board], name: Callable[[str], str]) -> Choice:

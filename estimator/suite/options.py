@@ -22,6 +22,7 @@ from ..measure.device.environment import installed_software
 from ..needed import refuse_missing
 from ..report.comparisons import FORMATS
 from ..report.html import NEEDED
+from ..runtimes import EAGER, RUNTIMES
 from ..subjects.from_pytest import CATCHER
 from ..target import Target, target_on
 from ..target_options import add_options as add_target_options
@@ -38,9 +39,10 @@ SETTINGS: Mapping[str, str] = {
     "thermal_profile": "golden_latency_mode",
     "precision": "golden_latency_precision",
     "batch_size": "golden_latency_batch",
+    "runtime": "golden_latency_runtime",
 }
 """Where pytest's settings say what the command line does not, by option."""
-_DEFAULTS = {"precision": "fp32", "batch_size": "1"}
+_DEFAULTS = {"precision": "fp32", "batch_size": "1", "runtime": EAGER}
 _DEST = "golden_latency_"
 
 
@@ -78,7 +80,7 @@ def add_options(parser: pytest.Parser, repository: Repository) -> None:
     """Declares the options of the suite, those of the zoo only where its tests are."""
     add = adder(parser, repository)
     add("--hardware", metavar="NAME", help=f"device profile, or several: A,B (default: {DEFAULT_HARDWARE})")
-    add_target_options(add, "thermal_profile", "precision", "batch_size")
+    add_target_options(add, "thermal_profile", "precision", "batch_size", "runtime")
     for option, name in SETTINGS.items():
         kind: Any = "linelist" if option == "hardware" else None
         parser.addini(name, f"default of {_option_name(option, repository)}", kind)
@@ -89,7 +91,7 @@ def add_options(parser: pytest.Parser, repository: Repository) -> None:
 
 def _add_selections(add: Callable[..., None]) -> None:
     """Which of the zoo's models and configurations."""
-    add("--compare", metavar="A,B", help="print one more table: the models in these power modes")
+    add("--compare", metavar="A,B", help="print one more table: the models in these power modes, or on these runtimes")
     add(
         "--every-configuration",
         action="store_true",
@@ -182,7 +184,7 @@ def _target(config: pytest.Config, board: Board, repository: Repository) -> Targ
     profile = repository.profile(board.name) if board.estimates() else board.base_profile()
     mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
     batch_size = read_batch_size(setting(config, "batch_size") or "", repository.option_name("--batch-size"))
-    return target_on(board, profile, mode, precision, batch_size)
+    return target_on(board, profile, mode, precision, batch_size, setting(config, "runtime") or EAGER)
 
 
 def _compared_modes(config: pytest.Config, boards: Sequence[Board], repository: Repository) -> Tuple[str, ...]:
@@ -190,9 +192,9 @@ def _compared_modes(config: pytest.Config, boards: Sequence[Board], repository: 
     if names is None:
         return ()
     if len(boards) > 1:
-        raise UsageError("--compare names power modes of one board: say which with --hardware")
+        raise UsageError("--compare names power modes of one board, or runtimes: say which with --hardware")
     profile = repository.profile(boards[0].name)
-    return tuple(profile.mode(name).name for name in _names(names))
+    return tuple(name if name in RUNTIMES else profile.mode(name).name for name in _names(names))
 
 
 def _selected_models(config: pytest.Config) -> Tuple[ZooModel, ...]:
@@ -234,6 +236,8 @@ def _report_path(config: pytest.Config, repository: Repository) -> Optional[Path
 def _others(config: pytest.Config, repository: Repository) -> Tuple[OtherEstimator, ...]:
     """The estimators asked for, imported; nobody is asked in a process that only measures."""
     names = asked(config, "against")
+    if names and setting(config, "runtime") != EAGER:
+        raise UsageError("--against compares estimates of eager PyTorch: leave --runtime out")
     for option in ("every_configuration", "calibrate"):
         if names and asked(config, option):
             raise UsageError(

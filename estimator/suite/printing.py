@@ -43,10 +43,7 @@ def header_lines(session: Session) -> List[str]:
 def _target_lines(session: Session) -> Iterator[str]:
     for target in session.options.targets:
         configuration = session.configuration_of(target)
-        yield (
-            f"hardware: {target.hardware}, mode {target.mode.name}, "
-            f"precision {target.precision.name}, batch {target.batch_size}{configuration.transferred}"
-        )
+        yield f"hardware: {target.hardware}, {target.in_words}{configuration.transferred}"
         measured = configuration.measured_from()
         record = configuration.record
         yield f"record: {relative(record.path, configuration.root)}: {measured}" if record.runs_ms else measured

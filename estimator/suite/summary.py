@@ -22,6 +22,7 @@ from ..opstream import Op
 from ..report.bars import MICROBENCHMARK_BARS, bar_lines
 from ..report.comparisons import budget_table, comparison_table, summary_lines
 from ..report.table import NAME_WIDTH, Table, left, right
+from ..runtimes import RUNTIMES
 from .outcomes import COMMON, LiveResult
 
 MOST_UNSAID_PCT = 1.0
@@ -118,20 +119,23 @@ def _work(row: Comparison, target: Target, ops_of: OpsOf) -> Tuple[Any, ...]:
     return f"{gflop:.3g}", f"{rate:.3g}", len(ops), f"{each_us:.1f}", ""
 
 
-def latencies_ms(subject: Subject, target: Target, modes: Sequence[str], estimates: Estimates) -> Dict[str, float]:
-    """Returns the subject's estimate in ms in each of these power modes of the target's board."""
-    targets = {mode: replace(target, mode=target.profile.mode(mode)) for mode in modes}
-    return {mode: significant(estimates.estimate(subject, at_mode).latency_ms) for mode, at_mode in targets.items()}
+def latencies_ms(subject: Subject, target: Target, names: Sequence[str], estimates: Estimates) -> Dict[str, float]:
+    """Returns the subject's estimate in ms in each of these power modes of the target's board, or on these runtimes."""
+    targets = {
+        name: target.on_runtime(name) if name in RUNTIMES else replace(target, mode=target.profile.mode(name))
+        for name in names
+    }
+    return {name: significant(estimates.estimate(subject, other).latency_ms) for name, other in targets.items()}
 
 
 def mode_lines(by_model_ms: Mapping[str, Mapping[str, float]], target: Target) -> Iterator[str]:
-    """Yields the table of latencies in ms by subject and power mode, the fastest marked, and the surprises below.
+    """Yields the table of latencies in ms by subject and power mode or runtime, the fastest marked; surprises below.
 
     A surprise is a mode with fewer watts that is faster: host-bound models follow the clock of the CPU.
     """
     modes = list(next(iter(by_model_ms.values())))
     rows = [(name, *_marked(list(by_mode_ms.values()))) for name, by_mode_ms in by_model_ms.items()]
-    columns = (left("Est (ms) by power mode", width=NAME_WIDTH), *(right(mode, width=10) for mode in modes))
+    columns = (left("Est (ms)", width=NAME_WIDTH), *(right(mode, width=10) for mode in modes))
     yield from Table(columns, rows).text(ruled=True)
     yield "  * fastest"
     yield from _surprises(by_model_ms, target, modes)
@@ -142,8 +146,8 @@ def _marked(latencies: Sequence[float]) -> List[str]:
 
 
 def _surprises(by_model_ms: Mapping[str, Mapping[str, float]], target: Target, modes: Sequence[str]) -> Iterator[str]:
-    watts = {mode: target.profile.mode(mode).watts or float("inf") for mode in modes}
-    for low, high in ((a, b) for a in modes for b in modes if watts[a] < watts[b]):
+    watts = {mode: target.profile.modes[mode].watts or float("inf") for mode in modes if mode in target.profile.modes}
+    for low, high in ((a, b) for a in watts for b in watts if watts[a] < watts[b]):
         faster: List[str] = [name for name, ms in by_model_ms.items() if ms[low] < ms[high]]
         if faster:
             yield f"  {low} is faster than {high} for {len(faster)} of {len(by_model_ms)} models: {', '.join(faster)}"

@@ -62,6 +62,15 @@ def describe_environment(device: str) -> Dict[str, Any]:
     }
 
 
+def engine_versions() -> Dict[str, str]:
+    """Returns the versions of what builds and runs an engine, as far as it is a Python package."""
+    found = {}
+    for name in ("tensorrt", "torch_tensorrt"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
 def _switches() -> Dict[str, str]:
     import torch
 
