@@ -86,8 +86,7 @@ class Target:
     @property
     def label(self) -> str:
         """Returns the name of the configuration among those of its board, "50W-fp32-b1" or "50W-tensorrt-fp16-b1"."""
-        runtime = "" if self.runtime == EAGER else f"{self.runtime}-"
-        return f"{self.mode.name}-{runtime}{self.stream_label}"
+        return f"{self.mode.name}-{self.stream_label}"
 
     @property
     def in_words(self) -> str:
@@ -97,8 +96,9 @@ class Target:
 
     @property
     def stream_label(self) -> str:
-        """Returns what decides the op streams, "fp32-b1"."""
-        return f"{self.precision.name}-b{self.batch_size}"
+        """Returns what decides which ops run, "fp32-b1", or the layers of an engine, "tensorrt-fp16-b1"."""
+        runtime = "" if self.runtime == EAGER else f"{self.runtime}-"
+        return f"{runtime}{self.precision.name}-b{self.batch_size}"
 
     def changed(self, mode: Optional[str], precision: Optional[str], batch_size: Optional[int]) -> Target:
         """Returns the target with these, None leaving what is there; UsageError names what is not known."""
@@ -152,14 +152,25 @@ def calibrated_target(profile: Profile, precision: str = "fp32") -> Target:
     return target_on(Board(profile.name), profile, profile.calibrated_mode, precision)
 
 
+_LABEL = re.compile(
+    rf"(?P<mode>.+?)-(?P<stream>(?:(?P<runtime>{'|'.join(r for r in RUNTIMES if r != EAGER)})-)?"
+    rf"(?P<precision>{'|'.join(PRECISIONS)})-b(?P<batch>[1-9][0-9]{{0,6}}))"
+)
+
+
 def parse_label(board: Board, profile: Profile, label: str, where: object = "golden") -> Target:
     """Returns the target of a configuration's name, "50W-fp32-b1"; RecordError, which says where, if it is none."""
-    others = "|".join(runtime for runtime in RUNTIMES if runtime != EAGER)
-    found = re.fullmatch(rf"(.+?)(?:-({others}))?-({'|'.join(PRECISIONS)})-b([1-9][0-9]{{0,6}})", label)
-    runtime = (found and found[2]) or EAGER
-    if found is None or found[1] not in profile.modes or runtime not in PRECISIONS[found[3]].runtimes:
+    found = _LABEL.fullmatch(label)
+    runtime = (found and found["runtime"]) or EAGER
+    if found is None or found["mode"] not in profile.modes or runtime not in PRECISIONS[found["precision"]].runtimes:
         modes = ", ".join(profile.modes)
         raise RecordError(
             f"{where}: {shown(label)} is no name of a configuration of {board.name}; one is 50W-fp32-b1; modes: {modes}"
         )
-    return target_on(board, profile, found[1], found[3], int(found[4]), runtime)
+    return target_on(board, profile, found["mode"], found["precision"], int(found["batch"]), runtime)
+
+
+def parts_of_label(label: str) -> Tuple[str, str]:
+    """Returns power mode and `stream_label` of a configuration's name; "" for the latter where it is no name."""
+    found = _LABEL.fullmatch(label)
+    return (label, "") if found is None else (found["mode"], found["stream"])

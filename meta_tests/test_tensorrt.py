@@ -164,6 +164,15 @@ def test_a_budget_of_what_is_shipped_has_a_golden_that_says_the_runtime(reposito
     run.stdout.fnmatch_lines(["*test_shipped*: * ms estimated, * over the budget of 0.001 ms*"])
 
 
+def test_goldens_of_an_engine_leave_those_of_eager_mode_alone(suite):
+    options = ("--models", "resnet18,vit_b_16", "--precision", "fp16")
+    update = suite.run(*options, "--runtime", "tensorrt", "--snapshot-update")
+    update.assert_outcomes(passed=2, deselected=update.parseoutcomes()["deselected"])
+    for runtime in ("eager", "tensorrt"):
+        again = suite.run(*options, "--runtime", runtime)
+        again.assert_outcomes(passed=2, deselected=again.parseoutcomes()["deselected"])
+
+
 def test_all_tests_of_a_session_may_be_of_an_engine(repository):  # noqa: F811
     repository.has_tests()
     run = repository.run("--latency-runtime", "tensorrt", "--latency-precision", "fp16", "--snapshot-update")

@@ -21,7 +21,7 @@ from ..lower import NO_RULES
 from ..subjects.custom import KeptModel
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streamed
-from ..target import Target, parse_label
+from ..target import Target, parse_label, parts_of_label
 from .changes import LEAST_PCT, Cause, InputChange, Place, changed
 
 Inputs = Mapping[str, Table]
@@ -211,7 +211,7 @@ def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str
     own = [
         difference
         for difference in differences
-        if difference.hardware in change.boards and (kind == "board" or difference.label.rsplit("-", 2)[0] == name)
+        if difference.hardware in change.boards and (kind == "board" or parts_of_label(difference.label)[0] == name)
     ]
     count = sum(not (difference.before and difference.now) for difference in own)
     verb = "came" if change.before is None else "went"

@@ -12,6 +12,7 @@ from ..goldens.content import MEASURED_KEYS
 from ..goldens.difference import Difference
 from ..goldens.repository import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
 from ..goldens.tables import Row
+from ..target import parts_of_label
 from .causes import Inputs, Priced, changed_inputs, find_causes, of_another_code, priced_differences
 from .changes import Place, RecordChange, Review, changed
 from .sides import Side
@@ -98,7 +99,7 @@ def _comparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[Dict[
 
 
 def _stream(side: Side, label: str, name: str) -> Row:
-    table = side.streams.get("-".join(label.rsplit("-", 2)[1:]))
+    table = side.streams.get(parts_of_label(label)[1])
     return table.rows.get(name, ()) if table is not None else ()
 
 
