@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 
 from .figures import significant
+from .judging import judged_by
 
 if TYPE_CHECKING:
     from .pipeline import Estimate
 
-BANDS_PCT: Mapping[str, float] = {"EXCELLENT": 10.0, "GOOD": 25.0, "FAIR": 50.0, "POOR": math.inf}
+BANDS_PCT: Mapping[str, float] = {
+    **{rating: judged_by(f"rating.{rating}") for rating in ("EXCELLENT", "GOOD", "FAIR")},
+    "POOR": math.inf,
+}
 """Each rating and the |error| in percent that it stays below, best first."""
 BOUNDS = ("host", "device")
 """Which of the two is the longer one, and bounds the latency."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Optional
 
-DIGITS = 4
+from .judging import judged_by
+
+DIGITS = int(judged_by("golden.digits"))
 
 
 def significant(value: float, digits: int = DIGITS) -> float:

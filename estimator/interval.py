@@ -13,10 +13,12 @@ from .checked import Checked
 from .cost.columns import Column
 from .files import read_toml
 from .hardware.profile import Quantity
+from .judging import judged_by
 from .runtimes import CAPABILITY, EAGER
 from .target import Target
 
-QUANTILE = 1.2816  # of the normal distribution: 80 % lie within +- 1.2816 standard deviations
+QUANTILE = judged_by("interval.quantile")
+"""Of the normal distribution: 80 % lie within so many standard deviations."""
 _UNCERTAINTIES = Path(__file__).with_name("uncertainty.toml")
 _STEP = 0.01  # relative, of each constant in turn
 _HOST_UNIT = "kcycle of the CPU"  # what the unit of every constant of the host begins with

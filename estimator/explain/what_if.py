@@ -14,6 +14,7 @@ from ..estimates import Estimates
 from ..files import read_toml
 from ..goldens.repository import Repository
 from ..interval import QUANTILE, interval_pct
+from ..judging import judged_by
 from ..lower import Lowered, lower
 from ..lower.fusion import fold_batch_norms, in_nhwc
 from ..pipeline import ForwardPass, forward_pass, interval_of
@@ -25,7 +26,7 @@ from ..subjects.registry import Subject, subject_names
 from ..target import PRECISIONS, Target
 from .dispatch_free import dispatch_free_ms, graph_variance
 
-CHANGE_PCT = 20.0
+CHANGE_PCT = judged_by("interval.software_change")
 """One standard deviation for a change of the software, by judgement: none was measured on a model."""
 BATCHES = (1, 2, 4, 8, 16, 32)
 NOTHING = "nothing measured on this board"

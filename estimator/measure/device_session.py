@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 
 from ..errors import MeasurementError, MeasurementRefused
 from ..figures import significant
+from ..judging import judged_by
 from .device.jetson import JetsonReader, is_jetson
 from .device.nvidia import nvidia_reader
 from .device.state import DeviceState, StateReader, refusals_after, refusals_before
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 30.0, "cuda": 10.0}
+MOST_NOISE_PCT: Mapping[str, float] = {device: judged_by(f"live.noise.{device}") for device in ("cpu", "cuda")}
 """A run whose median is not known better than this (95 %) is refused; a CPU is shared with everything else."""
 CHAINS_LOOK_S = 10.0
 """Other processes are averaged over so long before they spoil a calibration, whose times have short ones cut off."""

@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
+from ..judging import judged_by
 from .device.choice import Choice
 
 WARMUP = 50
 ROUNDS = 100
 MIN_WARMUP = 1
-MIN_ROUNDS = 5
+MIN_ROUNDS = int(judged_by("live.rounds"))
 BUDGETS_S: Mapping[str, float] = {"cpu": 3.0, "cuda": 120.0}
 """Seconds of warm-ups and rounds a model gets by default; a third of it for warm-ups, as 50 of 150 are."""
 INTERLEAVED: Mapping[str, int] = {"cpu": 3, "cuda": 1}

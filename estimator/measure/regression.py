@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from ..figures import percent
+from ..judging import judged_by
 
-ALPHA = 0.0008
+ALPHA = judged_by("live.alarm.alone")
 """Level of the interval: with the recorded runs resampled, which are no normal distribution, a model judged alone and
 together (`together.ALPHA`) alarms falsely in less than 1 %."""
-FLOOR_PCT = 3.0
+FLOOR_PCT = judged_by("live.alarm.floor")
 """No difference smaller than this is ever a verdict."""
 
 _WIDE_PCT = 1000.0

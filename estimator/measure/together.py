@@ -12,11 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Collection, List, Mapping, Optional, Sequence
 
+from ..judging import judged_by
 from .regression import Verdict, judge_logs, logs
 
-LEAST_SHARING = 5
+LEAST_SHARING = int(judged_by("live.sharing"))
 """Fewer models than this do not tell what is common to them."""
-ALPHA = 0.0015
+ALPHA = judged_by("live.alarm.together")
 """Level of the intervals beside the common speed, see `regression.ALPHA`."""
 Runs = Mapping[str, Sequence[float]]
 

@@ -7,6 +7,7 @@ from typing import List, Mapping
 
 from ..compare import UNMEASURED, Summary
 from ..figures import compact_percent
+from ..judging import judged_by
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,19 @@ class Bars:
     all: bool
 
 
-MODEL_BARS = Bars(2.5, 8.0, all=True)
+def _bars(of: str, all: bool) -> Bars:
+    return Bars(judged_by(f"bar.{of}.mean"), judged_by(f"bar.{of}.max"), all)
+
+
+MODEL_BARS = _bars("models", all=True)
 """In-sample: the constants were fitted to these models."""
-MICROBENCHMARK_BARS: Mapping[str, Bars] = {"cpu": Bars(7.0, 25.0, all=False), "gpu": Bars(10.0, 25.0, all=False)}
+MICROBENCHMARK_BARS: Mapping[str, Bars] = {
+    processor: _bars(f"microbenchmarks.{processor}", all=False) for processor in ("cpu", "gpu")
+}
 """By kind of processor: the constants were fitted to micro-benchmarks alone, the models are all held out."""
-CROSS_VALIDATION_BARS_PCT: Mapping[str, float] = {"leave_one_model_out": 4.0, "leave_one_family_out": 7.0}
+CROSS_VALIDATION_BARS_PCT: Mapping[str, float] = {
+    kind: judged_by(f"bar.{kind}") for kind in ("leave_one_model_out", "leave_one_family_out")
+}
 """Mean |error| in percent of models that the fit has not seen, at most."""
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-LEAST_CLOCK_SHARE = 0.95
+from ...judging import judged_by
+
+LEAST_CLOCK_SHARE = judged_by("live.clock")
 """Share of its cap that a clock must reach under load."""
-_BUSY = 0.8
+_BUSY = judged_by("live.busy")
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import FrozenSet, Iterator, Mapping, Optional, Sequence, Tuple
 
+from ...judging import judged_by
 from .environment import cpu_name
 from .state import DeviceState, FileReader
 
-MOST_CPUS = 0.2
+MOST_CPUS = judged_by("live.others")
 """How much of one CPU others may use, on average over a look, before that is contention."""
 LOOK_S = 0.25
 """How long a look takes at least: clock ticks are 10 ms, and a shorter one tells nothing."""
