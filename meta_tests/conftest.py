@@ -67,7 +67,7 @@ if b"estimator.measure" in Path("/proc/self/cmdline").read_bytes().split(b"\\0")
     os._exit(0)
 """
 """Answers in place of the process that measures, with the times of times.json: ms, what goes wrong, or "dies"."""
-_COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models")
+_COPIED = ("conftest.py", "estimator", "golden", "pyproject.toml", "test_models", "test_patterns")
 
 settings.register_profile(
     "any machine",
@@ -133,13 +133,20 @@ def two_configurations(suite: Suite) -> Suite:
     tables = suite.path / "golden" / "Jetson-Orin-AGX" / "estimates.md"
     text = tables.read_text(encoding="utf-8")
     tables.write_text(text[: text.index("## 15W-fp32-b1")].rstrip() + "\n", encoding="utf-8")
+    for profile in (suite.path / "estimator" / "hardware").glob("*.toml"):
+        if not (suite.path / "golden" / profile.stem).exists():
+            profile.unlink()
+    session = suite.path / "golden" / "tests.md"
+    kept = ("[Jetson-Orin-AGX/50W-fp32-b1]", "[NVIDIA-H100/")
+    lines = session.read_text(encoding="utf-8").splitlines(keepends=True)
+    left = [line for line in lines if "::test_configuration[" not in line or any(name in line for name in kept)]
+    session.write_text("".join(left), encoding="utf-8")
     return suite
 
 
 @pytest.fixture
 def live(suite: Suite, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Live:
     """The copy of the suite, live, with a cache of its own; neither noise nor contention is a reason to refuse."""
-    shutil.copytree(request.config.rootpath / "test_patterns", suite.path / "test_patterns")
     streams = Path(os.environ["XDG_CACHE_HOME"], "golden-latency", "op-streams")
     streams.mkdir(parents=True, exist_ok=True)
     (suite.path / "cache" / "golden-latency").mkdir(parents=True)

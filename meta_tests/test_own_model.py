@@ -314,3 +314,16 @@ def test_folders_and_records_say_which_kinds_there_are(tmp_path):
     for kind, name in ((MODEL_KIND, "a"), (own_kind("test_latency"), "test_it[a]")):
         assert kind.name_of(kind.golden_path(tmp_path, name)) == name
     assert MODEL_KIND.name_of(Path("other.json")) == ""
+
+
+def test_a_golden_whose_test_is_gone_fails_a_whole_session_and_one_skipped_does_not(repository):
+    repository.has_tests()
+    repository.run("--snapshot-update").assert_outcomes(passed=3)
+    repository.has_tests(TESTS.split("@pytest")[0])
+    red = repository.run()
+    assert red.ret == pytest.ExitCode.TESTS_FAILED
+    gone = f"FAILED golden/{BOARD}/15W-fp32-b1/test_latency/{{}}.json: no test compared it; delete it, or *"
+    red.stdout.fnmatch_lines([gone.format(name.replace("[", "[[]")) for name in WIDTHS])
+    assert repository.run("-k", "small").ret == pytest.ExitCode.OK
+    repository.has_tests(TESTS.replace("@pytest", "@pytest.mark.skip\n@pytest"))
+    assert repository.run().ret == pytest.ExitCode.OK

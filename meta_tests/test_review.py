@@ -374,7 +374,7 @@ def test_the_json_has_what_moved_and_why_by_place(overfitted):
 BAD = {
     "format": (("--format", "pdf"), "error: --format: unknown 'pdf'; known: terminal, markdown, json"),
     "gate": (("--fail-on", "luck"), "error: --fail-on: unknown 'luck'; known: rating, held-out, any"),
-    "revision": (("no-such-revision",), "error: git archive *no-such-revision*"),
+    "revision": (("no-such-revision",), "error: git ls-tree *no-such-revision*"),
 }
 
 

@@ -22,6 +22,8 @@ ESTIMATES = "estimates"
 """The file of a board that has a row for each model in each configuration that nobody measured."""
 OP_STREAMS = "op-streams"
 """The file that says once what each model is."""
+TESTS = "tests"
+"""The file that says what a whole session is made of."""
 VALIDATION = "validation"
 UPDATE_ALL = "pytest --every-configuration --snapshot-update"
 """The command that rewrites every golden of the zoo."""
@@ -89,7 +91,8 @@ class Repository:
     def document_text(self, path: Path, document: Document) -> str:
         """Returns the text of a file of tables: what wrote it, how, and what the columns are stands above them."""
         rest = _ABOUT_CONFIGURATIONS if self.has_zoo else ""
-        about = _ABOUT_STREAMS if path.stem == OP_STREAMS else _ABOUT_INPUTS.format(path.parent.name, rest)
+        shared = {self.streams_path: _ABOUT_STREAMS, self.tests_path: _ABOUT_TESTS}
+        about = shared.get(path) or _ABOUT_INPUTS.format(path.parent.name, rest)
         return document_text(f"<!-- written by golden-latency -->\n<!-- {self.update_command} -->\n\n{about}", document)
 
     @property
@@ -110,6 +113,11 @@ class Repository:
     def streams_path(self) -> Path:
         """Returns the file that says what each model is."""
         return self.folder / f"{OP_STREAMS}.md"
+
+    @property
+    def tests_path(self) -> Path:
+        """Returns the file that says what a whole session of the zoo is made of."""
+        return self.folder / f"{TESTS}.md"
 
     def estimates_path(self, hardware: str) -> Path:
         """Returns the file of a board's tables."""
@@ -298,6 +306,11 @@ Inputs: what every golden of this board was made from.{}
 """
 _ABOUT_CONFIGURATIONS = """ Then a section for each configuration that nobody has measured
 (power mode, precision, batch): the estimate, what host and device would take alone, and which of them bounds it."""
+_ABOUT_TESTS = """# What a whole session is made of
+
+Its tests, each with the model, pattern or configuration that it is about; the records that estimates are compared with;
+and what judges them, whose reasons stand in estimator/judging.toml and estimator/uncertainty.toml.
+"""
 _ABOUT_STREAMS = """# Op streams
 
 What each model is, by precision and batch: ops that the host issues, kernels that the device runs, their work and

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
+from ..goldens.accounting import JUDGE, WHAT_JUDGES
 from ..goldens.content import MEASURED_KEYS, golden_data
 from ..goldens.difference import Difference
 from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, optional_inputs, with_inputs
@@ -39,6 +40,8 @@ def changed_inputs(before: Inputs, now: Inputs) -> List[InputChange]:
         return []
     boards: Dict[Tuple[str, str, Optional[str], Optional[str]], List[str]] = {}
     for hardware in dict.fromkeys([*before, *now]):
+        if hardware == WHAT_JUDGES and not (hardware in before and hardware in now):
+            continue
         for change in _changes_of(hardware, before.get(hardware), now.get(hardware)):
             boards.setdefault(change, []).append(hardware)
     return [InputChange(*key, tuple(names)) for key, names in boards.items()]
@@ -192,6 +195,8 @@ def _with(target: Target, inputs: Mapping[str, Optional[str]]) -> Target:
 def _input_cause(change: InputChange, differences: Sequence[Difference], priced: Sequence[Priced]) -> Cause:
     if change.is_whole:
         return Cause("input", change.short_name, {}, _came_or_went(change, differences), change)
+    if change.name.startswith(JUDGE):
+        return Cause("judge", change.short_name, {}, _judged_otherwise(differences), change)
     concerned = [item for item in priced if item.difference.hardware in change.boards]
     is_number = change.name.startswith(NUMBERS)
     if is_number and any(not can_be_set(item.now.profile, change.name, change.before) for item in concerned):
@@ -203,6 +208,24 @@ def _input_cause(change: InputChange, differences: Sequence[Difference], priced:
         if max(map(abs, (latency_pct, *terms_pct))) >= LEAST_PCT:
             shares[item.difference.place] = latency_pct
     return Cause("input", change.short_name, shares, change=change)
+
+
+def _judged_otherwise(differences: Sequence[Difference]) -> str:
+    """What changed of estimates that did not move: ratings and intervals."""
+    still = [difference for difference in differences if difference.before and difference.now and not difference.moved]
+    widths = sum(d.before.get("interval_pct") != d.now.get("interval_pct") for d in still)
+    counts = {
+        "rating worse": sum(d.got_worse for d in still),
+        "rating better": sum(d.got_better for d in still),
+        "interval": widths,
+    }
+    found = [f"{count} {_plural(word, count)}" for word, count in counts.items() if count]
+    return f"{', '.join(found)}; nothing moved" if found else "nothing moved"
+
+
+def _plural(word: str, count: int) -> str:
+    first, *rest = word.split(" ")
+    return " ".join([f"{first}{'' if count == 1 else 's'}", *rest])
 
 
 def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Iterator, Mapping, Optional, Tuple, TypeVar
 
 from ..goldens.difference import Difference
 from ..goldens.inputs import HELD_OUT
+from ..judging import judged_by
 
 _Value = TypeVar("_Value")
 _Changed = Tuple[Any, Optional[_Value], Optional[_Value]]
@@ -21,7 +22,7 @@ def changed(before: Mapping[Any, _Value], now: Mapping[Any, _Value]) -> Iterator
             yield key, before.get(key), now.get(key)
 
 
-LEAST_PCT = 0.001
+LEAST_PCT = judged_by("review.least_move")
 """What moves an estimate by less does not move it."""
 _WHOLE = {"mode": "power mode", "board": "board"}
 """What an input is that came or went with all its figures."""
@@ -46,7 +47,7 @@ class InputChange:
         kind, _, name = self.name.partition(".")
         if self.is_whole:
             return f"{_WHOLE[kind]} {name}"
-        return name if kind in ("constant", "fact") else self.name
+        return name if kind in ("constant", "fact", "judge") else self.name
 
     @property
     def is_whole(self) -> bool:
@@ -123,6 +124,7 @@ class Review:
     `differences` are the subjects whose golden is not the same on both sides, `unchanged` counts the others, `unjudged`
     the configurations without a measurement, `other_files` what changed beside the goldens. `errors_pct` are those of
     all measured models before and now by place, `provenance` what records say otherwise: where, key, before, now.
+    `judging` names the tests that came or went, and the files that decide and changed, with their number of lines.
     `notices` say what the review cannot see.
     """
 
@@ -138,11 +140,17 @@ class Review:
     records: Tuple[RecordChange, ...] = ()
     provenance: Tuple[Tuple[str, str, str, str], ...] = ()
     other_files: Tuple[str, ...] = ()
+    judging: Tuple[str, ...] = ()
     notices: Tuple[str, ...] = ()
+
+    @property
+    def is_empty_but_for_judging(self) -> bool:
+        """Whether nothing changed but what decides beside the goldens."""
+        return bool(self.judging) and replace(self, judging=()).is_empty
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing changed."""
-        found = (self.inputs, self.differences, self.records, self.provenance, self.other_files)
+        found = (self.inputs, self.differences, self.records, self.provenance, self.other_files, self.judging)
         before, now = self.cross_validations
         return not any(found) and before == now

@@ -8,26 +8,30 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..compare import UNMEASURED
 from ..estimates import Estimates
+from ..goldens.accounting import TESTS, with_judges
 from ..goldens.content import MEASURED_KEYS
 from ..goldens.difference import Difference
 from ..goldens.repository import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
+from ..goldens.repository import TESTS as SESSION_FILE
 from ..goldens.tables import Row
 from ..target import parts_of_label
 from .causes import Inputs, Priced, changed_inputs, find_causes, of_another_code, priced_differences
 from .changes import Place, RecordChange, Review, changed
+from .deciding import changed_files
 from .sides import Side
 
-_READ = (ESTIMATES, OP_STREAMS, VALIDATION, Path(CROSS_VALIDATION).stem)
+_READ = (ESTIMATES, OP_STREAMS, VALIDATION, SESSION_FILE, Path(CROSS_VALIDATION).stem)
 _GOLDEN_DEPTH = len(("board", "configuration", "test_module", "test.json"))
 
 
 def review(before: Side, now: Side, estimates: Estimates) -> Review:
     """Returns what differs between two sides. Estimates, with this code, only where an estimate moved."""
     files = [name for name, *_ in changed(before.content, now.content)]
+    judging = (*_tests(before, now), *changed_files(before.deciding, now.deciding))
     if not files:
-        return Review(before.name, now.name, unchanged=len(now.goldens))
+        return Review(before.name, now.name, unchanged=len(now.goldens), judging=judging)
     differences = list(_differences(before, now))
-    found, priced = _explained(differences, (before.inputs, now.inputs), estimates)
+    found, priced = _explained(differences, (_inputs(before), _inputs(now)), estimates)
     return replace(
         found,
         base=before.name,
@@ -44,9 +48,25 @@ def review(before: Side, now: Side, estimates: Estimates) -> Review:
             (f"{hardware} {label} ({tests.replace('test_', '', 1)})", key, old or "none", new or "none")
             for (hardware, label, tests), key, old, new in _changed_in_records("provenance", before, now)
         ),
+        judging=judging,
         other_files=tuple(name for name in sorted(files) if not _is_read(name)),
         notices=(*_notices(before, now), *found.notices, *of_another_code(priced)),
     )
+
+
+def _inputs(side: Side) -> Inputs:
+    """Those of the boards, and what judges them all."""
+    return with_judges(side.inputs, side.session)
+
+
+def _tests(before: Side, now: Side) -> Iterator[str]:
+    """The tests of a whole session that came or went, where both sides say what it is made of."""
+    tables = [side.session.get(TESTS) for side in (before, now)]
+    if tables.count(None) == 1:
+        yield f"{SESSION_FILE}.md {'is gone' if tables[1] is None else 'came'}"
+    elif all(table is not None for table in tables):
+        old, new = (table.rows if table is not None else {} for table in tables)
+        yield from (f"test {name} {'came' if name in new else 'is gone'}" for name, *_ in changed(old, new))
 
 
 def review_differences(

@@ -8,12 +8,13 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, 
 
 from ..figures import signed_percent
 from ..goldens.difference import Difference
+from ..judging import judged_by
 from ..report.table import Table, left, right
 from .changes import LEAST_PCT, Cause, CrossValidation, Place, RecordChange, Review
 
 Cells = Tuple[str, ...]
 _NO_TABLE = Table((), ())
-_LEAST_RISE_PCT = 0.05
+_LEAST_RISE_PCT = judged_by("review.least_rise")
 MOST_NAMES = 4
 """How many names a line has before it counts the others."""
 
@@ -37,6 +38,7 @@ def sections_of(review: Review) -> List[Section]:
     """Returns the sections: headline, counts, causes with their rows, errors, records, what is not seen, the rest."""
     sections = [
         Section(f"{review.base} -> {review.head}", tuple(headline(review))),
+        Section("What judges changed", review.judging),
         _counts(review),
         *_causes(review),
         _unjudged(review),
@@ -53,8 +55,16 @@ def headline(review: Review) -> Iterator[str]:
     if review.is_empty:
         yield f"Nothing changed: all {review.unchanged} goldens, inputs and records are the same."
         return
+    if review.is_empty_but_for_judging:
+        yield (
+            f"What judges changed: {first_few(review.judging)}. "
+            f"All {review.unchanged} goldens, inputs and records are the same."
+        )
+        yield "To check: is what judges weaker than before, and does the message say why."
+        return
     worse = [d for d in review.differences if d.got_worse]
-    yield ". ".join([*_overfitting(review), *_worse(worse), moved_text(review)]) + "."
+    judging = [f"What judges changed: {first_few(review.judging)}"] if review.judging else []
+    yield ". ".join([*_overfitting(review), *_worse(worse), *judging, moved_text(review)]) + "."
     yield "To check: " + "; ".join(dict.fromkeys(_asked(review, worse))) + "."
 
 
@@ -120,6 +130,8 @@ def _asked(review: Review, worse: Sequence[Difference]) -> Iterator[str]:
         yield "which release of torch or torchvision, or which model, brought the other op stream"
     if any(change.name.startswith(("constant.", "fact.", "mode.")) for change in review.inputs):
         yield "does the message say where the new values come from, and is the held-out error no worse"
+    if review.judging or any(change.name.startswith("judge.") for change in review.inputs):
+        yield "is what judges weaker than before, and does the message say why"
     if review.records or review.provenance:
         yield "was the device measured as its record says"
     if any(not d.before or not d.now for d in review.differences):

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from ..errors import UsageError
+from ..goldens.accounting import golden_session
 from ..goldens.inputs import check_goldens, golden_inputs
 from ..goldens.repository import Repository, is_measured
 from ..goldens.tables import Document, Table
 from ..records.kinds import KINDS, kinds_in
 from ..records.record import Record, load_record
 from .changes import CrossValidation, Place
+from .deciding import DECIDING, deciding_files
 
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")
 
@@ -35,7 +37,8 @@ class Side:
     """What stands below the folder `golden` of a tree.
 
     `inputs` and `cross_validations` by board (and configuration), goldens by place, records by board, configuration and
-    folder of tests. `content` is every file by name, to see quickly that nothing changed.
+    folder of tests; `session` is what a whole session is made of. `content` is every file by name, to see quickly that
+    nothing changed; `deciding` is what decides beside the goldens, None for a folder that has goldens alone.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Side:
     goldens: Mapping[Place, Golden] = field(default_factory=dict)
     records: Mapping[Tuple[str, str, str], Record] = field(default_factory=dict)
     cross_validations: Mapping[str, CrossValidation] = field(default_factory=dict)
+    session: Document = field(default_factory=dict)
+    deciding: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_side(name: str, repository: Repository) -> Side:
@@ -63,6 +68,8 @@ def read_side(name: str, repository: Repository) -> Side:
         dict(pair for board, label in labels for pair in _goldens(repository, board, label)),
         dict(_records(repository, labels)),
         dict(_cross_validations(repository, labels)),
+        golden_session(repository),
+        deciding_files(repository.root),
     )
 
 
@@ -108,9 +115,10 @@ def side_of(root: Path, name: Optional[str]) -> Iterator[Side]:
 def exported(root: Path, revision: str) -> Iterator[Path]:
     """Gives a folder with the goldens of a revision; UsageError where git knows no such revision."""
     with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder, "golden.tar")
-        archive.write_bytes(_run_git(root, "archive", "--format=tar", f"{revision}:golden"))
-        shutil.unpack_archive(archive, Path(folder, "golden"), "tar")
+        known = _git(root, "ls-tree", "--name-only", revision, *sorted({path.split("/")[0] for path in DECIDING}))
+        archive = Path(folder, "tree.tar")
+        archive.write_bytes(_run_git(root, "archive", "--format=tar", revision, "golden", *known.splitlines()))
+        shutil.unpack_archive(archive, Path(folder), "tar")
         yield Path(folder)
 
 

@@ -7,6 +7,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
 from ..estimates import Estimates
 from ..figures import signed_percent
+from ..goldens.accounting import JUDGE, golden_session, session_document, with_judges
 from ..goldens.configuration import Configuration
 from ..goldens.difference import Difference
 from ..goldens.inputs import HELD_OUT, golden_inputs, inputs_now
@@ -44,7 +45,8 @@ def golden_verdict_lines(
         if judged is None or name in judged
     }
     measured = {place: pct for place, (kind, pct) in goldens.items() if kind is not PATTERN_KIND and pct is not None}
-    review = review_differences(differences, (before, now), measured, len(goldens), estimates)
+    inputs = with_judges(before, golden_session(repository)), with_judges(now, session_document(repository, ()))
+    review = review_differences(differences, inputs, measured, len(goldens), estimates)
     if not review.is_empty:
         is_new = bool(differences) and not any(difference.before for difference in differences)
         accept = f"{command} --snapshot-update" if is_new else repository.update_command
@@ -75,6 +77,8 @@ def _result_free_inputs(review: Review) -> Iterator[str]:
 def input_text(change: InputChange) -> str:
     """Returns "dispatch_kcycles 116.1 -> 117.3 kcycle of the CPU per op (+1.0 %), 7 boards"."""
     boards = change.boards[0] if len(change.boards) == 1 else f"{len(change.boards)} boards"
+    if change.name.startswith(JUDGE):
+        boards = "which judges"
     if change.is_whole:
         return f"{change.short_name}: {'new' if change.before is None else 'gone'}, {boards}"
     by = f" ({signed_percent(change.change_pct)})" if change.change_pct is not None else ""

@@ -16,6 +16,7 @@ except UsageError as error:
     raise pytest.UsageError(str(error)) from None
 
 # isort: split
+from ..goldens.accounting import golden_session
 from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.repository import Repository
@@ -26,6 +27,7 @@ from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
+from .accounting import Compared, accounted, is_whole, names_of, stated, unasked, write_session
 from .latency import Latency
 from .live import Live
 from .live_options import add_live_options, read_plan
@@ -42,6 +44,10 @@ _WATCH = pytest.StashKey[Callable[[], None]]()
 _SESSION = pytest.StashKey[Session]()
 _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
+_COMPARED = pytest.StashKey[Compared]()
+_LEFT_OUT, _WHOLE = pytest.StashKey[bool](), pytest.StashKey[bool]()
+_NAMES = pytest.StashKey[Sequence[str]]()
+_UNASKED = pytest.StashKey[List[str]]()
 _PACKAGE = __name__.split(".")[0]
 _INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
 _WITHOUT_SYRUPY = (
@@ -86,6 +92,8 @@ def _gather_reports(config: pytest.Config) -> None:
     config.stash[_RESULTS], config.stash[_FAILURES] = Results(), Failures(config.stash[_SESSION].verdict, config)
     config.pluginmanager.register(config.stash[_RESULTS])
     config.pluginmanager.register(config.stash[_FAILURES])
+    config.stash[_COMPARED] = Compared()
+    config.pluginmanager.register(config.stash[_COMPARED])
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
@@ -102,15 +110,31 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Notes that tests were left out, by this plugin or another."""
+    for item in items[:1]:
+        item.config.stash[_LEFT_OUT] = True
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it."""
-    session = config.stash[_SESSION]
-    tests = _tests_of(session, items)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it.
+
+    What the session is red for beside its tests becomes a test of its own.
+    """
+    ours, whole = config.stash[_SESSION], is_whole(config) and not config.stash.get(_LEFT_OUT, False)
+    config.stash[_WHOLE] = whole
+    tests = _tests_of(ours, items)
+    config.stash[_NAMES] = names_of(tests)
+    _select(ours, tests, items)
+    items += [stated(session, name, lines) for name, lines in accounted(ours, tests, whole)]
+
+
+def _select(session: Session, tests: Sequence[Test], items: List[pytest.Item]) -> None:
     kept = session.select(tests)
     left_out = [test.item for test in tests if test not in kept]
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        session.config.hook.pytest_deselected(items=left_out)
         items[:] = [test.item for test in kept]
     for test in kept:
         if test.subject is not None:
@@ -149,12 +173,30 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     stash = session.config.stash
     if _SESSION in stash:
         finish(stash[_SESSION], stash.get(_RESULTS, Results()), session, exitstatus)
+        _account(session, exitstatus)
+
+
+def _account(run: pytest.Session, exitstatus: int) -> None:
+    """Fails a whole session that compared less than there are goldens; it was not cut short."""
+    stash, ended = run.config.stash, (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    whole = stash.get(_WHOLE, is_whole(run.config))
+    if not whole or _COMPARED not in stash or exitstatus not in ended or run.shouldstop or run.shouldfail:
+        return
+    session = stash[_SESSION]
+    if session.options.updating and session.is_replay and session.configuration.repository.has_zoo:
+        write_session(session, stash[_NAMES])
+        return
+    stash[_UNASKED] = unasked(session, stash[_COMPARED])
+    if stash[_UNASKED]:
+        run.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the tables, and below them what the session has to say; pytest has printed its messages of failures."""
     stash = config.stash
     print_summary(stash[_SESSION], stash[_RESULTS], stash[_FAILURES].in_short, terminalreporter)
+    for line in stash.get(_UNASKED, ()):
+        terminalreporter.write_line(f"FAILED {line}", red=True)
     stash[_FAILURES].hide(terminalreporter)
 
 
@@ -199,6 +241,7 @@ def _session(config: pytest.Config, plan: Plan, repository: Repository) -> Sessi
     if plan.choice.live:
         options = options.on_this_machine()
     check_goldens(repository)
+    golden_session(repository)
     configuration = load_configuration(repository, options.target)
     if plan.choice.live:
         return Live(config, options, configuration, plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Dict, Iterator, List, Sequence
 
 import pytest
@@ -30,12 +31,22 @@ if TYPE_CHECKING:
 class Replay(Session):
     """Estimates each subject of one configuration and holds it against record and golden."""
 
+    is_replay = True
     _rewrites_all = False
 
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
         super().__init__(config, options, configuration, choice)
         self._rewritten_goldens: List[Golden] = []
         self._left: Sequence[str] = ()
+        if configuration.repository.has_zoo:
+            self.is_new = configuration.target.board.has_goldens and not any(configuration.goldens.values())
+            self.expected = [configuration] if options.whole_zoo else []
+
+    @functools.cached_property
+    def configurations(self) -> Sequence[Configuration]:  # type: ignore[override]
+        """Each that has goldens; a session of one leaves their tests out, once they are accounted for."""
+        repository = self.configuration.repository
+        return [load_configuration(repository, target) for target in repository.targets()]
 
     def select(self, tests: Sequence[Test]) -> List[Test]:
         """Models as the options say; patterns where some are recorded, and no option selects models."""
@@ -66,7 +77,9 @@ class Replay(Session):
         modes_ms = latencies_ms(subject, configuration.target, self.options.compared_modes, self.estimates)
         tell_row(request.node, subject, row, modes_ms=modes_ms, **noted(result.estimate))
         self._rewritten_goldens.append((*configuration.where, kind_of(subject), subject.name))
-        golden = _goldens(request, configuration, self.options.updating).problem(subject, result)
+        goldens = _goldens(request, configuration, self.options.updating)
+        unreviewed = self.is_new and configuration is self.configuration and not self.options.updating
+        golden = None if unreviewed else goldens.problem(subject, result)
         test = not_repeated(request.node, request.node.nodeid)
         over_budget = budget_problem(budget, asked, test, self.estimates)
         fail_with(request, [over_budget, golden])
@@ -121,8 +134,8 @@ class EveryConfiguration(Replay):
 
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
         super().__init__(config, options, configuration, choice)
-        repository = configuration.repository
-        self.configurations = [load_configuration(repository, target) for target in repository.targets()]
+        self.is_new = False
+        self.expected = self.configurations
         self._kept: Dict[str, List[str]] = {}
 
     def select(self, tests: Sequence[Test]) -> List[Test]:

@@ -77,10 +77,14 @@ class Asked:
 class Session:
     """A session that does nothing: what all kinds of session share.
 
-    A test of every configuration is given those of `configurations`, one at a time.
+    A test of every configuration is given those of `configurations`, one at a time. `expected` are those whose goldens
+    a whole session compares; `is_new` says whether the session's own has none, and is for a reviewer to see first.
     """
 
     configurations: Sequence[Configuration] = ()
+    expected: Sequence[Configuration] = ()
+    is_new = False
+    is_replay = False
 
     def __init__(self, config: pytest.Config, options: Options, configuration: Configuration, choice: Choice) -> None:
         self.config = config

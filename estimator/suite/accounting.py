@@ -1,0 +1,168 @@
+"""Nothing that judges goes quietly: what a whole session is made of, against its golden; goldens nobody asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Set, Tuple
+
+import pytest
+
+from ..goldens.accounting import golden_session, session_changes, session_document
+from ..hardware.reading import known_profiles
+from ..records.kinds import KINDS, Kind
+from .options import command_of
+from .reports import CONFIGURATION, SUMMARY, Where, fail_in_one_line, properties_of, subjects_of
+
+if TYPE_CHECKING:
+    from ..goldens.configuration import Configuration
+    from ..goldens.repository import Repository
+    from .session import Session, Test
+
+_SELECTING = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly")
+"""Options of pytest's by which a session is not the whole one."""
+_MOST_LINES = 10
+_EVERY_TEST = "test_configuration"
+"""Of each configuration that has goldens."""
+
+
+def is_whole(config: pytest.Config) -> bool:
+    """Returns whether no option of pytest's leaves tests out, and all that `testpaths` names is collected."""
+    if any(getattr(config.option, name, None) for name in _SELECTING):
+        return False
+    paths = [config.rootpath / path for path in config.getini("testpaths")]
+    wanted = [path for path in paths if path.exists()] or [config.rootpath]
+    given = [(config.invocation_params.dir / arg).resolve() for arg in config.args]
+    return all(any(arg in (path.resolve(), *path.resolve().parents) for arg in given) for path in wanted)
+
+
+class Stated(pytest.Item):
+    """A test that is there only where it fails: with a line, and what it is made of below."""
+
+    def __init__(self, *, lines: Sequence[str], **about: Any) -> None:
+        super().__init__(**about)
+        self._lines = lines
+
+    def runtest(self) -> None:
+        """Fails with its lines."""
+        __tracebackhide__ = True
+        self.user_properties.append((SUMMARY, self._lines[0]))
+        fail_in_one_line("\n".join(self._lines))
+
+    def reportinfo(self) -> Tuple[Path, None, str]:
+        """Returns what a report calls it."""
+        return self.path, None, self.name
+
+
+def stated(run: pytest.Session, name: str, lines: Sequence[str]) -> Stated:
+    """Returns the test that fails with these lines."""
+    return Stated.from_parent(run, name=name, nodeid=name, lines=lines)
+
+
+def accounted(session: Session, tests: Sequence[Test], whole: bool) -> Iterator[Tuple[str, List[str]]]:
+    """Yields name and lines of what a session of the zoo is red for beside its tests, where it updates nothing.
+
+    `tests` are all that were collected, `whole` says whether that is everything.
+    """
+    repository = session.configuration.repository
+    if not (repository.has_zoo and session.is_replay) or session.options.updating:
+        return
+    if whole:
+        changes = session_changes(golden_session(repository), session_document(repository, names_of(tests)))
+        changes += _boards_without_goldens(repository)
+        if changes:
+            name = f"{repository.tests_path.relative_to(repository.root)}"
+            yield name, list(_lines(changes, repository.update_command))
+    if session.is_new:
+        name, command = session.configuration.name, command_of(session.config, session.options, repository)
+        yield name, [f"{name} has no goldens: nobody has reviewed it; {command} --snapshot-update writes them"]
+
+
+def names_of(tests: Sequence[Test]) -> List[str]:
+    """Returns the node ids of the suite's own tests."""
+    return [test.item.nodeid for test in tests if test.is_ours]
+
+
+def _lines(changes: Sequence[str], command: str) -> Iterator[str]:
+    also = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+    yield f"a whole session is not what was last reviewed: {changes[0]}{also}"
+    yield from (f"  {change}" for change in changes[:_MOST_LINES])
+    if len(changes) > _MOST_LINES:
+        yield f"  ... and {len(changes) - _MOST_LINES} more"
+    yield f"  If all of it is meant: {command}"
+
+
+def write_session(session: Session, names: Sequence[str]) -> None:
+    """Writes what a whole session is made of, where that is another than before; OSError where it cannot.
+
+    `names` are the tests of this session; those of configurations that came or went with its update are others.
+    """
+    repository = session.configuration.repository
+    path, base = repository.tests_path, _EVERY_TEST
+    others = [name for name in names if f"::{base}[" not in name]
+    folders = {name.partition("::")[0] for name in names if f"::{base}[" in name}
+    found = [f"{target.hardware}/{target.label}" for target in repository.targets()]
+    now = session_document(
+        repository, [*others, *(f"{folder}::{base}[{each}]" for folder in folders for each in found)]
+    )
+    if session_changes(golden_session(repository), now):
+        repository.write(path, repository.document_text(path, now))
+
+
+def _boards_without_goldens(repository: Repository) -> Iterator[str]:
+    boards = repository.boards()
+    yield from (f"board {name} has a profile and no goldens" for name in known_profiles() if name not in boards)
+
+
+@dataclass(eq=False)
+class Compared:
+    """What tests have compared with its golden, from their reports: subjects, whole configurations; who was skipped."""
+
+    subjects: Set[Tuple[Where, str, str]] = field(default_factory=set)
+    configurations: Set[str] = field(default_factory=set)
+    skipped: Set[str] = field(default_factory=set)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what a test has said; one that failed did its part, one without a row has compared nothing."""
+        if report.skipped:
+            self.skipped.add(Path(report.nodeid.split("::")[0]).stem)
+        self.configurations.update(properties_of(report, CONFIGURATION))
+        for said in subjects_of(report):
+            if "row" in said or report.failed:
+                hardware, label = said["where"]
+                self.subjects.add(((hardware, label), said["name"], said["family"]))
+
+    def has(self, configuration: Configuration, kind: Kind, name: str) -> bool:
+        """Returns whether the golden of a subject was compared; the family of a test's own module is its module."""
+        if configuration.name in self.configurations:
+            return True
+        own = kind not in KINDS
+        return any(
+            (where, found) == (configuration.where, name) and (not own or family == kind.folder)
+            for where, found, family in self.subjects
+        )
+
+
+def unasked(session: Session, compared: Compared) -> List[str]:
+    """Returns a line for each golden of what a whole session estimates that no test has compared.
+
+    In another repository a golden may be that of a test that was skipped, and of a board that others are run for.
+    """
+    repository = session.configuration.repository
+    wheres = dict.fromkeys(where for where, _, _ in compared.subjects)
+    own = () if repository.has_zoo else map(session.configuration_at, wheres)
+    found = [
+        _golden(configuration, kind, name)
+        for configuration in (*session.expected, *own)
+        for kind, goldens in configuration.goldens.items()
+        if repository.has_zoo or kind.folder not in compared.skipped
+        for name in goldens
+        if not compared.has(configuration, kind, name)
+    ]
+    return [f"{golden}: no test compared it; delete it, or bring its test back" for golden in found]
+
+
+def _golden(configuration: Configuration, kind: Kind, name: str) -> str:
+    if configuration.keeps_file(kind):
+        return str(kind.golden_path(configuration.folder, name).relative_to(configuration.root))
+    return f"{configuration.name} {name}"
