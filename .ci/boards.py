@@ -21,6 +21,9 @@ _WORKFLOW = Path(__file__).parents[1] / ".github" / "workflows" / "jetson.yml"
 
 
 def main(arguments: List[str]) -> int:
+    if len(arguments) != 2:
+        print("error: expected a folder with what the boards' jobs left, and a title", file=sys.stderr)
+        return 4
     folder, title = Path(arguments[0]), arguments[1]
     attempt = int(os.environ.get("GITHUB_RUN_ATTEMPT", "1"))
     return summary.main([*(_argument(board, folder, attempt) for board in boards()), title])

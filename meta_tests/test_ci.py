@@ -95,7 +95,56 @@ def test_the_board_of_the_job_reaches_the_suite_and_a_replay_leaves_its_table(tm
     (tmp_path / ".ci" / "replay").write_bytes((SCRIPTS / "replay").read_bytes())
     assert run_step({"run": "bash .ci/replay py38-torch21"}, tmp_path, "printf '%s\\n' \"$@\" > results/a; exit 3") == 3
     arguments = (tmp_path / "results" / "a").read_text().split()
-    assert (arguments[:3], arguments[-6:-4]) == (["run", "-e", "py38-torch21"], ["--output", "results/table.md"])
+    assert (arguments[:3], arguments[-4:-2]) == (["run", "-e", "py38-torch21"], ["--output", "results/table.md"])
+
+
+def junit(path: Path, outcomes: Mapping[str, str]) -> Path:
+    """Writes what pytest writes of these tests, node id and outcome each."""
+    cases = ""
+    for test, outcome in outcomes.items():
+        file, _, name = test.partition("::")
+        inner = "" if outcome == "passed" else f"<{outcome}/>"
+        cases += f'<testcase classname="{file[:-3].replace("/", ".")}" name="{name}">{inner}</testcase>'
+    path.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>", encoding="utf-8")
+    return path
+
+
+def test_a_job_passes_only_where_every_test_that_the_golden_names_ran_and_passed(tmp_path: Path) -> None:
+    """Whatever tox.ini or the options of pytest make of the exit code."""
+    golden = (ROOT / "golden" / "tests.md").read_text(encoding="utf-8").split("## Records")[0]
+    names = [line.strip("| ") for line in golden.splitlines() if "::" in line]
+    judged = [name for name in names if "test_baseline" not in name]  # only a device judges those
+
+    def accounted(*changes: Tuple[str, str]) -> Tuple[int, str]:
+        outcomes = dict.fromkeys(judged, "passed")
+        outcomes.update(changes)
+        kept = {name: outcome for name, outcome in outcomes.items() if outcome != "gone"}
+        first = junit(tmp_path / "main.xml", {name: kept[name] for name in kept if "configuration" not in name})
+        second = junit(tmp_path / "every.xml", {name: kept[name] for name in kept if "configuration" in name})
+        done = run(sys.executable, str(SCRIPTS / "accounted.py"), str(first), str(second))
+        return done.returncode, done.stderr
+
+    assert len(judged) > 50
+    assert accounted() == (0, "")
+    said = f"not accounted for: 1 of {len(judged)} tests: {judged[0]} "
+    for outcome, why in (("failure", "failure"), ("skipped", "skipped"), ("gone", "did not run")):
+        assert accounted((judged[0], outcome)) == (1, f"{said}{why}\n")
+    code, said = accounted(*((name, "gone") for name in judged))
+    assert (code, f"{len(judged)} of {len(judged)} tests" in said) == (1, True)
+    assert run(sys.executable, str(SCRIPTS / "accounted.py"), str(tmp_path / "none.xml")).returncode == 1
+
+
+def test_the_table_of_the_boards_without_its_folder_is_one_line() -> None:
+    done = run(sys.executable, str(SCRIPTS / "boards.py"))
+    assert (done.returncode, done.stderr) == (
+        4,
+        "error: expected a folder with what the boards' jobs left, and a title\n",
+    )
+
+
+def test_a_board_s_run_passes_only_where_every_model_of_the_golden_was_measured(tmp_path: Path) -> None:
+    code, last, _ = measured(tmp_path, MEASURES)
+    assert (code, last[:38]) == (1, "not measured: 22 of 22 tests: test_mod")
 
 
 SAMPLE = """
@@ -105,6 +154,7 @@ def pytest_addoption(parser):
     parser.addoption("--device")
     parser.addoption("--output", action="append", default=[])
     parser.addoption("--report")
+    parser.addoption("--models")
 
 def pytest_configure(config):
     if config.getoption("device") == "cuda":
@@ -129,7 +179,7 @@ def measured(folder: Path, tests: str, *options: str, models: str = "resnet18") 
 
 
 def test_a_run_passes_where_every_model_was_measured_and_a_regression_is_named(tmp_path: Path) -> None:
-    code, _, summary = measured(tmp_path, MEASURES)
+    code, _, summary = measured(tmp_path, MEASURES, "--models", "resnet18")
     kept = ["benchmark.json", "junit.xml", "log.txt", "table.json", "table.md"]
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == kept
     assert (code, summary[:43]) == (0, "## A board\n\n**All 1 tests passed.**\n\n| Mode")
