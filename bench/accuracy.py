@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from estimator.calibration.evidence import load_evidence
+from estimator.compare import BANDS_PCT
 from estimator.estimates import Estimates
 from estimator.figures import percent
 from estimator.goldens.repository import Repository, golden_root
@@ -20,6 +21,7 @@ from estimator.interval import EXTRAPOLATION, MODEL_UNCERTAINTY, extrapolated
 from estimator.measure.regression import spread_pct
 from estimator.records.kinds import MODEL_KIND, PATTERN_KIND, Kind
 from estimator.records.record import Record, load_record
+from estimator.report.comparisons import comparison_table
 from estimator.report.page import Row
 from estimator.report.table import Table, left, right
 from estimator.subjects.registry import subject_names
@@ -83,6 +85,38 @@ def _mean_and_largest(errors_pct: Sequence[float]) -> str:
 
 def _errors(row: Row) -> Tuple[Optional[float], ...]:
     return row.comparison.error_pct, row.without_model_pct, row.without_family_pct
+
+
+def left_out_table(found: Measured) -> List[str]:
+    """Returns the mean error of models that the fit has not seen, and how many the 80 % interval holds."""
+    kinds = {"a model": [row.without_model_pct for row in found.rows]}
+    kinds["a family of models"] = [row.without_family_pct for row in found.rows]
+    columns = left("left out"), right("rows"), right("mean |error|", percent), right("the 80 % interval holds")
+    return Table(columns, [(title, *_held_out(found, errors)) for title, errors in kinds.items()]).markdown()
+
+
+def _held_out(found: Measured, errors_pct: Sequence[Optional[float]]) -> Tuple[int, float, int]:
+    known = [
+        (abs(pct), row.comparison.interval_pct or 0.0) for row, pct in zip(found.rows, errors_pct) if pct is not None
+    ]
+    return len(known), statistics.fmean(size for size, _ in known), sum(size <= within for size, within in known)
+
+
+def example_table(found: Measured, models: Sequence[str]) -> Iterator[str]:
+    """Yields what the main job prints, as far as these models and its header go, and what its columns mean."""
+    table = comparison_table([row.comparison for row in found.rows if row.comparison.model in models])
+    lines = list(table.text(gap=1, ruled=True))
+    record = f"golden/{found.target.hardware}/{found.target.label}/{MODEL_KIND.record}"
+    runs = max(len(row.runs_ms) for row in found.rows)
+    yield "```text"
+    yield f"$ pytest --hardware {found.target.hardware}"
+    yield f"hardware: {found.target.hardware}, {found.target.in_words}"
+    yield f"record: {record}: Measured: median of {runs} recorded runs, ..."
+    yield from ("device: recorded (no NVIDIA GPU here)", "...", *lines[:3])
+    yield "\n...\n".join(line for line in lines if line.startswith("    "))
+    yield "```"
+    bands = [f"{rating} below {pct:g} %" for rating, pct in BANDS_PCT.items() if math.isfinite(pct)]
+    yield f"- **Rating**, by |error|: {', '.join(bands)}, POOR from there."
 
 
 def configuration_table(root: Path) -> List[str]:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
 from estimator.cost import recurrence
-from estimator.errors import RecordError
+from estimator.errors import RecordError, UsageError
 from estimator.estimate_text import estimate_lines
 from estimator.estimates import Estimates
 from estimator.explain.dispatch_free import KERNEL, REPLAY
 from estimator.files import read_text, write_atomically
 from estimator.hardware.boards import DEFAULT_HARDWARE, load_profile
+from estimator.needed import refuse_missing
+from estimator.report.html import NEEDED
 from estimator.runtimes import TENSORRT, tensorrt_constants
 from estimator.subjects.zoo import find_models
 from estimator.target import Target, resolve
@@ -42,6 +44,7 @@ def _estimate(target: Target) -> Iterable[str]:
 
 
 DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
+    "README.md": {"table": lambda root: accuracy.example_table(accuracy.measured(root), ("resnet18", "vgg11"))},
     "docs/method.md": {
         "constants": lambda _: accuracy.constants_table(load_profile(DEFAULT_HARDWARE).constants.values()),
         "graph": lambda _: accuracy.constants_table((REPLAY, KERNEL)),
@@ -53,6 +56,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Writer]] = {
         "families": lambda root: accuracy.family_table(accuracy.measured(root)),
         "configurations": accuracy.configuration_table,
         "evidence": accuracy.evidence_line,
+        "left-out": lambda root: accuracy.left_out_table(accuracy.measured(root)),
         "uncertainty": lambda _: accuracy.uncertainty_table(),
         "data-centre": lambda _: elsewhere.batch_table(elsewhere.read_latencies(H200)),
     },
@@ -73,11 +77,19 @@ COVERAGE: Mapping[str, Mapping[str, Writer]] = {
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Writes the documents and the plot; returns 0, or with --check 1 where one of them is not what it should be."""
+    """Writes the documents and the plot; returns 0, or with --check 1 where one of them is not what it should be.
+
+    4 where what draws the plot is not installed.
+    """
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
     parser.add_argument("--coverage", action="store_true", help="write docs/coverage.md as well")
     options = parser.parse_args(arguments)
+    try:
+        refuse_missing(COMMAND, NEEDED)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
     names = [*DOCUMENTS, *(COVERAGE if options.coverage else ())]
     texts = {**{ROOT / name: document_text(ROOT, name) for name in names}, ROOT / PARITY: parity_svg(ROOT)}
     stale = [path for path, text in texts.items() if not path.exists() or read_text(path) != text]

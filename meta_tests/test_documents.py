@@ -30,6 +30,12 @@ def test_the_plot_is_drawn_the_same_each_time():
     assert drawn_by(drawn) != drawn_by(kept) or drawn == kept, f"stale; to draw it: {COMMAND}"
 
 
+def test_what_draws_the_plot_is_one_line_where_it_is_missing(capsys, monkeypatch):
+    monkeypatch.setattr(documents, "NEEDED", {"nowhere_to_be_found": "vl-convert-python"})
+    assert documents.main([]) == 4
+    assert capsys.readouterr().err == f"error: {COMMAND} needs vl-convert-python: pip install vl-convert-python\n"
+
+
 def test_a_document_without_one_of_its_blocks_is_refused(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "method.md").write_text("# Method\n", encoding="utf-8")
