@@ -79,9 +79,13 @@ def read_json(path: Path, repair: str = "", text: Optional[str] = None) -> Any:
 
 
 def read_csv(path: Path) -> List[Dict[str, Any]]:
-    """Returns the file's rows by the columns of its header; RecordError when it is no CSV."""
+    """Returns the file's rows by the columns of its header; RecordError when it is no CSV, or a row has more cells."""
     try:
-        return list(csv.DictReader(read_text(path).splitlines()))
+        rows = list(csv.DictReader(read_text(path).splitlines()))
+        longer = next((number for number, row in enumerate(rows, 2) if None in row), None)
+        if longer is not None:
+            raise RecordError(f"{path}: line {longer}: has more cells than the header has columns")
+        return rows
     except csv.Error as error:  # before Python 3.11 a NUL, in all releases a cell of 128 KiB
         raise RecordError(f"{path}: no valid CSV: {_line(error)}") from error
 

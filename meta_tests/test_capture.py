@@ -164,6 +164,24 @@ def test_a_model_that_fails_says_which_and_why():
         capture(torch.nn.Linear(4, 4), torch.rand(1, 5))
 
 
+class Ends(torch.nn.Module):
+    """A module that ends the process that runs it."""
+
+    def forward(self, x):
+        raise SystemExit(3)
+
+
+class EndsWhereCopied(torch.nn.Linear):
+    def __deepcopy__(self, memo):
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("module", [Ends(), torch.nn.Sequential(Ends()), EndsWhereCopied(4, 4)])
+def test_a_model_that_ends_its_process_is_refused_like_any_that_fails(module):
+    with pytest.raises(CaptureError, match="SystemExit: 3"):
+        capture(module, torch.rand(1, 4))
+
+
 def test_weights_of_four_gigabytes_take_no_memory():
     program = """
 import resource, torch

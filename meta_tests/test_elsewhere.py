@@ -88,6 +88,7 @@ def test_a_host_with_the_calibrated_software_has_narrower_intervals(table):
         ("Jetson-Orin-AGX,30W,fp32,resnet18,1,-3", "measured_ms: must be a finite number from 1e-05"),
         ("Jetson-Orin-AGX,30W,fp32,resnet17,1,3", "resnet17"),
         ("Jetson-Orin-AGX,31W,fp32,resnet18,1,3", "31W"),
+        ("Jetson-Orin-AGX,30W,fp32,resnet18,1,3,4,5", "has more cells than the header has columns"),
     ],
 )
 def test_a_row_that_cannot_be_is_one_line_with_its_place(table, capsys, line, reason):

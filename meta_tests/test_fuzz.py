@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
+from bench.elsewhere import read_latencies
 from estimator.calibration.design import CPU, design
 from estimator.calibration.microbenchmarks import (
     Microbenchmarks,
@@ -30,6 +31,7 @@ from estimator.calibration.microbenchmarks import (
 from estimator.calibration.public_evidence import read_figures
 from estimator.calibration.published import read_table
 from estimator.errors import GoldenLatencyError
+from estimator.goldens.accounting import golden_session, session_changes
 from estimator.goldens.difference import Difference
 from estimator.goldens.inputs import check_goldens, golden_inputs, with_inputs
 from estimator.goldens.repository import Repository
@@ -163,6 +165,14 @@ class Readers:
         rows = golden_inputs(Repository.at(root), BOARD).rows
         self.estimates(with_inputs(PROFILE, {name: row[1] for name, row in rows.items()}))
 
+    def session(self, path):
+        root = path.parents[1]
+        document = golden_session(Repository.at(root))
+        assert all("\n" not in line for line in session_changes(document, {}) + session_changes({}, document))
+
+    def latencies(self, path):
+        assert all(is_sane(row.measured_ms) for row in read_latencies(path))
+
     def streams(self, path):
         root = path.parents[1]
         check_goldens(Repository.at(root))
@@ -197,6 +207,10 @@ csv.writer(TABLE, lineterminator="\n").writerows(
     [CONV2D, ["standard", 256, 256, 56, 3, 1, 1, 16, "fp32", 14.0], ["depthwise", 32, 32, 9, 3, 1, 32, 1, "fp16", 2.5]]
 )
 FIGURES = text_of("estimator", "calibration", "evidence", "public-gpus.csv").splitlines()
+LATENCIES = """hardware,thermal_profile,precision,model,batch,measured_ms
+Jetson-Orin-AGX,30W,fp32,resnet18,32,88
+NVIDIA-L4,default,fp16,vgg11,1,2
+"""
 TREE = "tree/golden"
 FILES = {
     "profile": (3, "board.toml", PROFILE.path.read_text(encoding="utf-8"), Readers.profile),
@@ -233,6 +247,8 @@ FILES = {
         sections(text_of("golden", "op-streams.md"), "fp32-b1", "fp16-b1"),
         Readers.streams,
     ),
+    "session": (2, "session/golden/tests.md", text_of("golden", "tests.md"), Readers.session),
+    "latencies": (1, "elsewhere.csv", LATENCIES, Readers.latencies),
     "cross-validation": (
         3,
         "cross/cross-validation.json",

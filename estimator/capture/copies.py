@@ -123,14 +123,14 @@ def copied(value: Value, memo: Dict[int, Any], stand_in: StandIn) -> Value:
     memo.update({id(part): stand_in(part) for part in found if isinstance(part, torch.Tensor)})
     try:
         return copy.deepcopy(value, memo)
-    except Exception:  # a class may refuse to be copied in any way, and leaves what was half copied behind
+    except (Exception, SystemExit):  # a class may refuse to be copied in any way, and leaves what was half copied
         for part in found:
             if not isinstance(part, torch.Tensor):
                 memo.pop(id(part), None)
         memo.update({id(part): part for part in found if id(part) not in memo and not _is_copyable(part)})
     try:
         return copy.deepcopy(value, memo)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CaptureError(f"a {type(value).__name__} cannot be copied: {type(error).__name__}: {error}") from error
 
 
@@ -152,7 +152,7 @@ def _is_copyable(part: Any) -> bool:
         return True
     try:
         part.__reduce_ex__(4)
-    except Exception:
+    except (Exception, SystemExit):
         return False
     return True
 

@@ -73,7 +73,7 @@ def _captured(model: torch.nn.Module, call: Call, dtype: Optional[torch.dtype], 
             found, results = _forward(own, copies, call, calls, with_data)
             if found.makes_constants or list(map(id, kept_parts(own))) != list(map(id, before)):
                 found, results = _forward(own, copies, call, calls, with_data)
-    except Exception as error:  # the model's own code may raise anything
+    except (Exception, SystemExit) as error:  # the model's own code may raise anything
         raise _refusal(model, error, calls.raised_in(error), with_data) from error
     weight_bytes = sum(t.numel() * t.element_size() for t in chain(own.parameters(), own.buffers()))
     flow = tuple(found.sources), results
@@ -95,7 +95,7 @@ def _tensors_in(value: Any) -> List[torch.Tensor]:
     return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, torch.Tensor)]
 
 
-def _refusal(model: torch.nn.Module, error: Exception, path: str, with_data: bool) -> CaptureError:
+def _refusal(model: torch.nn.Module, error: BaseException, path: str, with_data: bool) -> CaptureError:
     place = place_of(error, path)
     if isinstance(error, CaptureError):
         return type(error)(f"{error}{place}")

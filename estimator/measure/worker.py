@@ -29,7 +29,7 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send, runt
         set_arithmetic(precision)
         versions = {} if runtime == EAGER else engine_versions()
         send({"kind": "hello", "mallopt": mallopt, **describe_environment(device), **versions})
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         send({"kind": "error", "message": _one_line(error)})
         return
     gc.collect()
@@ -40,7 +40,7 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send, runt
             send(worker.answer(json.loads(line)))
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
@@ -57,7 +57,7 @@ class Worker:
         """Returns the answer to a request, or the error that kept it from being one."""
         try:
             return {"kind": "done", **self._work(request)}
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = str(error)  # an error of CUDA itself stays until the process ends
             is_fatal = "CUDA error" in text and "out of memory" not in text
             return {"kind": "error", "message": _one_line(error), "fatal": is_fatal}
