@@ -6,7 +6,7 @@ import functools
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Mapping, NamedTuple, Tuple
+from typing import Collection, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
@@ -46,6 +46,11 @@ def tensorrt_constants() -> RuntimeConstants:
     return RuntimeConstants(constants, covariance_in(fit), fit.number("held_out_spread_pct", PERCENT))
 
 
+def own_constants(runtime: str) -> Collection[str]:
+    """Returns the names of the constants that a runtime has values of its own for."""
+    return () if runtime == EAGER else tensorrt_constants().constants
+
+
 def constants_digest() -> str:
     """Returns twelve hexadecimal digits that change with any constant of an engine, its covariance or its spread."""
     own = tensorrt_constants()
@@ -61,7 +66,7 @@ def with_runtime(profile: Profile, runtime: str) -> Profile:
     if runtime == EAGER:
         return profile
     if profile.processor != "gpu":
-        raise UsageError(f"{profile.name} runs no {runtime} engine: leave --runtime out")
+        raise UsageError(f"{profile.name} is no GPU and runs no engine of {runtime}; known runtimes: {EAGER}")
     own = tensorrt_constants()
     return replace(
         profile,

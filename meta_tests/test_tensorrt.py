@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +147,8 @@ def test_explain_tells_an_engine_by_its_layers(capsys):
     data = json.loads(said(capsys, "explain", *AT_30W, "--precision", "fp16", "--json")[1])
     assert sum(part["share_pct"] for part in data["stages"]) == pytest.approx(100)
     assert {op["module"] for op in data["expensive"]} & {"conv1", "layer4.0.conv2"}
+    by_change = {row["change"]: row["evidence"] for row in data["what_if"]}
+    assert all("ArtTRT" in by_change[change] for change in ("as it is", "power mode MAXN", "batch 8"))
     assert not any("TensorRT" in row["change"] or "channels_last" in row["change"] for row in data["what_if"])
 
 
@@ -162,6 +166,44 @@ def test_a_budget_of_what_is_shipped_has_a_golden_that_says_the_runtime(reposito
     run = repository.run()
     run.assert_outcomes(failed=2)
     run.stdout.fnmatch_lines(["*test_shipped*: * ms estimated, * over the budget of 0.001 ms*"])
+
+
+def test_what_moved_an_engine_is_said_by_verdict_and_review(repository):  # noqa: F811
+    """Its constants are not those of its board's table of inputs, which are eager PyTorch's."""
+    repository.has_tests(TESTS)
+    repository.run("--snapshot-update")
+    before = repository.path / "before"
+    shutil.copytree(repository.path / "golden", before / "golden")
+    golden = next(repository.path.glob("golden/*/15W-tensorrt-fp16-b1/*/*.json"))
+    text = golden.read_text()
+    golden.write_text(re.sub('("runtime_constants": )"[0-9a-f]*"', r'\1"000000000000"', text))
+    red = repository.run()
+    red.stdout.fnmatch_lines(["*: the constants of the engine (estimator/cost/tensorrt.toml) did, in test_shipped[[]fp16], terms alone"])
+    red.stdout.no_fnmatch_line("*code did*")
+    for changed in (golden.read_text(), re.sub(' *"runtime": .*\n', "", text), text + "\n"):
+        golden.write_text(changed)
+        review = repository.command("review", str(before), str(repository.path))
+        review.no_fnmatch_line("*Nothing changed*")
+        review.no_fnmatch_line("*made by other code*")
+    golden.write_text(text)
+    repository.command("review", str(before), str(repository.path)).fnmatch_lines(["*Nothing changed*"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--runtime", "tensorrt", "--precision", "int8", "--compare", "eager,tensorrt"), "--compare eager: *'int8'*"),
+        (("--precision", "bf16", "--compare", "tensorrt"), "--compare tensorrt: unknown precision 'bf16' of tensorrt*"),
+        (("--runtime", ""), "unknown runtime ''; known runtimes: eager, tensorrt"),
+        (("--runtime", "tensorrt", "--hardware", "local-cpu"), "local-cpu is no GPU and runs no engine of tensorrt*"),
+    ],
+    ids="compared comparing empty cpu".split(),
+)
+def test_a_runtime_that_does_not_go_with_the_rest_is_one_line(suite, options, message):
+    run = suite.run_here(*options)
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    assert [line for line in run.errlines if line.strip()][-1].startswith("ERROR: ")
+    run.stderr.fnmatch_lines([f"ERROR: {message}"])
 
 
 def test_goldens_of_an_engine_leave_those_of_eager_mode_alone(suite):

@@ -186,7 +186,7 @@ def _evidence(case: _Case, name: str, repository: Repository, texts: Mapping[str
             return medians_ms[0], f"measured in this configuration: {medians_ms[0]:g} ms"
         if records:
             return None, f"{len(records[0].runs_ms)} models are measured in this configuration; this one is not"
-    return None, texts.get(case.key, NOTHING)
+    return None, texts.get(case.key if case.target.runtime == EAGER else case.target.runtime, NOTHING)
 
 
 def _texts(hardware: str) -> Mapping[str, str]:

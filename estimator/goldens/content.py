@@ -17,6 +17,8 @@ ESTIMATE_TITLES: Row = ("Model", "Est (ms)", "Host (ms)", "Device (ms)", "Bound"
 STREAM_TITLES: Row = ("Model", "Ops", "Kernels", "GFLOP", "MB", "Without a rule", "Digest", "Ops by name")
 MEASURED_KEYS = ("meas_ms", "error_pct", "rating")
 """What a golden keeps of the measurement, and not of the estimate."""
+RUNTIME_KEYS = ("runtime", "runtime_constants")
+"""What a golden keeps of an engine: what runs the model, and a digest of the constants that are the runtime's own."""
 _MEASURED_ROW = ("est_ms", *MEASURED_KEYS, "bound", "host_ms", "device_ms", "interval_pct")
 
 
@@ -35,7 +37,7 @@ def golden_data(result: Result, in_row: bool = False) -> Dict[str, Any]:
 
 def _runtime_data(runtime: str) -> Dict[str, str]:
     """What runs the model, and a digest of the constants that are the runtime's own."""
-    return {} if runtime == EAGER else {"runtime": runtime, "runtime_constants": constants_digest()}
+    return {} if runtime == EAGER else dict(zip(RUNTIME_KEYS, (runtime, constants_digest())))
 
 
 def _terms(terms_ms: Mapping[str, float]) -> Dict[str, float]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..compare import BANDS_PCT, UNMEASURED
-from .content import STREAM_TITLES, moved_terms
+from .content import RUNTIME_KEYS, STREAM_TITLES, moved_terms
 from .tables import Row
 
 _MOST_TERMS = 2
@@ -103,6 +103,11 @@ class Difference:
         """Whether the op stream is another one: other ops, or other shapes."""
         both = bool(self.stream_before) and bool(self.stream_now)
         return both and self.stream_before[_DIGEST] != self.stream_now[_DIGEST]
+
+    @property
+    def another_runtime(self) -> bool:
+        """Whether another runtime, or other constants of it, gave the estimate."""
+        return self._both and any(self.before.get(key) != self.now.get(key) for key in RUNTIME_KEYS)
 
     @property
     def digest_now(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
-from ..checked import ERROR_PCT, LATENCY_MS, PERCENT, TERM_MS, Checked, number, one_of, shown
+from ..checked import ERROR_PCT, LATENCY_MS, PERCENT, TERM_MS, Checked, number, one_of, shown, text_of
 from ..commands import option_name
 from ..compare import BANDS_PCT, BOUNDS, UNMEASURED
 from ..errors import RecordError
@@ -15,7 +15,7 @@ from ..hardware.profile import Profile
 from ..records.kinds import KINDS, MODEL_KIND, Kind, kinds_in
 from ..report.bars import CROSS_VALIDATION_BARS_PCT
 from ..target import Target, parse_label
-from .content import STREAM_TITLES, row_data
+from .content import RUNTIME_KEYS, STREAM_TITLES, row_data
 from .tables import INPUTS, Document, Table, document_text, parse_document
 
 ESTIMATES = "estimates"
@@ -296,6 +296,7 @@ _OTHER_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "interval_pct": _optional(lambda value: number(value, PERCENT)),
     "host_terms_ms": _terms,
     "device_terms_ms": _terms,
+    **dict.fromkeys(RUNTIME_KEYS, text_of),
 }
 """What the suite prints the differences of, where it is there."""
 

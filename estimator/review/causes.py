@@ -19,6 +19,7 @@ from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, optional_inputs, 
 from ..goldens.tables import Row, Table
 from ..hardware.boards import find_board, load_profile
 from ..lower import NO_RULES
+from ..runtimes import own_constants
 from ..subjects.custom import KeptModel
 from ..subjects.registry import find_subject
 from ..subjects.streams import Streamed
@@ -27,6 +28,7 @@ from .changes import LEAST_PCT, Cause, InputChange, Place, changed
 
 Inputs = Mapping[str, Table]
 """The table of inputs by board."""
+_RUNTIME = ("code", "the constants of the engine (estimator/cost/tensorrt.toml)")
 WITH_CODE = "came or went together with code that asks for it: its share is the code's"
 """The note of an input that this code needs, or does not know."""
 
@@ -188,7 +190,9 @@ def _at(target: Target, inputs: Optional[Table]) -> Target:
 
 
 def _with(target: Target, inputs: Mapping[str, Optional[str]]) -> Target:
-    profile = with_inputs(target.profile, inputs)
+    """The inputs of a board are those of eager PyTorch: what a runtime has values of its own for keeps them."""
+    own = {f"constant.{name}" for name in own_constants(target.runtime)}
+    profile = with_inputs(target.profile, {name: text for name, text in inputs.items() if name not in own})
     return replace(target, profile=profile, mode=profile.mode(target.mode.name))
 
 
@@ -264,17 +268,16 @@ def _record_causes(differences: Sequence[Difference]) -> Iterator[Cause]:
 
 
 def _code_causes(priced: Sequence[Priced], with_code: Sequence[str]) -> Iterator[Cause]:
-    found: Dict[bool, Dict[Place, float]] = {True: {}, False: {}}
+    also = f" (with {', '.join(with_code)})" if with_code else ""
+    code, unknown = ("code", f"the code{also}"), ("unknown", "not known: one side keeps no inputs")
+    found: Dict[Tuple[str, str], Dict[Place, float]] = {code: {}, _RUNTIME: {}, unknown: {}}
     for item in priced:
         difference = item.difference
         share_pct = None if difference.another_stream else _code_share_pct(item)
         if share_pct is not None:
-            found[item.knows_inputs][difference.place] = share_pct
-    if found[True]:
-        also = f" (with {', '.join(with_code)})" if with_code else ""
-        yield Cause("code", f"the code{also}", found[True])
-    if found[False]:
-        yield Cause("unknown", "not known: one side keeps no inputs", found[False])
+            cause = _RUNTIME if difference.another_runtime else code if item.knows_inputs else unknown
+            found[cause][difference.place] = share_pct
+    yield from (Cause(*cause, shares) for cause, shares in found.items() if shares)
 
 
 def _code_share_pct(item: Priced) -> Optional[float]:

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 from ..compare import UNMEASURED
 from ..estimates import Estimates
 from ..goldens.accounting import TESTS, with_judges
-from ..goldens.content import MEASURED_KEYS
+from ..goldens.content import MEASURED_KEYS, RUNTIME_KEYS
 from ..goldens.difference import Difference
 from ..goldens.repository import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
 from ..goldens.repository import TESTS as SESSION_FILE
@@ -32,7 +32,7 @@ def review(before: Side, now: Side, estimates: Estimates) -> Review:
         return Review(before.name, now.name, unchanged=len(now.goldens), judging=judging)
     differences = list(_differences(before, now))
     found, priced = _explained(differences, (_inputs(before), _inputs(now)), estimates)
-    return replace(
+    whole = replace(
         found,
         base=before.name,
         head=now.name,
@@ -52,6 +52,7 @@ def review(before: Side, now: Side, estimates: Estimates) -> Review:
         other_files=tuple(name for name in sorted(files) if not _is_read(name)),
         notices=(*_notices(before, now), *found.notices, *of_another_code(priced)),
     )
+    return replace(whole, other_files=tuple(sorted(files))) if replace(whole, judging=()).is_empty else whole
 
 
 def _inputs(side: Side) -> Inputs:
@@ -112,7 +113,8 @@ def _comparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[Dict[
     """Both with what both layouts keep, and with what a measurement adds: a table keeps less than a JSON does."""
     if not (before and now):
         return [dict(before), dict(now)]
-    kept = {*(key for key in before if key in now), *MEASURED_KEYS}
+    alike = ("host_terms_ms" in before) == ("host_terms_ms" in now)
+    kept = {*(key for key in before if key in now), *MEASURED_KEYS, *(RUNTIME_KEYS if alike else ())}
     return [
         {key: value for key, value in data.items() if key in kept and value != UNMEASURED} for data in (before, now)
     ]

@@ -50,15 +50,15 @@ def read_plan(config: pytest.Config, repository: Repository) -> Plan:
     runs, rounds, warmup = (_count(name(f"--{each}"), asked(config, each), least) for each, least in _COUNTS.items())
     if choice.live:
         refuse_missing("measuring", MEASURING)
-        _refuse_runtime(config)
+        _refuse_runtime(config, boards[0])
     for refusal in _refusals(config, choice, boards[0], name):
         raise UsageError(refusal)
     device = choice.device if choice.live else "cpu"
     return Plan(choice, make_protocol(device, warmup, rounds), runs or _RUNS[device], bool(asked(config, "record")))
 
 
-def _refuse_runtime(config: pytest.Config) -> None:
-    if setting(config, "runtime") == TENSORRT:
+def _refuse_runtime(config: pytest.Config, board: Board) -> None:
+    if setting(config, "runtime") == TENSORRT and board.device == "cuda":
         refuse_without_builder(setting(config, "precision") or "")
 
 

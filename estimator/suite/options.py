@@ -165,14 +165,14 @@ def read_options(config: pytest.Config, repository: Repository) -> Options:
     """Returns what the options ask for. UsageError (or RecordError, ProfileError) when a name or a file is bad."""
     for refusal in _refusals(config):
         raise UsageError(refusal)
-    boards = [find_board(name) for name in hardware_names(config)]
+    targets = tuple(_target(config, find_board(name), repository) for name in hardware_names(config))
     return Options(
-        targets=tuple(_target(config, board, repository) for board in boards),
+        targets=targets,
         models=_selected_models(config),
         outputs=tuple(_output_path(repository, "--output", text, FORMATS) for text in asked(config, "output")),
         updating=is_updating(config),
         every_configuration=bool(asked(config, "every_configuration")),
-        compared_modes=_compared_modes(config, boards, repository),
+        compared_modes=_compared_modes(config, targets),
         report=_report_path(config, repository),
         against=_others(config, repository),
         op_cache=not asked(config, "no_op_cache"),
@@ -184,17 +184,27 @@ def _target(config: pytest.Config, board: Board, repository: Repository) -> Targ
     profile = repository.profile(board.name) if board.estimates() else board.base_profile()
     mode, precision = setting(config, "thermal_profile"), setting(config, "precision") or ""
     batch_size = read_batch_size(setting(config, "batch_size") or "", repository.option_name("--batch-size"))
-    return target_on(board, profile, mode, precision, batch_size, setting(config, "runtime") or EAGER)
+    return target_on(board, profile, mode, precision, batch_size, setting(config, "runtime") or "")
 
 
-def _compared_modes(config: pytest.Config, boards: Sequence[Board], repository: Repository) -> Tuple[str, ...]:
+def _compared_modes(config: pytest.Config, targets: Sequence[Target]) -> Tuple[str, ...]:
     names = asked(config, "compare")
     if names is None:
         return ()
-    if len(boards) > 1:
+    if len(targets) > 1:
         raise UsageError("--compare names power modes of one board, or runtimes: say which with --hardware")
-    profile = repository.profile(boards[0].name)
-    return tuple(name if name in RUNTIMES else profile.mode(name).name for name in _names(names))
+    return tuple(_compared_mode(name, targets[0]) for name in _names(names))
+
+
+def _compared_mode(name: str, target: Target) -> str:
+    """The name of a runtime that has the target's precision, else that of a power mode."""
+    if name not in RUNTIMES:
+        return target.profile.mode(name).name
+    try:
+        target.on_runtime(name)
+    except UsageError as error:
+        raise UsageError(f"--compare {name}: {error}") from None
+    return name
 
 
 def _selected_models(config: pytest.Config) -> Tuple[ZooModel, ...]:
