@@ -68,8 +68,8 @@ CONSTANT, INPUT = -1, -2
 class Captured:
     """An op stream, and for each op the path of the module that issued it: "layer4.0.conv2", "" for the model.
 
-    `sources` has for each op, and of that for each of its `inputs`, the place of the op that made it, or CONSTANT or
-    INPUT; `results` are the places of the ops that made what the model returns.
+    `sources` has for each op, and of that for each of its `inputs`, the place of the op that made it or has written
+    into its memory since, or CONSTANT or INPUT; `results` are such places of what the model returns.
     `decided_by` names an op whose values decided what followed, its module and the elements that it gave, where the
     stream is that of these weights and inputs alone; "" where it is of all. `weight_bytes` is the size of all
     parameters and buffers of the model, whether the forward pass reads them or not.

@@ -164,7 +164,7 @@ CALLS = (
         encoder_layer(**WEIGHTS),
         (TOKENS,),
         "product",
-        (*HEADS_BYTES, 188, 188, 120, 96, 96, 96, 96),
+        (*HEADS_BYTES, 96, 96, 188, 120, 188, 96, 96),
     ),
     ("_thnn_fused_lstm_cell", (f32(2, 12), f32(2, 12), X, f32(12), f32(12)), (X, X, f32(2, 12)), "pointwise", (456,)),
     ("_thnn_fused_gru_cell", (f32(2, 9), f32(2, 9), X, f32(9), f32(9)), (X, f32(2, 15)), "pointwise", (384,)),
@@ -505,10 +505,10 @@ ATTENTION_LAYER = (
 )
 PERCEPTRON = (
     multiplied("mm", Product(1, 6, 5, 4), (96, 120, 80)),
-    multiplied("mm", Product(1, 6, 4, 5), (120, 96, 80)),
     streamed("activation", (30, 0), (120, 120)),
+    multiplied("mm", Product(1, 6, 4, 5), (120, 96, 80)),
 )
-BETWEEN = (streamed("native_layer_norm", (24, 0), (96, 96)), streamed("add", (24, 0), (96, 96)))
+BEHIND = (streamed("add", (24, 0), (96, 96)), streamed("native_layer_norm", (24, 0), (96, 96)))
 PAIR = f32(2, 3, 4)
 INPUTS_OF_ALL_STEPS = multiplied("rnn_inputs", Product(1, 6, 16, 5), (120, 384, 320))
 GATES = streamed("rnn_gates", (32, 32), (2 * 128 + 64, 64))
@@ -652,7 +652,7 @@ BY_HAND = (
         "_transformer_encoder_layer_fwd",
         (PAIR, *encoder_layer(**WEIGHTS)[1:]),
         (PAIR,),
-        (*ATTENTION_LAYER, *PERCEPTRON, *BETWEEN, *BETWEEN),
+        (*ATTENTION_LAYER, *BEHIND, *PERCEPTRON, *BEHIND),
     ),
     (
         "_cudnn_rnn",

@@ -35,6 +35,19 @@ class Decision(NamedTuple):
         return f"{what if self.elements else name}{where}"
 
 
+class _Memory:
+    """What a tensor and its views share, and the place of the op that wrote into any of them last."""
+
+    written_by = INPUT
+
+
+class _Made(NamedTuple):
+    """Of a tensor: the place of the op that made it, or CONSTANT or INPUT, and the memory that it lies in."""
+
+    place: int
+    memory: _Memory
+
+
 class Recorder(TorchDispatchMode):
     """Keeps the ops of one forward pass, and what `current` says at each: the module that issued it.
 
@@ -56,7 +69,7 @@ class Recorder(TorchDispatchMode):
         self.ops: List[Op] = []
         self.modules: List[str] = []
         self.sources: List[Tuple[int, ...]] = []
-        self._made_by = WeakTensorKeyDictionary((t, INPUT) for t in inputs)
+        self._made = WeakTensorKeyDictionary((t, _Made(INPUT, _Memory())) for t in inputs)
         self._decisions: List[Decision] = []
         self.makes_constants = False
         self._current, self._with_data = current, with_data
@@ -113,7 +126,7 @@ class Recorder(TorchDispatchMode):
         written = _written(func, args, kwargs)
         self._forget(written)
         results = materialised(answer.result, tensors)
-        self._record(answer.op, tensors, [*written, *tensors_of([results], {})])
+        self._record(func, answer.op, tensors, written, tensors_of([results], {}))
         return results
 
     def _selected(self, func: Any, args: Any, frozen: Any) -> Optional[Answer]:
@@ -147,7 +160,7 @@ class Recorder(TorchDispatchMode):
             return results  # to read a value that the host has is no op of the device's
         op = answer.op if answer is not None else computed_op(func, frozen, results)
         self._note(answer, op, made)
-        self._record(op, tensors, [*_written(func, args, kwargs), *made])
+        self._record(func, op, tensors, _written(func, args, kwargs), made)
         return results
 
     def _note(self, answer: Optional[Answer], op: Optional[Op], made: Sequence[torch.Tensor]) -> None:
@@ -157,23 +170,49 @@ class Recorder(TorchDispatchMode):
                 Decision(op.name, self._current(), made[0].shape[0] if made and made[0].dim() else 0)
             )
 
-    def _record(self, op: Optional[Op], inputs: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> None:
-        """What an alias gives was made by the op that made its input."""
-        sources = self.made_by(inputs)
-        place = len(self.ops) if op is not None else max(sources, default=CONSTANT)
+    def _record(
+        self,
+        func: Any,
+        op: Optional[Op],
+        inputs: Sequence[torch.Tensor],
+        written: Sequence[torch.Tensor],
+        made: Sequence[torch.Tensor],
+    ) -> None:
+        """What an alias gives was made by the op that made its input; an allocation has no maker."""
+        viewed = inputs[:1] if _gives_views(func) else ()
+        place = len(self.ops) if op is not None else max(self.made_by(viewed), default=CONSTANT)
         if op is not None:
             self.ops.append(op)
             self.modules.append(self._current())
-            self.sources.append(sources[: len(op.inputs)])
-        self._made_by.update((t, place) for t in made)
+            self.sources.append(self.made_by(inputs)[: len(op.inputs)])
+        for t in written:
+            self._known(t).memory.written_by = place
+        memories = [self._known(t).memory for t in viewed]
+        for t in made:
+            if memories or t not in self._made:
+                self._made[t] = _Made(place, *(memories or [_Memory()]))
+
+    def _known(self, t: torch.Tensor) -> _Made:
+        if t not in self._made:
+            self._made[t] = _Made(CONSTANT, _Memory())
+        return self._made[t]  # type: ignore[no-any-return]
 
     def made_by(self, tensors: Iterable[torch.Tensor]) -> Tuple[int, ...]:
-        """Returns for each tensor the place of the op that wrote it last, or CONSTANT or INPUT."""
-        return tuple(self._made_by.get(t, CONSTANT) for t in tensors)
+        """Returns for each tensor the place of the op that made it, or has written into its memory since.
+
+        CONSTANT or INPUT where none did.
+        """
+        return tuple(max(made.place, made.memory.written_by) for made in map(self._known, tensors))
 
 
 def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> List[torch.Tensor]:
     return tensors_of(written_arguments(func, args, kwargs), {}) if func._schema.is_mutable else []
+
+
+def _gives_views(func: Any) -> bool:
+    """Returns whether its results lie in the memory of its first tensor."""
+    aliases = [result.alias_info for result in func._schema.returns if result.alias_info is not None]
+    return any(not alias.is_write for alias in aliases) or op_name(func) == "aten._unsafe_view"
 
 
 def _storage_of(t: torch.Tensor) -> int:

@@ -81,7 +81,7 @@ def _depthwise(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route
     """On FP32 cores at any precision: taps, and what finding and finishing an output takes beside them."""
     c = rates.constants
     speed = Speed(rates.fp32_flops_per_us_per_sm, c["depthwise_efficiency"])
-    flops = kernels.flops + 2 * kernels.elements * c["depthwise_index_taps"]
+    flops = 2 * kernels.elements * (kernels.taps + c["depthwise_index_taps"])
     arithmetic_us = flops / (rates.sms * speed.peak * speed.efficiency)
     us = overlapped_us(memory_us, arithmetic_us, c["unhidden_share"])
     return Route(us, arithmetic_us, np.zeros(len(kernels.op), dtype=bool), (speed, speed))

@@ -11,6 +11,7 @@ from .product import activations_kernel, weights_kernel
 from .rules import rule
 
 _SOFTMAX_FLOPS = 5  # an element: maximum, difference, exponential, sum, quotient
+_NORM_FIRST = 2  # of an encoder layer's choices, behind its first bias
 _CHOICE = 1  # nested: scaled_dot_product_attention chooses a kernel, then calls the op that has it
 
 
@@ -105,14 +106,16 @@ def transformer_encoder_layer(
 ) -> Lowered:
     """Returns the kernels of attention, two products around an activation, two norms and two residual additions.
 
-    The rest is a bias, three choices, weight and bias of both norms, and then weight and bias of both products.
+    The rest is a bias, three choices, weight and bias of both norms, and then weight and bias of both products. Each
+    kernel reads what the one before has made.
     """
-    first, _, second = rest[8:11]
+    norm_first, (first, _, second) = rest[_NORM_FIRST], rest[8:11]
     attention = _layer_kernels(src, num_heads, qkv_weight, proj_weight)
     perceptron = _perceptron_kernels(src, first, second)
     rows = _rows(src, src.shape[-1])
-    between = (pass_kernel("native_layer_norm", rows, rows=rows.shape[0]), pass_kernel("add", rows))
-    return _composed(op, (*attention, *perceptron, *between, *between))
+    norm, add = (pass_kernel("native_layer_norm", rows, rows=rows.shape[0]),), (pass_kernel("add", rows),)
+    blocks = [(*norm, *block, *add) if norm_first else (*block, *add, *norm) for block in (attention, perceptron)]
+    return _composed(op, (*blocks[0], *blocks[1]))
 
 
 def _composed(op: Op, kernels: Tuple[Kernel, ...]) -> Lowered:
@@ -138,8 +141,8 @@ def _perceptron_kernels(src: TensorSpec, first: TensorSpec, second: TensorSpec) 
     hidden = _rows(src, first.shape[0])
     return (
         weights_kernel("mm", _rows(src, src.shape[-1]), transposed(first)),
-        weights_kernel("mm", hidden, transposed(second)),
         pass_kernel("activation", hidden),
+        weights_kernel("mm", hidden, transposed(second)),
     )
 
 

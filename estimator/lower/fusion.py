@@ -13,17 +13,30 @@ _BATCH_NORMS = ("native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_leg
 _FOLDED = (*_BATCH_NORMS, "bias")
 """What becomes a part of the weights before it."""
 _IN_PLACE_OF_COPIES = ("clone", "_to_copy")
+_SCALES = ("mul", "div", "add", "sub", "rsub", "masked_fill")
+"""What an engine takes for a part of the convolution or product before it, where all else that it reads is constant."""
+_BATCHED = ("bmm", "baddbmm")
 _SOFTMAXES = ("_softmax", "_safe_softmax")
 _NOT_POINTWISE = (*_SOFTMAXES, "native_layer_norm")
 """Of the kernels that one op is made of."""
+_RANDOM = """
+_fused_dropout _sample_dirichlet _standard_gamma bernoulli binomial cauchy exponential geometric log_normal multinomial
+native_dropout normal normal_functional poisson rand rand_like randint randint_like randn randn_like random randperm
+rrelu_with_noise rrelu_with_noise_functional uniform
+""".split()
+"""What is another at each run, whatever it is made of."""
 _BIAS = 2  # its place among a convolution's arguments
+_TRAINING = 5  # its place among those of a BatchNorm
+_NEED_WEIGHTS = 10  # its place among those of _native_multi_head_attention
 _End = Tuple[int, int]
 """Of a group: the op whose result is the group's, and which of that op's kernels gives it."""
-_NOWHERE: _End = (-1, -1)
 
 
 class Flow:
-    """Who reads what of an op stream. A view is what it is a view of; what is made of constants alone is constant."""
+    """Who reads what of an op stream.
+
+    A view is what it is a view of; what is made of constants alone is constant, but for random numbers.
+    """
 
     def __init__(self, captured: Captured) -> None:
         self._ops, self._raw = captured.ops, captured.sources
@@ -31,7 +44,7 @@ class Flow:
         self.sources: List[Tuple[int, ...]] = []
         for place, op in enumerate(captured.ops):
             sources = tuple(self.origin(source) for source in captured.sources[place])
-            is_constant = all(source == CONSTANT for source in sources)
+            is_constant = function_name(op) not in _RANDOM and all(source == CONSTANT for source in sources)
             self._origins.append(CONSTANT if is_constant else sources[0] if op.is_view else place)
             self.sources.append(sources)
         self._readers: Dict[int, int] = dict.fromkeys(map(self.origin, captured.results), 1)
@@ -53,10 +66,17 @@ class Flow:
         """Returns whether the op joins tensors into one."""
         return self._ops[place].name == "aten.cat"
 
-    def alone_reads(self, place: int) -> Optional[int]:
-        """Returns the op whose data this one, and nothing else, reads first; None where there is none."""
-        made = next((source for source in self.sources[place] if self._readers.get(source) == 1), CONSTANT)
-        return made if made >= 0 else None
+    def alone_reads(self, place: int) -> Tuple[int, ...]:
+        """Returns the ops whose data this one, and nothing else, reads, in the order of its inputs."""
+        sources = dict.fromkeys(self.sources[place])
+        return tuple(source for source in sources if source >= 0 and self._readers[source] == 1)
+
+    def left_operand(self, place: int) -> Optional[int]:
+        """Returns who made the left operand of a batch of products of activations; None for all other ops."""
+        if function_name(self._ops[place]) not in _BATCHED:
+            return None
+        left, right = self.sources[place][-2:]
+        return None if CONSTANT in (left, right) else left
 
     def made_inputs(self, place: int) -> int:
         """Returns how many of its inputs are not constant."""
@@ -65,10 +85,14 @@ class Flow:
     def copied(self, place: int) -> Tuple[TensorSpec, ...]:
         """Returns the inputs of a concatenation that its makers cannot write to where they belong.
 
-        These are views, inputs of the model and constants, and what several concatenations join.
+        These are views, inputs of the model and constants, what several concatenations join, and what one joins again.
         """
-        inputs = zip(self._ops[place].inputs, self._raw[place])
-        return tuple(t for t, raw in inputs if raw < 0 or self._ops[raw].is_view or self._joiners[self.origin(raw)] > 1)
+        sources, inputs = self.sources[place], zip(self._ops[place].inputs, self._raw[place])
+        return tuple(t for i, (t, raw) in enumerate(inputs) if self._has_no_place(raw) or sources[i] in sources[:i])
+
+    def _has_no_place(self, raw: int) -> bool:
+        source = self.origin(raw)
+        return source < 0 or self._ops[raw].is_view or self._joiners[source] > 1
 
 
 def fold_batch_norms(captured: Captured) -> Tuple[Op, ...]:
@@ -78,11 +102,16 @@ def fold_batch_norms(captured: Captured) -> Tuple[Op, ...]:
     """
     flow, folded = Flow(captured), dict(enumerate(captured.ops))
     for place, op in enumerate(captured.ops):
-        made = flow.alone_reads(place) if function_name(op) in _BATCH_NORMS else None
-        if made is not None and captured.ops[made].name in _CONVOLUTIONS:
-            folded[made] = _with_bias(captured.ops[made])
-            del folded[place]
+        for made in flow.alone_reads(place)[:1] if _is_scale(op) else ():
+            if captured.ops[made].name in _CONVOLUTIONS:
+                folded[made] = _with_bias(captured.ops[made])
+                del folded[place]
     return tuple(folded.values())
+
+
+def _is_scale(op: Op) -> bool:
+    """Returns whether it is a BatchNorm that takes no statistics of the data."""
+    return function_name(op) in _BATCH_NORMS and not any(flag is True for flag in op.args[_TRAINING : _TRAINING + 1])
 
 
 def _with_bias(convolution: Op) -> Op:
@@ -124,13 +153,16 @@ class Fused(NamedTuple):
 class _Group:
     """Ops that run as one: the place and what is known of the first, the kernels, how the first of these was changed.
 
-    `activated` says whether more than scales and sums was made of a product's result; `scores` is, of a softmax, the
-    end of the product that it alone reads.
+    `reads_more` says whether the first op reads more than one tensor that is not constant, `left` of a batch of
+    products of activations who made the left operand, `activated` whether more than scales and sums was made of a
+    product's result; `scores` is, of a softmax over keys, the end of the product that it alone reads.
     """
 
     place: int
     op: Lowered
     kernels: Tuple[Kernel, ...]
+    reads_more: bool = False
+    left: Optional[int] = None
     activated: bool = False
     scores: Optional[_End] = None
 
@@ -138,6 +170,10 @@ class _Group:
     def kernel(self) -> Kernel:
         """The only kernel, or the last."""
         return self.kernels[-1]
+
+
+_Joined = Tuple[_Group, Tuple[_End, ...]]
+"""A group, and the ends of those before it that it takes in."""
 
 
 def fuse(captured: Captured, lowered: Sequence[Lowered]) -> Fused:
@@ -170,44 +206,74 @@ class _Groups:
     def add(self, place: int, op: Lowered, flow: Flow) -> None:
         """Each kernel of a composed op reads what the one before has made; other ops stay whole."""
         parts = [(kernel,) for kernel in op.kernels] if op.host_kind in ("convolution", "product") else [op.kernels]
-        made = flow.alone_reads(place)
-        before = _NOWHERE if made is None else (made, self._last[made])
+        before = [(made, self._last[made]) for made in flow.alone_reads(place)]
+        left = flow.left_operand(place) if len(parts) == 1 else place
         for number, kernels in enumerate(parts):
-            group = _Group(place, op, kernels)
+            group = _Group(place, op, kernels, number == 0 and flow.made_inputs(place) > 1, left)
             if number == 0 and flow.concatenates(place):
                 group = _copying(group, flow.copied(place))
-            self._end(group, (place, number), before, number == 0 and flow.made_inputs(place) > 1)
-            before = place, number
+            self._end(group, (place, number), before)
+            before = [(place, number)]
         self._last[place] = len(parts) - 1
 
-    def _end(self, group: _Group, end: _End, before: _End, reads_more: bool) -> None:
+    def _end(self, group: _Group, end: _End, before: Sequence[_End]) -> None:
+        """Ends a group, with what the first of those before it that can be joined has made."""
+        found = (self._joined(each, group) for each in before)
+        joined, taken_in = next((one for one in found if one is not None), (group, ()))
+        for each in taken_in:
+            del self._ends[each]
+        self._ends[end] = joined
+
+    def _joined(self, before: _End, group: _Group) -> Optional[_Joined]:
+        """The group with those before it that it takes in; None where they stay apart."""
         known = self._ends.get(before)
-        if known is not None and len(known.kernels) == len(group.kernels) == 1:
-            group, taken_in = self._joined(known, before, group, reads_more)
-            for each in taken_in:
-                del self._ends[each]
-        self._ends[end] = group
-
-    def _joined(self, known: _Group, before: _End, group: _Group, reads_more: bool) -> Tuple[_Group, Tuple[_End, ...]]:
-        """The group with those before it that it takes in, and the ends of these."""
-        kernel = group.kernel
-        if kernel.function in _SOFTMAXES and known.kernel.kind == "product":
+        if known is None or not len(known.kernels) == len(group.kernels) == 1:
+            return None
+        if _are_scores(known, group):
             return replace(group, scores=before), ()
-        if kernel.kind == "product" and known.scores is not None:
+        if known.scores is not None and group.left == before[0]:
             scores = self._ends[known.scores]
-            return replace(scores, kernels=(_attention(scores.kernel, kernel),)), (known.scores, before)
-        joined = _with_pointwise(known, group, reads_more)
-        return (group, ()) if joined is None else (joined, (before,))
+            if _are_values(scores.kernel, group):
+                return replace(scores, kernels=(_attention(scores.kernel, group.kernel),)), (known.scores, before)
+        joined = _with_pointwise(known, group)
+        return None if joined is None else (joined, (before,))
 
 
-def _with_pointwise(before: _Group, group: _Group, reads_more: bool) -> Optional[_Group]:
+def _are_scores(before: _Group, group: _Group) -> bool:
+    """Whether a softmax is over the keys of a batch of products of activations, and is not a result itself."""
+    first, op = before.kernel.product, group.op.op
+    if group.kernel.function not in _SOFTMAXES or before.kernel.function not in _BATCHED or before.left is None:
+        return False
+    if function_name(op) in _SOFTMAXES and not _is_over_rows(op.args[0], op.args[1]):
+        return False
+    return first is not None and group.kernel.rows == first.batch * first.m and not _gives_weights(op)
+
+
+def _is_over_rows(t: TensorSpec, dim: int) -> bool:
+    return t.contiguous and dim in (-1, len(t.shape) - 1)
+
+
+def _gives_weights(op: Op) -> bool:
+    """Whether a composed attention gives its weights, as it does unless it is told not to."""
+    return function_name(op) == "_native_multi_head_attention" and bool((*op.args[_NEED_WEIGHTS:], True)[0])
+
+
+def _are_values(scores: Kernel, group: _Group) -> bool:
+    """Whether a product sums up over the keys of these scores."""
+    first, second, op = scores.product, group.kernel.product, group.op.op
+    if first is None or second is None or (function_name(op) in _BATCHED and not op.inputs[-2].contiguous):
+        return False
+    return (second.batch * second.m, second.k) == (first.batch * first.m, first.n)
+
+
+def _with_pointwise(before: _Group, group: _Group) -> Optional[_Group]:
     """A sum that follows an activation starts a group of its own, which takes the activation's result."""
     takes_part = before.kernel.kind != "stream" or _is_pointwise(before)
     if not (takes_part and _is_pointwise(group)) or group.kernel.elements != before.kernel.elements:
         return None
-    if reads_more and before.activated:
+    if group.reads_more and before.activated:
         return None
-    activates = not reads_more and group.kernel.function not in _FOLDED
+    activates = not group.reads_more and group.kernel.function not in (*_FOLDED, *_SCALES)
     activated = before.activated or (activates and before.kernel.kind != "stream")
     return replace(before, kernels=(_after(before.kernel, group.kernel),), activated=activated)
 
@@ -217,13 +283,21 @@ def _is_pointwise(group: _Group) -> bool:
         return False
     if group.op.host_kind in ("product", "convolution"):
         return group.kernel.function not in _NOT_POINTWISE
-    return group.op.host_kind == "pointwise" or group.kernel.function in (*_FOLDED, *_IN_PLACE_OF_COPIES)
+    is_copy = group.kernel.function in _IN_PLACE_OF_COPIES
+    return group.op.host_kind == "pointwise" or is_copy or _is_scale(group.op.op)
 
 
 def _after(kernel: Kernel, pointwise: Kernel) -> Kernel:
     """The kernel that goes on to compute what is pointwise: it reads other operands of that, and writes its result."""
     others_bytes = 0 if pointwise.function in _FOLDED else max(0, pointwise.read_bytes - kernel.write_bytes)
-    return replace(kernel, read_bytes=kernel.read_bytes + others_bytes, write_bytes=pointwise.write_bytes)
+    is_in_weights = pointwise.function in _BATCH_NORMS and kernel.kind != "stream"
+    return replace(
+        kernel,
+        flops=kernel.flops + (0 if is_in_weights else pointwise.flops),
+        read_bytes=kernel.read_bytes + others_bytes,
+        write_bytes=pointwise.write_bytes,
+        cold_bytes=kernel.cold_bytes + pointwise.cold_bytes,
+    )
 
 
 def _attention(scores: Kernel, values: Kernel) -> Kernel:
@@ -236,6 +310,7 @@ def _attention(scores: Kernel, values: Kernel) -> Kernel:
         function=FUSED_ATTENTION,
         flops=scores.flops + values.flops,
         read_bytes=scores.read_bytes + max(0, values.read_bytes - scores.write_bytes),
+        cold_bytes=scores.cold_bytes + values.cold_bytes,
         product=Product(first.batch, first.m, second.n, 2 * first.n),
     )
 
