@@ -59,13 +59,19 @@ def stated(run: pytest.Session, name: str, lines: Sequence[str]) -> Stated:
     return Stated.from_parent(run, name=name, nodeid=name, lines=lines)
 
 
+def is_accountable(session: Session) -> bool:
+    """Whether the golden names the tests of such a session: a replay of the zoo, of several boards by other names."""
+    has_zoo = session.configuration.repository.has_zoo
+    return has_zoo and session.is_replay and len(session.options.targets) == 1
+
+
 def accounted(session: Session, tests: Sequence[Test], whole: bool) -> Iterator[Tuple[str, List[str]]]:
     """Yields name and lines of what a session of the zoo is red for beside its tests, where it updates nothing.
 
     `tests` are all that were collected, `whole` says whether that is everything.
     """
     repository = session.configuration.repository
-    if not (repository.has_zoo and session.is_replay) or session.options.updating:
+    if not is_accountable(session) or session.options.updating:
         return
     if whole:
         changes = session_changes(golden_session(repository), session_document(repository, names_of(tests)))

@@ -27,7 +27,7 @@ from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
-from .accounting import Compared, accounted, is_whole, names_of, stated, unasked, write_session
+from .accounting import Compared, accounted, is_accountable, is_whole, names_of, stated, unasked, write_session
 from .latency import Latency
 from .live import Live
 from .live_options import add_live_options, read_plan
@@ -183,7 +183,7 @@ def _account(run: pytest.Session, exitstatus: int) -> None:
     if not whole or _COMPARED not in stash or exitstatus not in ended or run.shouldstop or run.shouldfail:
         return
     session = stash[_SESSION]
-    if session.options.updating and session.is_replay and session.configuration.repository.has_zoo:
+    if session.options.updating and is_accountable(session):
         write_session(session, stash[_NAMES])
         return
     stash[_UNASKED] = unasked(session, stash[_COMPARED])
