@@ -91,7 +91,8 @@ def peak_flops_per_us(kernel: Kernel, target: Target) -> float:
     precision, int8 = target.precision, GENERATIONS[target.profile.compute_capability].int8
     has_one_switch = kernel.kind == "convolution" or target.runtime == "tensorrt"
     arithmetic = precision.convolutions if has_one_switch else precision.products
-    allowed = {"fp32": fp32, "tf32": max(tf32, fp32), "fp16": max(fp16, fp32), "int8": max(int8, fp32)}[arithmetic]
+    peaks = {"fp32": fp32, "tf32": tf32, "fp16": fp16, "int8": max(int8, fp16)}
+    allowed = max(fp32, peaks[arithmetic])
     if kernel.kind == "convolution":
         allowed = max(allowed, WINOGRAD_SAVES * fp32)
     return target.mode.sms * target.mode.gpu_mhz * allowed

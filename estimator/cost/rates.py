@@ -67,9 +67,9 @@ def rates_of(target: Target, constants: Mapping[str, float]) -> Rates:
     generation, cpu = GENERATIONS[profile.compute_capability], mode.cpu_mhz / 1e3
 
     def per_clock(arithmetic: str) -> float:
-        if arithmetic == "int8":
+        if arithmetic == "int8" and generation.has_int8:
             return float(generation.int8)
-        return profile.fact(f"{'fp16' if arithmetic == 'bf16' else arithmetic}_flops_per_clock_per_sm")
+        return profile.fact(f"{'fp16' if arithmetic in ('bf16', 'int8') else arithmetic}_flops_per_clock_per_sm")
 
     def on_tensor_cores(arithmetic: str) -> bool:
         return arithmetic in ("fp16", "bf16", "int8") or (arithmetic == "tf32" and generation.tf32 > generation.fp32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Mapping
 
 import numpy as np
@@ -36,12 +37,19 @@ _IMAGE_CHANNELS, _PADDED_CHANNELS = 3, 16
 def costs(ops: OpColumns, kernels: KernelColumns, target: Target, constants: Mapping[str, float]) -> Costs:
     """Returns what each fused layer costs the host and its kernel the device; the first has the call of the engine."""
     rates = rates_of(target, constants)
-    part = priced(kernels, rates, _BUILT)
+    part = priced(kernels if rates.generation.has_int8 else _in_fp16(kernels), rates, _BUILT)
     host_us = ops.kernels * constants["layer_kcycles"] / rates.cpu_kcycles_per_us
     host_us[:1] += constants["engine_call_kcycles"] / rates.cpu_kcycles_per_us
     everything = np.ones(len(kernels.op), dtype=bool)
     limits = functools.partial(limits_of, [(everything, part)])
     return Costs(host_us, part.us, rates.event_pair_us, False, None, limits)
+
+
+def _in_fp16(kernels: KernelColumns) -> KernelColumns:
+    """As the builder makes INT8 layers where no tensor core takes the type."""
+    times = np.where(kernels.item_bytes == 1, 2.0, 1.0)
+    scaled = {name: times * getattr(kernels, name) for name in ("warm_bytes", "cold_bytes", "item_bytes")}
+    return replace(kernels, **scaled)
 
 
 def _convolution(kernels: KernelColumns, memory_us: Column, rates: Rates) -> Route:

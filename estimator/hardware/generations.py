@@ -27,6 +27,11 @@ class Generation:
     process: str
 
     @property
+    def has_int8(self) -> bool:
+        """Whether tensor cores take INT8; else a builder that may use either chooses FP16."""
+        return self.int8 > self.fp16
+
+    @property
     def variants(self) -> Mapping[str, str]:
         """Returns the variant of each constant that has one for each kind of SM or process."""
         process = self.process or "12nm"
