@@ -10,7 +10,6 @@ from typing import Callable, List, Tuple
 
 import pytest
 
-from estimator.subjects.zoo import MODELS
 from meta_tests.conftest import Suite
 
 TESTS = Path("test_models", "test_models.py")
@@ -73,7 +72,7 @@ def with_a_test_that_checks_nothing(suite: Suite) -> None:
 
 
 GONE = f"{CHANGED}test {TESTS.as_posix()}::"
-UNASKED = f"FAILED golden/{MEASURED}/test_models/test_model[[]{MODELS[0].name}].json: no test compared it; *"
+UNASKED = f"FAILED golden/{MEASURED}/test_models/test_model[[]*].json: no test compared it; *"
 SLIPS: List[Tuple[Callable[[Suite], None], str]] = [
     (without_a_model, f"{GONE}test_model[[]resnet18] is gone"),
     (without_the_table, f"{GONE}test_validation_table is gone"),

@@ -200,7 +200,7 @@ def _input_cause(change: InputChange, differences: Sequence[Difference], priced:
     if change.is_whole:
         return Cause("input", change.short_name, {}, _came_or_went(change, differences), change)
     if change.name.startswith(JUDGE):
-        return Cause("judge", change.short_name, {}, _judged_otherwise(differences), change)
+        return Cause("judge", change.short_name, _rerated(differences), _judged_otherwise(differences), change)
     concerned = [item for item in priced if item.difference.hardware in change.boards]
     is_number = change.name.startswith(NUMBERS)
     if is_number and any(not can_be_set(item.now.profile, change.name, change.before) for item in concerned):
@@ -212,6 +212,11 @@ def _input_cause(change: InputChange, differences: Sequence[Difference], priced:
         if max(map(abs, (latency_pct, *terms_pct))) >= LEAST_PCT:
             shares[item.difference.place] = latency_pct
     return Cause("input", change.short_name, shares, change=change)
+
+
+def _rerated(differences: Sequence[Difference]) -> Dict[Place, float]:
+    """The estimates that did not move and are rated otherwise."""
+    return {d.place: 0.0 for d in differences if d.rating_changed and not d.moved}
 
 
 def _judged_otherwise(differences: Sequence[Difference]) -> str:

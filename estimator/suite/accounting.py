@@ -165,7 +165,11 @@ def unasked(session: Session, compared: Compared) -> List[str]:
         for name in goldens
         if not compared.has(configuration, kind, name)
     ]
-    return [f"{golden}: no test compared it; delete it, or bring its test back" for golden in found]
+    more = [f"... and {len(found) - _MOST_LINES} more"] if len(found) > _MOST_LINES else []
+    return [
+        *(f"{golden}: no test compared it; delete it, or bring its test back" for golden in found[:_MOST_LINES]),
+        *more,
+    ]
 
 
 def _golden(configuration: Configuration, kind: Kind, name: str) -> str:
