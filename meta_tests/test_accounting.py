@@ -96,6 +96,13 @@ def test_what_was_taken_from_the_main_job_is_red_by_name(
     assert run.ret == pytest.ExitCode.TESTS_FAILED
 
 
+def test_rows_of_configurations_that_a_test_no_longer_compares_are_red_too(suite: Suite) -> None:
+    change(suite.path / TESTS.with_name("test_configurations.py"), "    latency.session.check_configuration", "    str")
+    run = suite.run_here("--every-configuration")
+    run.stdout.fnmatch_lines(["FAILED Jetson-AGX-Thor 120W-fp16-b1 * no test compared it*", "FAILED ... and * more"])
+    assert run.ret == pytest.ExitCode.TESTS_FAILED
+
+
 def test_what_went_is_green_once_an_update_has_made_a_diff_of_it(suite: Suite) -> None:
     before = suite.files()["tests.md"].decode().splitlines()
     without_the_table(suite)
