@@ -29,6 +29,11 @@ def percent(value: Optional[float], sign: str = "", unit: str = " %") -> str:
     return f"{value:+.1f}{unit}" if sign == "+" else f"{sign}{value:.1f}{unit}"
 
 
+def counted(count: int, word: str) -> str:
+    """Returns "1 line", "2 lines"."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def compact_percent(value: Optional[float]) -> str:
     """Returns "5.7%", a dash for None."""
     return percent(value, unit="%")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 from ..errors import RecordError
 from ..interval import EXTRAPOLATION, MODEL_UNCERTAINTY
@@ -65,10 +65,12 @@ def with_judges(inputs: Mapping[str, Table], session: Document) -> Dict[str, Tab
     return {**inputs, **({} if judges is None else {WHAT_JUDGES: Table(INPUT_TITLES, judges.rows)})}
 
 
-def session_changes(before: Document, now: Document) -> List[str]:
-    """Returns a line for each test, record or judge that came, went or changed."""
+def session_changes(
+    before: Document, now: Document, titles: Iterable[str] = (TESTS, RECORDS, WHAT_JUDGES)
+) -> List[str]:
+    """Returns a line for each test, record or judge, or those of some sections, that came, went or changed."""
     found: List[str] = []
-    for title in _TITLES:
+    for title in titles:
         old, new = (document[title].rows if title in document else {} for document in (before, now))
         for name in dict.fromkeys([*old, *new]):
             if old.get(name) != new.get(name):

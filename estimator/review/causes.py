@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
+from ..figures import counted
 from ..goldens.accounting import JUDGE, WHAT_JUDGES
 from ..goldens.content import MEASURED_KEYS, golden_data
 from ..goldens.difference import Difference
@@ -223,18 +224,10 @@ def _judged_otherwise(differences: Sequence[Difference]) -> str:
     """What changed of estimates that did not move: ratings and intervals."""
     still = [difference for difference in differences if difference.before and difference.now and not difference.moved]
     widths = sum(d.before.get("interval_pct") != d.now.get("interval_pct") for d in still)
-    counts = {
-        "rating worse": sum(d.got_worse for d in still),
-        "rating better": sum(d.got_better for d in still),
-        "interval": widths,
-    }
-    found = [f"{count} {_plural(word, count)}" for word, count in counts.items() if count]
+    worse, better = sum(d.got_worse for d in still), sum(d.got_better for d in still)
+    counts = (worse, "rating", " worse"), (better, "rating", " better"), (widths, "interval", "")
+    found = [f"{counted(count, word)}{how}" for count, word, how in counts if count]
     return f"{', '.join(found)}; nothing moved" if found else "nothing moved"
-
-
-def _plural(word: str, count: int) -> str:
-    first, *rest = word.split(" ")
-    return " ".join([f"{first}{'' if count == 1 else 's'}", *rest])
 
 
 def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str:
@@ -247,7 +240,7 @@ def _came_or_went(change: InputChange, differences: Sequence[Difference]) -> str
     ]
     count = sum(not (difference.before and difference.now) for difference in own)
     verb = "came" if change.before is None else "went"
-    return f"{count} estimate{'' if count == 1 else 's'} {verb} with it"
+    return f"{counted(count, 'estimate')} {verb} with it"
 
 
 def _shares_pct(item: Priced, alone: Target) -> List[float]:

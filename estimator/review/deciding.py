@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Dict, Iterator, Mapping, Tuple
 
+from ..figures import counted
+
 DECIDING: Tuple[str, ...] = (
     *("conftest.py", "test_models", "test_patterns", "tox.ini", "pyproject.toml", "pytest.ini", "setup.cfg"),
     *(".ci", ".github/workflows"),
@@ -48,8 +50,7 @@ def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator
         old, new = before.get(name, ""), now.get(name, "")
         if old != new:
             verb = "" if name in before and name in now else "new, " if name in now else "gone, "
-            count = _lines(old, new)
-            yield f"{name} ({verb}{count} line{'' if count == 1 else 's'})"
+            yield f"{name} ({verb}{counted(_lines(old, new), 'line')})"
 
 
 def _lines(old: str, new: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..compare import UNMEASURED
 from ..estimates import Estimates
-from ..goldens.accounting import TESTS, with_judges
+from ..goldens.accounting import TESTS, session_changes, with_judges
 from ..goldens.content import MEASURED_KEYS, RUNTIME_KEYS
 from ..goldens.difference import Difference
 from ..goldens.repository import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
@@ -62,12 +62,10 @@ def _inputs(side: Side) -> Inputs:
 
 def _tests(before: Side, now: Side) -> Iterator[str]:
     """The tests of a whole session that came or went, where both sides say what it is made of."""
-    tables = [side.session.get(TESTS) for side in (before, now)]
-    if tables.count(None) == 1:
-        yield f"{SESSION_FILE}.md {'is gone' if tables[1] is None else 'came'}"
-    elif all(table is not None for table in tables):
-        old, new = (table.rows if table is not None else {} for table in tables)
-        yield from (f"test {name} {'came' if name in new else 'is gone'}" for name, *_ in changed(old, new))
+    if bool(before.session) != bool(now.session):
+        yield f"{SESSION_FILE}.md {'came' if now.session else 'is gone'}"
+    else:
+        yield from session_changes(before.session, now.session, (TESTS,))
 
 
 def review_differences(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ..figures import signed_percent
+from ..figures import counted, signed_percent
 from ..goldens.difference import Difference
 from ..judging import judged_by
 from ..report.table import Table, left, right
@@ -89,7 +89,7 @@ def _validated_on_both(review: Review) -> Iterator[Tuple[str, CrossValidation, C
 
 
 def _worse(worse: Sequence[Difference]) -> List[str]:
-    return [f"{_count(worse, 'rating')} got worse: {ratings_text(sorted(worse, key=_by_size))}"] if worse else []
+    return [f"{counted(len(worse), 'rating')} got worse: {ratings_text(sorted(worse, key=_by_size))}"] if worse else []
 
 
 def ratings_text(differences: Iterable[Difference]) -> str:
@@ -186,7 +186,7 @@ def alone_text(cause: Cause) -> str:
     if not shares:
         return f"moves {terms or 'no estimate'}"
     by = spread_text(shares) if max(map(abs, shares)) >= 0.05 else " less than 0.1 %"
-    return f"moves {_count(shares, 'estimate')} by{by}" + (f", {terms}" if terms else "")
+    return f"moves {counted(len(shares), 'estimate')} by{by}" + (f", {terms}" if terms else "")
 
 
 def _by_cause(
@@ -315,7 +315,7 @@ def _unseen(review: Review) -> Iterator[str]:
     if review.other_files:
         yield f"What these changed files say: {', '.join(review.other_files)}."
     if review.unjudged:
-        yield f"Whether {_count(review.unjudged, 'configuration')} without a record got better or worse."
+        yield f"Whether {counted(len(review.unjudged), 'configuration')} without a record got better or worse."
     yield "Whether a device still runs as its record says: that takes a live session."
 
 
@@ -329,10 +329,6 @@ def _folded(review: Review) -> Iterator[Section]:
     cells = [(c.name, str(c.before), str(c.now), ", ".join(c.boards)) for c in results]
     table = _table(("Input", "Before", "Now", "Boards"), cells)
     yield Section("What the calibration says of itself", table=table, folded=True)
-
-
-def _count(things: Sequence[object], word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def _figure(value: Optional[float]) -> str:

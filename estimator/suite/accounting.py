@@ -26,7 +26,7 @@ _EVERY_TEST = "test_configuration"
 """Of each configuration that has goldens."""
 
 
-def is_whole(config: pytest.Config) -> bool:
+def _is_whole(config: pytest.Config) -> bool:
     """Returns whether no option of pytest's leaves tests out, and all that `testpaths` names is collected."""
     if any(getattr(config.option, name, None) for name in _SELECTING):
         return False
@@ -59,36 +59,6 @@ def stated(run: pytest.Session, name: str, lines: Sequence[str]) -> Stated:
     return Stated.from_parent(run, name=name, nodeid=name, lines=lines)
 
 
-def is_accountable(session: Session) -> bool:
-    """Whether the golden names the tests of such a session: a replay of the zoo, of several boards by other names."""
-    has_zoo = session.configuration.repository.has_zoo
-    return has_zoo and session.is_replay and len(session.options.targets) == 1
-
-
-def accounted(session: Session, tests: Sequence[Test], whole: bool) -> Iterator[Tuple[str, List[str]]]:
-    """Yields name and lines of what a session of the zoo is red for beside its tests, where it updates nothing.
-
-    `tests` are all that were collected, `whole` says whether that is everything.
-    """
-    repository = session.configuration.repository
-    if not is_accountable(session) or session.options.updating:
-        return
-    if whole:
-        changes = session_changes(golden_session(repository), session_document(repository, names_of(tests)))
-        changes += _boards_without_goldens(repository)
-        if changes:
-            name = f"{repository.tests_path.relative_to(repository.root)}"
-            yield name, list(_lines(changes, repository.update_command))
-    if session.is_new:
-        name, command = session.configuration.name, command_of(session.config, session.options, repository)
-        yield name, [f"{name} has no goldens: nobody has reviewed it; {command} --snapshot-update writes them"]
-
-
-def names_of(tests: Sequence[Test]) -> List[str]:
-    """Returns the node ids of the suite's own tests."""
-    return [test.item.nodeid for test in tests if test.is_ours]
-
-
 def _lines(changes: Sequence[str], command: str) -> Iterator[str]:
     also = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
     yield f"a whole session is not what was last reviewed: {changes[0]}{also}"
@@ -98,12 +68,11 @@ def _lines(changes: Sequence[str], command: str) -> Iterator[str]:
     yield f"  If all of it is meant: {command}"
 
 
-def write_session(session: Session, names: Sequence[str]) -> None:
+def _write_session(repository: Repository, names: Sequence[str]) -> None:
     """Writes what a whole session is made of, where that is another than before; OSError where it cannot.
 
     `names` are the tests of this session; those of configurations that came or went with its update are others.
     """
-    repository = session.configuration.repository
     path, base = repository.tests_path, _EVERY_TEST
     others = [name for name in names if f"::{base}[" not in name]
     folders = {name.partition("::")[0] for name in names if f"::{base}[" in name}
@@ -121,14 +90,14 @@ def _boards_without_goldens(repository: Repository) -> Iterator[str]:
 
 
 @dataclass(eq=False)
-class Compared:
+class _Compared:
     """What tests have compared with its golden, from their reports: subjects, whole configurations; who was skipped."""
 
     subjects: Set[Tuple[Where, str, str]] = field(default_factory=set)
     configurations: Set[str] = field(default_factory=set)
     skipped: Set[str] = field(default_factory=set)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def note(self, report: pytest.TestReport) -> None:
         """Keeps what a test has said; one that failed did its part, one without a row has compared nothing."""
         if report.skipped:
             self.skipped.add(Path(report.nodeid.split("::")[0]).stem)
@@ -149,7 +118,7 @@ class Compared:
         )
 
 
-def unasked(session: Session, compared: Compared) -> List[str]:
+def _unasked(session: Session, compared: _Compared) -> List[str]:
     """Returns a line for each golden of what a whole session estimates that no test has compared.
 
     In another repository a golden may be that of a test that was skipped, and of a board that others are run for.
@@ -176,3 +145,66 @@ def _golden(configuration: Configuration, kind: Kind, name: str) -> str:
     if configuration.keeps_file(kind):
         return str(kind.golden_path(configuration.folder, name).relative_to(configuration.root))
     return f"{configuration.name} {name}"
+
+
+class Accounting:
+    """Holds a session against what a whole one is made of: its tests before they run, its goldens once they ran."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._compared = session, _Compared()
+        self._whole, self._left_out = _is_whole(session.config), False
+        self._names: Sequence[str] = ()
+        self.unasked: Sequence[str] = ()
+
+    @property
+    def _repository(self) -> Repository:
+        return self._session.configuration.repository
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether the golden names the tests of such a session: a replay of the zoo on one board."""
+        session = self._session
+        return self._repository.has_zoo and session.is_replay and len(session.options.targets) == 1
+
+    def pytest_deselected(self) -> None:
+        """Notes that tests were left out."""
+        self._left_out = True
+
+    def collected(self, tests: Sequence[Test]) -> Iterator[Tuple[str, List[str]]]:
+        """Yields name and lines of what the session is red for beside its tests, which are all that were collected."""
+        self._whole = self._whole and not self._left_out
+        self._names = [test.item.nodeid for test in tests if test.is_ours]
+        if self._is_named and not self._session.options.updating:
+            yield from self._changed() if self._whole else ()
+            yield from self._new()
+
+    def _changed(self) -> Iterator[Tuple[str, List[str]]]:
+        repository = self._repository
+        changes = session_changes(golden_session(repository), session_document(repository, self._names))
+        changes += _boards_without_goldens(repository)
+        if changes:
+            path = repository.tests_path.relative_to(repository.root)
+            yield str(path), list(_lines(changes, repository.update_command))
+
+    def _new(self) -> Iterator[Tuple[str, List[str]]]:
+        session = self._session
+        if session.is_new:
+            name, command = session.configuration.name, command_of(session.config, session.options, self._repository)
+            yield name, [f"{name} has no goldens: nobody has reviewed it; {command} --snapshot-update writes them"]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what a test has compared."""
+        self._compared.note(report)
+
+    def finish(self, run: pytest.Session, exitstatus: int) -> None:
+        """Fails a whole session that compared less than there are goldens, unless it was cut short or updates them."""
+        ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        is_worker = hasattr(run.config, "workerinput")
+        if is_worker or not self._whole or exitstatus not in ended or run.shouldstop or run.shouldfail:
+            return
+        if self._is_named and self._session.options.updating:
+            _write_session(self._repository, self._names)
+            return
+        self.unasked = _unasked(self._session, self._compared)
+        if self.unasked:
+            run.exitstatus = pytest.ExitCode.TESTS_FAILED

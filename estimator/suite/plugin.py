@@ -27,7 +27,7 @@ from ..records.kinds import KINDS
 from ..subjects.from_pytest import CATCHER
 from ..subjects.patterns import Pattern
 from ..subjects.zoo import ZooModel
-from .accounting import Compared, accounted, is_accountable, is_whole, names_of, stated, unasked, write_session
+from .accounting import Accounting, stated
 from .latency import Latency
 from .live import Live
 from .live_options import add_live_options, read_plan
@@ -44,10 +44,7 @@ _WATCH = pytest.StashKey[Callable[[], None]]()
 _SESSION = pytest.StashKey[Session]()
 _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
-_COMPARED = pytest.StashKey[Compared]()
-_LEFT_OUT, _WHOLE = pytest.StashKey[bool](), pytest.StashKey[bool]()
-_NAMES = pytest.StashKey[Sequence[str]]()
-_UNASKED = pytest.StashKey[List[str]]()
+_ACCOUNTING = pytest.StashKey[Accounting]()
 _PACKAGE = __name__.split(".")[0]
 _INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
 _WITHOUT_SYRUPY = (
@@ -78,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", _NOT_RELATED)
     if not config.getoption("help"):
         config.stash[_SESSION] = _chosen_session(config)
+        config.stash[_ACCOUNTING] = Accounting(config.stash[_SESSION])
+        config.pluginmanager.register(config.stash[_ACCOUNTING])
         if not hasattr(config, "workerinput"):
             _gather_reports(config)
 
@@ -92,8 +91,6 @@ def _gather_reports(config: pytest.Config) -> None:
     config.stash[_RESULTS], config.stash[_FAILURES] = Results(), Failures(config.stash[_SESSION].verdict, config)
     config.pluginmanager.register(config.stash[_RESULTS])
     config.pluginmanager.register(config.stash[_FAILURES])
-    config.stash[_COMPARED] = Compared()
-    config.pluginmanager.register(config.stash[_COMPARED])
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
@@ -110,24 +107,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("configuration", found, ids=[c.name.replace(" ", "/") for c in found])
 
 
-def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Notes that tests were left out, by this plugin or another."""
-    for item in items[:1]:
-        item.config.stash[_LEFT_OUT] = True
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: List[pytest.Item]) -> None:
     """Deselects what the session leaves out; names each test's model or pattern, so that every report carries it.
 
     What the session is red for beside its tests becomes a test of its own.
     """
-    ours, whole = config.stash[_SESSION], is_whole(config) and not config.stash.get(_LEFT_OUT, False)
-    config.stash[_WHOLE] = whole
+    ours = config.stash[_SESSION]
     tests = _tests_of(ours, items)
-    config.stash[_NAMES] = names_of(tests)
+    more = [stated(session, name, lines) for name, lines in config.stash[_ACCOUNTING].collected(tests)]
     _select(ours, tests, items)
-    items += [stated(session, name, lines) for name, lines in accounted(ours, tests, whole)]
+    items += more
 
 
 def _select(session: Session, tests: Sequence[Test], items: List[pytest.Item]) -> None:
@@ -173,29 +163,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     stash = session.config.stash
     if _SESSION in stash:
         finish(stash[_SESSION], stash.get(_RESULTS, Results()), session, exitstatus)
-        _account(session, exitstatus)
-
-
-def _account(run: pytest.Session, exitstatus: int) -> None:
-    """Fails a whole session that compared less than there are goldens; it was not cut short."""
-    stash, ended = run.config.stash, (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    whole = stash.get(_WHOLE, is_whole(run.config))
-    if not whole or _COMPARED not in stash or exitstatus not in ended or run.shouldstop or run.shouldfail:
-        return
-    session = stash[_SESSION]
-    if session.options.updating and is_accountable(session):
-        write_session(session, stash[_NAMES])
-        return
-    stash[_UNASKED] = unasked(session, stash[_COMPARED])
-    if stash[_UNASKED]:
-        run.exitstatus = pytest.ExitCode.TESTS_FAILED
+        stash[_ACCOUNTING].finish(session, exitstatus)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the tables, and below them what the session has to say; pytest has printed its messages of failures."""
     stash = config.stash
     print_summary(stash[_SESSION], stash[_RESULTS], stash[_FAILURES].in_short, terminalreporter)
-    for line in stash.get(_UNASKED, ()):
+    for line in stash[_ACCOUNTING].unasked:
         terminalreporter.write_line(f"FAILED {line}", red=True)
     stash[_FAILURES].hide(terminalreporter)
 
