@@ -31,10 +31,10 @@ from estimator.calibration.microbenchmarks import (
 from estimator.calibration.public_evidence import read_figures
 from estimator.calibration.published import read_table
 from estimator.errors import GoldenLatencyError
-from estimator.goldens.accounting import golden_session, session_changes
 from estimator.goldens.difference import Difference
 from estimator.goldens.inputs import check_goldens, golden_inputs, with_inputs
 from estimator.goldens.repository import Repository
+from estimator.goldens.whole_session import golden_session, session_changes
 from estimator.hardware.reading import TEMPLATES, read_profile
 from estimator.lower import lower
 from estimator.measure.baseline import repeat_lines

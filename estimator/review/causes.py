@@ -13,11 +13,11 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 from ..errors import GoldenLatencyError, UsageError
 from ..estimates import Estimates
 from ..figures import counted
-from ..goldens.accounting import JUDGE, WHAT_JUDGES
 from ..goldens.content import MEASURED_KEYS, golden_data
 from ..goldens.difference import Difference
 from ..goldens.inputs import CALIBRATION, NUMBERS, can_be_set, optional_inputs, with_inputs
 from ..goldens.tables import Row, Table
+from ..goldens.whole_session import JUDGE, WHAT_JUDGES
 from ..hardware.boards import find_board, load_profile
 from ..lower import NO_RULES
 from ..runtimes import own_constants

@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ..compare import UNMEASURED
 from ..estimates import Estimates
-from ..goldens.accounting import TESTS, session_changes, with_judges
 from ..goldens.content import MEASURED_KEYS, RUNTIME_KEYS
 from ..goldens.difference import Difference
 from ..goldens.repository import CROSS_VALIDATION, ESTIMATES, OP_STREAMS, VALIDATION
 from ..goldens.repository import TESTS as SESSION_FILE
 from ..goldens.tables import Row
+from ..goldens.whole_session import TESTS, session_changes, with_judges
 from ..target import parts_of_label
 from .causes import Inputs, Priced, changed_inputs, find_causes, of_another_code, priced_differences
 from .changes import Place, RecordChange, Review, changed

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from ..errors import UsageError
-from ..goldens.accounting import golden_session
 from ..goldens.inputs import check_goldens, golden_inputs
 from ..goldens.repository import Repository, is_measured
 from ..goldens.tables import Document, Table
+from ..goldens.whole_session import golden_session
 from ..records.kinds import KINDS, kinds_in
 from ..records.record import Record, load_record
 from .changes import CrossValidation, Place

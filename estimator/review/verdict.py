@@ -7,11 +7,11 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
 from ..estimates import Estimates
 from ..figures import signed_percent
-from ..goldens.accounting import JUDGE, golden_session, session_document, with_judges
 from ..goldens.configuration import Configuration
 from ..goldens.difference import Difference
 from ..goldens.inputs import HELD_OUT, golden_inputs, inputs_now
 from ..goldens.repository import Repository
+from ..goldens.whole_session import JUDGE, golden_session, session_document, with_judges
 from ..hardware.boards import known_hardware
 from ..records.kinds import PATTERN_KIND
 from .changes import Cause, InputChange, Review

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Set, Tuple
 
 import pytest
 
-from ..goldens.accounting import golden_session, session_changes, session_document
+from ..goldens.whole_session import golden_session, session_changes, session_document
 from ..hardware.reading import known_profiles
 from ..records.kinds import KINDS, Kind
 from .options import command_of

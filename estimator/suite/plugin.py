@@ -16,10 +16,10 @@ except UsageError as error:
     raise pytest.UsageError(str(error)) from None
 
 # isort: split
-from ..goldens.accounting import golden_session
 from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
 from ..goldens.repository import Repository
+from ..goldens.whole_session import golden_session
 from ..measure.device.choice import Choice
 from ..measure.protocol import Plan
 from ..missing_operators import declare_before_torchvision
