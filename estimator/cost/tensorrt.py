@@ -35,14 +35,13 @@ _IMAGE_CHANNELS, _PADDED_CHANNELS = 3, 16
 
 
 def costs(ops: OpColumns, kernels: KernelColumns, target: Target, constants: Mapping[str, float]) -> Costs:
-    """Returns what each fused layer costs the host and its kernel the device; the first has the call of the engine."""
+    """Returns what each fused layer costs the host and its kernel the device; the first calls the engine."""
     rates = rates_of(target, constants)
     part = priced(kernels if rates.generation.has_int8 else _in_fp16(kernels), rates, _BUILT)
-    host_us = ops.kernels * constants["layer_kcycles"] / rates.cpu_kcycles_per_us
-    host_us[:1] += constants["engine_call_kcycles"] / rates.cpu_kcycles_per_us
+    kcycles = ops.kernels * constants["layer_kcycles"] + ops.calls * constants["engine_call_kcycles"]
     everything = np.ones(len(kernels.op), dtype=bool)
     limits = functools.partial(limits_of, [(everything, part)])
-    return Costs(host_us, part.us, rates.event_pair_us, False, None, limits)
+    return Costs(kcycles / rates.cpu_kcycles_per_us, part.us, rates.event_pair_us, False, None, limits)
 
 
 def _in_fp16(kernels: KernelColumns) -> KernelColumns:

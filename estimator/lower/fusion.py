@@ -188,7 +188,7 @@ def fuse(captured: Captured, lowered: Sequence[Lowered]) -> Fused:
         groups.add(place, in_nhwc(lowered[place]), flow)
     found = groups.in_order()
     return Fused(
-        tuple(replace(group.op, calls=0, kernels=group.kernels) for group in found),
+        tuple(replace(group.op, calls=int(group is found[0]), kernels=group.kernels) for group in found),
         tuple(captured.modules[group.place] for group in found),
     )
 

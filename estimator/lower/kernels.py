@@ -111,7 +111,8 @@ FUSED_ATTENTION = "attention"
 class Lowered:
     """One op: its kind on the host, the ATen calls below it, its kernels, and whether a rule was found for it.
 
-    `waits` says whether the host goes on only once the kernels have ended, because it asks for a value.
+    `waits` says whether the host goes on only once the kernels have ended, because it asks for a value. Of what is
+    fused the first has one call, that of the whole, and the others none.
     """
 
     op: Op
