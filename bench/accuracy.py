@@ -24,6 +24,7 @@ from estimator.records.record import Record, load_record
 from estimator.report.comparisons import comparison_table
 from estimator.report.page import Row
 from estimator.report.table import Table, left, right
+from estimator.runtimes import EAGER
 from estimator.subjects.registry import subject_names
 from estimator.subjects.zoo import FAMILIES, MODELS
 from estimator.target import Target, calibrated_target
@@ -124,15 +125,20 @@ def configuration_table(root: Path) -> List[str]:
     alike: Dict[Tuple[str, str, str], Dict[str, List[str]]] = {}
     for target in Repository.at(root).targets():
         counts = [len(record_of(root, target, kind).runs_ms) for kind in (MODEL_KIND, PATTERN_KIND)]
-        origin = f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
         figures = ", ".join(map(str, counts)) if any(counts) else "none"
         wider = "; ".join(map(_penalty_text, extrapolated(target))) or "-"
-        alike.setdefault((origin, figures, wider), {}).setdefault(target.hardware, []).append(target.label)
+        alike.setdefault((_origin(target), figures, wider), {}).setdefault(target.hardware, []).append(target.label)
     columns = (left("Configurations"), left("Constants"), right("Models, patterns measured"))
     rows = [
         ("; ".join(f"{board} {', '.join(of)}" for board, of in boards.items()), *row) for row, boards in alike.items()
     ]
     return Table((*columns, left("Interval widened for (1 sd)")), rows).markdown()
+
+
+def _origin(target: Target) -> str:
+    if target.runtime != EAGER:
+        return "of an engine"
+    return f"of {target.profile.transferred_from}" if target.profile.transferred_from else "its own"
 
 
 def _penalty_text(what: str) -> str:
