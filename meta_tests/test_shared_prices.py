@@ -18,10 +18,12 @@ from meta_tests.estimating import ESTIMATES
 MODELS = find_models(["resnet18", "mobilenet_v2", "vit_b_32"])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("hardware", ["Jetson-Orin-AGX", "NVIDIA-T4", "NVIDIA-H200"])
-def test_estimates_made_together_are_those_made_alone(hardware, precision):
-    target, together, alone = resolve(hardware, precision=precision), Estimates(), Estimates()
+@pytest.mark.parametrize(
+    ("runtime", "precision"), [("eager", "fp32"), ("eager", "fp16"), ("tensorrt", "fp16"), ("tensorrt", "int8")]
+)
+@pytest.mark.parametrize("hardware", ["Jetson-Orin-AGX", "NVIDIA-T4", "NVIDIA-H200", "NVIDIA-V100"])
+def test_estimates_made_together_are_those_made_alone(hardware, runtime, precision):
+    target, together, alone = resolve(hardware, precision=precision, runtime=runtime), Estimates(), Estimates()
     together.together(MODELS, target)
     for model in MODELS:
         assert together.estimate(model, target) == alone.estimate(model, target)
