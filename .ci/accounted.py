@@ -1,20 +1,30 @@
-"""Says whether the tests that golden/tests.md names ran and passed, by what pytest wrote, whatever the exit code was.
+"""Says whether tox.ini runs all that judges, and whether the tests that golden/tests.md names ran and passed.
 
-    python .ci/accounted.py JUNIT.xml ...
+    python .ci/accounted.py [JUNIT.xml ...]
 
-Those of all files together: the main job and every configuration. Exit code 1 names the first that did not.
+By what pytest wrote, whatever its exit code was: those of all files together, the main job and every configuration.
+Exit code 1 names what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import configparser
 import re
 import sys
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional
 from xml.etree import ElementTree
 
-_TESTS = Path(__file__).parents[1] / "golden" / "tests.md"
+_ROOT = Path(__file__).parents[1]
+_TESTS, _TOX = _ROOT / "golden" / "tests.md", _ROOT / "tox.ini"
+_ENVIRONMENTS = ("lint", "workflows", "types", "tests", "user")
+_COMMANDS = (
+    "pytest test_models test_patterns meta_tests -n 2 --junitxml ",
+    "pytest --every-configuration -n 2 --junitxml ",
+    "python .ci/accounted.py {work_dir}/",
+)
+"""Of the environment `tests`, in this order."""
 _MOST = 5
 _NEVER = ("::test_baseline",)
 """What only a device judges."""
@@ -22,11 +32,38 @@ _NEVER = ("::test_baseline",)
 
 def main(arguments: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python .ci/accounted.py", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, metavar="JUNIT.xml")
-    problem = why_not(parser.parse_args(arguments).files)
+    parser.add_argument("files", nargs="*", type=Path, metavar="JUNIT.xml")
+    files = parser.parse_args(arguments).files
+    problem = why_not_in_tox() or (why_not(files) if files else None)
     if problem is not None:
         print(f"not accounted for: {problem}", file=sys.stderr)
     return int(problem is not None)
+
+
+def why_not_in_tox() -> Optional[str]:
+    """Says what of all that judges tox.ini does not run, or runs for nothing; None where it runs all."""
+    tox = configparser.ConfigParser(interpolation=None)
+    try:
+        tox.read_string(_TOX.read_text(encoding="utf-8"))
+    except (OSError, configparser.Error) as error:
+        return f"tox.ini: {error}".replace("\n", " ")
+    listed = re.split(r"[\s,]+", tox.get("tox", "env_list", fallback=""))
+    tests = [tox[name].get("commands", "").strip().split("\n") for name in tox if re.search(r"\btests\b", name)]
+    missing = [
+        *(f"env_list lacks {name}" for name in _ENVIRONMENTS if name not in listed),
+        *(f"the tests lack {start}..." for start in _COMMANDS if not tests or not _has(start, tests[0])),
+        *(f"[{name}] ignores an exit code" for name in tox if _ignores(tox[name])),
+    ]
+    return f"tox.ini: {missing[0]}" if missing else None
+
+
+def _has(start: str, commands: Iterable[str]) -> bool:
+    return any(command.startswith(start) for command in commands)
+
+
+def _ignores(section: configparser.SectionProxy) -> bool:
+    lines = "\n".join(text for key, text in section.items() if key.startswith("commands")).split("\n")
+    return any(line.startswith(("-", "!")) for line in lines) or any(key.startswith("ignore_") for key in section)
 
 
 def why_not(files: Iterable[Path], of: str = "::") -> Optional[str]:

@@ -134,6 +134,43 @@ def test_a_job_passes_only_where_every_test_that_the_golden_names_ran_and_passed
     assert run(sys.executable, str(SCRIPTS / "accounted.py"), str(tmp_path / "none.xml")).returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (", tests, user", ", user", "env_list lacks tests"),
+        ("env_list = lint, workflows, types, ", "env_list = ", "env_list lacks lint"),
+        (
+            "test_patterns meta_tests -n",
+            "test_patterns -n",
+            "the tests lack pytest test_models test_patterns meta_tests",
+        ),
+        (
+            "    pytest --every-configuration -n 2 --junitxml {work_dir}/junit-{env_name}-every.xml\n",
+            "",
+            "lack pytest --e",
+        ),
+        ("    python .ci/accounted.py {work_dir}", "    true {work_dir}", "the tests lack python .ci/accounted.py"),
+        ("    pytest --every", "    - pytest --every", "the tests lack pytest --every-configuration"),
+        ("commands = python .ci/user", "commands = -python .ci/user", "[testenv:{user,py38-torch21-user}] ignores"),
+        ("[testenv:lint]\n", "[testenv:lint]\nignore_outcome = true\n", "[testenv:lint] ignores an exit code"),
+        ("[tox]", "[tox", "File contains no section headers"),
+    ],
+)
+def test_every_environment_of_tox_sees_that_the_others_are_run_and_no_exit_code_is_ignored(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "accounted.py").write_bytes((SCRIPTS / "accounted.py").read_bytes())
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    assert (tox.count(old) > 0, "\ncommands_pre = python .ci/accounted.py\n" in tox) == (True, True)
+    for text, code in ((tox, 0), (tox.replace(old, new, 1), 1)):
+        (tmp_path / "tox.ini").write_text(text, encoding="utf-8")
+        done = run(sys.executable, ".ci/accounted.py", cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("not accounted for: ")
+    assert message in done.stderr.splitlines()[0]
+
+
 def test_the_table_of_the_boards_without_its_folder_is_one_line() -> None:
     done = run(sys.executable, str(SCRIPTS / "boards.py"))
     assert (done.returncode, done.stderr) == (

@@ -10,7 +10,8 @@ from typing import Dict, Iterator, Mapping, Tuple
 from ..figures import counted
 
 DECIDING: Tuple[str, ...] = (
-    *("conftest.py", "test_models", "test_patterns", "tox.ini", "pyproject.toml", "pytest.ini", "setup.cfg"),
+    *("conftest.py", "test_models", "test_patterns", "meta_tests"),
+    *("tox.ini", "pyproject.toml", "pytest.ini", "setup.cfg"),
     *(".ci", ".github/workflows"),
     *("estimator/suite", "estimator/goldens", "estimator/review", "estimator/report/bars.py"),
     *("estimator/compare.py", "estimator/interval.py", "estimator/judging.py", "estimator/judging.toml"),
