@@ -137,6 +137,23 @@ def test_a_damaged_entry_is_captured_anew_and_mended(kept, damage):
     assert op_of(FIRST) == "aten.gelu"
 
 
+@pytest.mark.parametrize("found", ["a pipe", "a link", "of another batch"])
+def test_what_is_no_entry_of_its_own_is_captured_anew_and_mended(kept, found, tmp_path):
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text("mine", encoding="utf-8")
+    op_of(FIRST, 2)
+    (other,) = (path for path in kept.parent.iterdir() if path != kept)
+    kept.unlink()
+    {
+        "a pipe": lambda: os.mkfifo(kept),
+        "a link": lambda: kept.symlink_to(elsewhere),
+        "of another batch": lambda: other.rename(kept),
+    }[found]()
+    assert is_captured_again()
+    assert (kept.is_file(), kept.is_symlink(), elsewhere.read_text(encoding="utf-8")) == (True, False, "mine")
+    assert op_of(FIRST) == "aten.gelu"
+
+
 def test_another_model_batch_or_type_is_another_entry(kept):
     for other in ((replace(SECOND, name="another"),), (SECOND, 2), (SECOND, 1, "fp16")):
         assert op_of(*other) == "aten.gelu"

@@ -2,7 +2,7 @@
 
 The next process need not import torch and capture those of the zoo again: they are found by all that can change them.
 Those of a test's own modules, which no other process can build, are found by their digest. An entry is plain text below
-its checksum: a damaged one is as good as none.
+a checksum of its name and text: a damaged one, or another's, is as good as none.
 """
 
 from __future__ import annotations
@@ -126,18 +126,23 @@ class Streams:
         return _digest(repr((versions, sys.version_info[:2], sources_digest(_PACKAGE))))
 
     def _read(self, name: str) -> Optional[Captured]:
+        path = self._path(name)
         try:
-            checksum, _, text = self._path(name).read_text(encoding="utf-8").partition("\n")
-            return parse_stream(text) if checksum == _digest(text) else None
+            if not path.is_file():  # a pipe would be waited for
+                return None
+            checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
+            return parse_stream(text) if checksum == _digest(name + text) else None
         except (OSError, ValueError):
             return None
 
     def _write(self, name: str, found: Captured) -> None:
         """A cache that cannot be written costs time, and nothing else."""
-        text = stream_text(found)
+        text, path = stream_text(found), self._path(name)
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path(name), f"{_digest(text)}\n{text}")
+            if path.is_symlink():
+                path.unlink()
+            write_atomically(path, f"{_digest(name + text)}\n{text}")
             _delete_oldest(self._folder)
 
 
