@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
 from estimator.cost import recurrence
-from estimator.errors import RecordError, UsageError
+from estimator.errors import GoldenLatencyError, RecordError, in_one_line
 from estimator.estimate_text import estimate_lines
 from estimator.estimates import Estimates
 from estimator.explain.dispatch_free import KERNEL, REPLAY
@@ -79,7 +79,7 @@ COVERAGE: Mapping[str, Mapping[str, Writer]] = {
 def main(arguments: Optional[List[str]] = None) -> int:
     """Writes the documents and the plot; returns 0, or with --check 1 where one of them is not what it should be.
 
-    4 where what draws the plot is not installed.
+    4 where what draws the plot is not installed, or a file cannot be read or written.
     """
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
@@ -87,16 +87,20 @@ def main(arguments: Optional[List[str]] = None) -> int:
     options = parser.parse_args(arguments)
     try:
         refuse_missing(COMMAND, NEEDED)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        return _written(options)
+    except (GoldenLatencyError, OSError) as error:
+        print(f"error: {in_one_line(error)}", file=sys.stderr)
         return 4
+
+
+def _written(options: argparse.Namespace) -> int:
     names = [*DOCUMENTS, *(COVERAGE if options.coverage else ())]
     texts = {**{ROOT / name: document_text(ROOT, name) for name in names}, ROOT / PARITY: parity_svg(ROOT)}
     stale = [path for path, text in texts.items() if not path.exists() or read_text(path) != text]
     for path in stale:
-        print(f"{'stale' if options.check else 'written'}: {path.relative_to(ROOT)}")
         if not options.check:
             write_atomically(path, texts[path])
+        print(f"{'stale' if options.check else 'written'}: {path.relative_to(ROOT)}")
     return 1 if stale and options.check else 0
 
 

@@ -7,7 +7,7 @@ import importlib
 import sys
 from typing import Mapping, NoReturn, Optional, Sequence
 
-from .errors import GoldenLatencyError, UsageError
+from .errors import GoldenLatencyError, UsageError, in_one_line
 
 COMMANDS: Mapping[str, str] = {
     "estimate": "estimator.estimate_command",
@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs one command; a user's mistake is one line and exit code 4."""
+    """Runs one command; a user's mistake, or a file that cannot be written, is one line and exit code 4."""
     parser = _Parser(prog="python -m estimator")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
@@ -35,8 +35,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         options = parser.parse_args(arguments)
         return int(importlib.import_module(COMMANDS[options.command]).run(options))
-    except GoldenLatencyError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (GoldenLatencyError, OSError) as error:
+        print(f"error: {in_one_line(error)}", file=sys.stderr)
         return 4
     except KeyboardInterrupt:  # a calibration takes minutes
         print("\ninterrupted", file=sys.stderr)

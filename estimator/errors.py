@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 
+def in_one_line(error: Exception) -> str:
+    """Returns what the user is told of an error: of one of the file system the path and why, else its text."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
 class GoldenLatencyError(Exception):
     """Any error this package raises on purpose; its text is one line, meant to be read by the user."""
 

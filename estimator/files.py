@@ -23,7 +23,7 @@ else:
 def write_atomically(path: Path, text: str) -> None:
     """Writes UTF-8 text so that a reader, or a crash at any moment, sees the old file or the new one, never a part.
 
-    Through a symbolic link it writes the file that the link leads to.
+    Through a symbolic link it writes the file that the link leads to. OSError names the path.
     """
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -33,6 +33,8 @@ def write_atomically(path: Path, text: str) -> None:
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         if temporary.exists():
             temporary.unlink()

@@ -117,6 +117,16 @@ def test_a_mistake_is_one_line_and_exit_code_4(arguments, words, capsys):
     assert all(word in printed.err for word in words)
 
 
+def test_a_file_that_cannot_be_written_is_one_line_too(capsys, monkeypatch, tmp_path):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["explain", "resnet18", "--trace", str(tmp_path / "trace.json")]) == 4
+    assert capsys.readouterr().err == f"error: {tmp_path / 'trace.json'}: No space left on device\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupted_command_leaves_no_traceback(capsys, monkeypatch):
     def interrupted(options):
         raise KeyboardInterrupt

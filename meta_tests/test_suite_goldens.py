@@ -138,6 +138,23 @@ def test_a_file_that_cannot_be_written_is_said_and_what_was_there_stays(suite):
     assert suite.files() == before
 
 
+def test_what_ends_an_update_is_said_too_where_it_cannot_be_written(suite):
+    tests = suite.path / "golden" / "tests.md"
+    tests.write_text(tests.read_text(encoding="utf-8").replace("::test_baseline", "::test_of_old"), encoding="utf-8")
+    suite.plug_in(FULL_DISK)
+    last = suite.run("--snapshot-update", models="")
+    assert last.ret == pytest.ExitCode.TESTS_FAILED
+    last.stdout.fnmatch_lines(["FAILED could not be written: */golden/tests.md: No space left on device"])
+    move_constant(suite, "dispatch_kcycles")
+    every = suite.run("--every-configuration", "--snapshot-update", "-k", "test_inputs or Xavier", models="")
+    every.assert_outcomes(failed=3, deselected=every.parseoutcomes()["deselected"])
+    every.stdout.fnmatch_lines_random(
+        ["*Xavier 15W-fp16-b1: goldens could not be written 22", "*No space left on device*"]
+    )
+    for run in (last, every):
+        assert not any("INTERNAL" in line or "Traceback" in line for line in (*run.outlines, *run.errlines))
+
+
 def test_another_rootdir_changes_neither_the_goldens_nor_what_is_collected(suite, tmp_path_factory):
     before, folder = suite.files(), tmp_path_factory.mktemp("rootdir")
     for name in ("meta_tests", "examples"):

@@ -154,7 +154,7 @@ class Accounting:
         self._session, self._compared = session, _Compared()
         self._whole, self._left_out = _is_whole(session.config), False
         self._names: Sequence[str] = ()
-        self.unasked: Sequence[str] = ()
+        self.problems: List[str] = []
 
     @property
     def _repository(self) -> Repository:
@@ -205,6 +205,4 @@ class Accounting:
         if self._is_named and self._session.options.updating:
             _write_session(self._repository, self._names)
             return
-        self.unasked = _unasked(self._session, self._compared)
-        if self.unasked:
-            run.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.problems += _unasked(self._session, self._compared)

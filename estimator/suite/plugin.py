@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 import pytest
 
-from ..errors import UsageError
+from ..errors import UsageError, in_one_line
 from ..needed import SESSION, refuse_missing
 
 try:  # before all else of the suite: what is not installed ends pytest in one line, and no traceback
@@ -161,16 +161,23 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: Di
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the record of `--record` and the files of `--output`, unless the session was cut short."""
     stash = session.config.stash
-    if _SESSION in stash:
+    if _SESSION not in stash:
+        return
+    accounting = stash[_ACCOUNTING]
+    try:
         finish(stash[_SESSION], stash.get(_RESULTS, Results()), session, exitstatus)
-        stash[_ACCOUNTING].finish(session, exitstatus)
+        accounting.finish(session, exitstatus)
+    except OSError as error:
+        accounting.problems.append(f"could not be written: {in_one_line(error)}")
+    if accounting.problems:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints the tables, and below them what the session has to say; pytest has printed its messages of failures."""
     stash = config.stash
     print_summary(stash[_SESSION], stash[_RESULTS], stash[_FAILURES].in_short, terminalreporter)
-    for line in stash[_ACCOUNTING].unasked:
+    for line in stash[_ACCOUNTING].problems:
         terminalreporter.write_line(f"FAILED {line}", red=True)
     stash[_FAILURES].hide(terminalreporter)
 
@@ -186,7 +193,7 @@ def _chosen_session(config: pytest.Config) -> Session:
             return Catch(config, options, load_configuration(repository, options.target), choice)
         return _session(config, read_plan(config, repository), repository)
     except UsageError as error:
-        raise pytest.UsageError(" ".join(str(error).split())) from None
+        raise pytest.UsageError(in_one_line(error)) from None
 
 
 def repository_of(config: pytest.Config) -> Repository:

@@ -102,7 +102,7 @@ class Replay(Session):
         boards = {name: self._rewritten(name) for name in hardware}
         try:
             problem = inputs_problem(repository, boards, request.getfixturevalue("snapshot"), self.options.updating)
-        except GoldenLatencyError as error:
+        except (OSError, GoldenLatencyError) as error:
             fail_in_one_line(str(error))
         fail_with(request, [problem])
 
@@ -164,7 +164,8 @@ class EveryConfiguration(Replay):
         except GoldenLatencyError as error:
             found = [Problem(f"{configuration.name}: no estimate: {error}")]
         problems = [problem for problem in found if problem is not None]
-        fail_with(request, [_of_all(configuration, problems), *problems] if problems else [])
+        what = "could not be written" if self.options.updating else "differ"
+        fail_with(request, [_of_all(configuration, what, problems), *problems] if problems else [])
 
     def verdict(self, differences: Sequence[Difference], judged: Sequence[str]) -> Iterator[str]:
         """Yields the same over all configurations that were judged."""
@@ -176,11 +177,11 @@ class EveryConfiguration(Replay):
         return self._kept.get(hardware, [])
 
 
-def _of_all(configuration: Configuration, problems: Sequence[Problem]) -> Problem:
+def _of_all(configuration: Configuration, what: str, problems: Sequence[Problem]) -> Problem:
     """The one line for all of a configuration's problems."""
     moved = [p.difference.change_pct or 0.0 for p in problems if p.difference is not None and p.difference.moved]
     by = f", estimates moved {len(moved)}, by{spread_text(moved)}" if moved else ""
-    return Problem(f"{configuration.name}: goldens differ {len(problems)}{by}")
+    return Problem(f"{configuration.name}: goldens {what} {len(problems)}{by}")
 
 
 def _subjects_of(configuration: Configuration) -> List[Subject]:
