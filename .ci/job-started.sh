@@ -11,8 +11,9 @@ refuse() {
     exit 1
 }
 
-[[ "${GITHUB_WORKFLOW_REF%%@*}" == "$GITHUB_REPOSITORY/.github/workflows/jetson.yml" ]] ||
-    refuse "workflow $GITHUB_WORKFLOW_REF, not .github/workflows/jetson.yml"
+workflow="${GITHUB_WORKFLOW_REF:-none}"
+[[ "${workflow%%@*}" == "$GITHUB_REPOSITORY/.github/workflows/jetson.yml" ]] ||
+    refuse "workflow $workflow, not .github/workflows/jetson.yml"
 
 case "$GITHUB_EVENT_NAME" in
     workflow_dispatch) ;; # takes write access
@@ -20,12 +21,11 @@ case "$GITHUB_EVENT_NAME" in
         [[ "$GITHUB_REF" == refs/heads/main ]] || refuse "$GITHUB_EVENT_NAME on $GITHUB_REF, not on main"
         ;;
     pull_request)
-        added="$(python3 -I -c '
+        python3 -I -c '
 import json, sys
 event = json.load(open(sys.argv[1], encoding="utf-8"))
-print(event["label"]["name"] if event["action"] == "labeled" else "")
-' "$GITHUB_EVENT_PATH")"
-        [[ "$added" == "$label" ]] || refuse "a pull request that was not just given the label $label"
+sys.exit((event["action"], event["label"]["name"]) != ("labeled", sys.argv[2]))
+' "$GITHUB_EVENT_PATH" "$label" 2>/dev/null || refuse "a pull request that was not just given the label $label"
         ;;
     *) refuse "event $GITHUB_EVENT_NAME" ;;
 esac

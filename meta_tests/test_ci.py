@@ -331,6 +331,8 @@ LABELLED = {"action": "labeled", "label": {"name": LABEL}}
         ("pull_request", PULL, "jetson", {**LABELLED, "action": "opened"}, False),
         ("pull_request", PULL, "jetson", {"action": "synchronize"}, False),
         ("pull_request", PULL, "jetson", {**LABELLED, "label": {"name": "documentation"}}, False),
+        ("pull_request", PULL, "jetson", {**LABELLED, "label": {"name": f"{LABEL}\n"}}, False),
+        ("pull_request", PULL, "jetson", {"action": "labeled"}, False),
         ("pull_request", PULL, "other", LABELLED, False),
         ("pull_request_target", MAIN, "jetson", {}, False),
         ("", MAIN, "jetson", {}, False),
