@@ -36,7 +36,7 @@ from estimator.records.record import PROVENANCE_KEYS, Record, write_record
 from estimator.review.causes import changed_inputs, find_causes
 from estimator.review.formats import FORMATS, markdown_text, terminal_text
 from estimator.review.review import review
-from estimator.review.sections import cause_cells
+from estimator.review.sections import cause_cells, headline, sections_of
 from estimator.review.sides import read_side
 from estimator.review.verdict import verdict_lines
 from estimator.subjects.zoo import find_models
@@ -100,6 +100,19 @@ def reviewed(before, now):
         *(read_side(name, Repository(root, True)) for name, root in (("before", before), ("now", now))),
         Estimates(ESTIMATES.streams),
     )
+
+
+def asked(found):
+    """What whoever accepts the change is asked to check, but for the last question, which is always there."""
+    *questions, last = list(headline(found))[-1][len("To check: ") : -1].split("; ")
+    assert last == "does what moved follow from what changed"
+    return questions
+
+
+def table_of(found, title):
+    """The titles of a section's table in the review, and its rows."""
+    table = next(section.table for section in sections_of(found) if section.title == title)
+    return [column.title for column in table.columns], table.rows
 
 
 def named(found):
@@ -260,6 +273,7 @@ def test_a_rule_that_changed_is_the_code(base, tmp_path, monkeypatch):
     monkeypatch.setattr(rules, "_RULES", {**rules._RULES, "aten.relu_": twice})
     found = reviewed(base, Tree(tmp_path / "now").root)
     assert named(found) == {"code"}
+    assert asked(found) == ["is it meant that the code moves estimates"]
     assert {"resnet18", "vgg11"} <= {name for _, _, name in found.causes[0].shares_pct}
 
 
@@ -277,6 +291,8 @@ def test_an_op_stream_that_changed_is_named_with_the_ops_that_came_and_went(base
     found = reviewed(base, now)
     assert named(found) == {"op stream"}
     assert found.causes[0].title == "relu_ 17 -> 16"
+    (question,) = asked(found)
+    assert question.startswith("which release of torch or torchvision, or which model, brought the other op stream")
 
 
 def test_a_record_that_changed_is_named_with_its_runs(base, tmp_path):
@@ -285,14 +301,26 @@ def test_a_record_that_changed_is_named_with_its_runs(base, tmp_path):
     assert [(change.name, change.before_ms, change.now_ms) for change in found.records] == [
         ("vgg11", MEASURED_MS["vgg11"], (9.0, 9.1))
     ]
+    assert asked(found) == ["was the device measured as its record says"]
+    _, (row,) = table_of(found, "Records that changed")
+    assert row == (f"{MEMORY} 50W-fp32-b1 vgg11", "8.08", "9.05", "+12.0 %", "3 -> 2", "1.2 %", "1.1 %")
+    _, (errors,) = table_of(found, "In-sample beside held-out")
+    assert (errors[0], errors[-1]) == (f"{MEMORY} 50W-fp32-b1", "WORSE")
 
 
 def test_what_came_and_what_went_is_counted(base, tmp_path):
     now = Tree(tmp_path / "now", measured_ms={"resnet18": MEASURED_MS["resnet18"]}).root
-    page = json.loads(FORMATS["json"](reviewed(base, now)))
-    assert [(row["name"], row["now"]) for row in page["differences"]] == [("vgg11", {})]
-    back = json.loads(FORMATS["json"](reviewed(now, base)))
-    assert [(row["name"], row["before"]) for row in back["differences"]] == [("vgg11", {})]
+    for sides, absent, ones in (
+        ((base, now), "now", {"vanished", "ratings worse"}),
+        ((now, base), "before", {"new"}),
+    ):
+        found = reviewed(*sides)
+        page = json.loads(FORMATS["json"](found))
+        assert [(row["name"], row[absent]) for row in page["differences"]] == [("vgg11", {})]
+        titles, (counts,) = table_of(found, "Counts")
+        numbers = {title: number for title, number in zip(titles, counts) if number != "0"}
+        assert numbers == {"unchanged": "11", "configurations not judged": "2", **dict.fromkeys(ones, "1")}
+        assert "are the models or configurations that came and went meant to" in asked(found)
 
 
 def cross_validated(root, in_sample_pct, family_pct):
