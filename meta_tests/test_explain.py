@@ -68,6 +68,23 @@ def test_each_way_to_divide_the_path_adds_up_to_all_of_it(name, mode):
     assert breakdown.idle_pct == pytest.approx(100 * (1 - found.device_ms / found.latency_ms))
 
 
+def test_the_most_expensive_ops_come_first_each_with_its_share_of_the_path():
+    found = pass_of("conv_bn_relu", resolve())
+    ops = break_down(found, [""] * len(found.lowered)).expensive
+    assert len(ops) == len(found.lowered)
+    assert sum(op.share_pct for op in ops) == pytest.approx(
+        100 * (1 - found.costs.overhead_us / 1e3 / found.latency_ms)
+    )
+    assert [op.share_pct for op in ops] == sorted((op.share_pct for op in ops), reverse=True)
+
+
+def test_a_pass_without_kernels_is_its_host_s_path():
+    views = [op for op in lower(op_stream(find_subject("view_chain"))) if not op.kernels]
+    found = forward_pass(views, resolve())
+    assert len(views) > 1
+    assert critical_path(found).host_us.tolist() == found.costs.host_us.tolist()
+
+
 def test_a_host_bound_models_path_is_the_hosts_and_a_device_bound_ones_the_devices():
     target = resolve()
     host_bound, device_bound = (critical_path(pass_of(name, target)) for name in ("mobilenet_v3_small", "vit_h_14"))

@@ -4,8 +4,10 @@ import contextlib
 import csv
 import io
 import json
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -155,10 +157,16 @@ def test_a_budget_that_one_op_breaks_names_that_op(repository):
     lines = [" ".join(line.split()) for line in run.outlines]
     start = next(i for i, line in enumerate(lines) if "over the budget of 0.2 ms" in line)
     assert "what costs most of the estimate" in lines[start + 1]
-    assert " 1: addmm, 1 x 200000" in lines[start + 2]
-    run.stdout.fnmatch_lines(
-        ["*what to try, each by itself:", "*python -m estimator explain *test_latency.py::test_small*"]
-    )
+    estimated_ms = float(re.search(r"test_small: ([\d.]+) ms estimated", lines[start])[1])
+    op_ms, share_pct = map(float, re.match(r"([\d.]+) ms \((\d+) %\) 1: addmm, 1 x 200000", lines[start + 2]).groups())
+    assert op_ms / estimated_ms == pytest.approx(share_pct / 100, abs=0.01)
+    to_try = lines.index("what to try, each by itself:")
+    end = next(i for i, line in enumerate(lines) if line.startswith("all of it: "))
+    latencies_ms = [float(line.split()[0]) for line in lines[to_try + 1 : end]]
+    assert latencies_ms == sorted(latencies_ms)
+    assert 0.2 < latencies_ms[0] < latencies_ms[-1] < estimated_ms
+    assert all(", still over it: " in line for line in lines[to_try + 1 : end])
+    run.stdout.fnmatch_lines(["*python -m estimator explain *test_latency.py::test_small*"])
     repository.command("explain", "test_latency.py::test_small").fnmatch_lines([f"test_small on {BOARD}, mode 15W, *"])
 
 
@@ -295,12 +303,15 @@ def test_a_budget_is_held_against_both_ends_of_the_interval(budget_ms, interval_
     budget = Budget(budget_ms, 10.0, "estimated", interval_pct)
     assert budget.verdict == verdict
     assert words in budget.text
+    assert (budget.least_ms, budget.most_ms) == ((9.0, 11.0) if interval_pct else (None, None))
+    assert replace(budget, interval_pct=150.0).least_ms == 0.0
 
 
 def test_what_is_measured_counts_before_what_is_estimated():
     row = Comparison("a", "A", 10.0, 20.0, -50.0, "POOR", "host", 9.0, 1.0, 5.0)
     assert with_budget(row, 15.0)[0].budget == SURELY
     assert with_budget(row, 15.0, noise_pct=1.0)[0].budget == OUTSIDE
+    assert with_budget(replace(row, meas_ms=None), 15.0, noise_pct=1.0)[0].budget == SURELY
     assert with_budget(row, None) == (row, None)
 
 

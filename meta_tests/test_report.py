@@ -107,6 +107,7 @@ def test_each_bar_is_shown_with_the_figure_reached():
         "Leave one family out, mean |error|": ["7.0%", "bar", "<=", "7%", "MISSED"],
     }
     assert [words[-1] for words in bars(ROWS[:2], {}).values()] == ["MISSED"] * 3
+    assert bars([row, ROWS[2]], {})["Models EXCELLENT"][:3] == ["1", "of", "1"]  # who is not measured is not judged
 
 
 def test_micro_benchmarks_alone_promise_less_of_models_that_the_fit_has_not_seen():
