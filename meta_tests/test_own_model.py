@@ -203,6 +203,24 @@ def test_several_boards_have_a_test_a_table_and_a_golden_each(repository):
     alone.stdout.fnmatch_lines([f"hardware: {OTHER}, mode 15W, *"])
 
 
+def test_a_test_that_is_parametrized_by_its_boards_runs_once_for_each_that_it_names(repository):
+    (repository.path / "pyproject.toml").write_text(SETTINGS.replace(f'"{BOARD}"', f'["{BOARD}", "{OTHER}"]'))
+    repository.has_tests(
+        f"""
+@pytest.mark.parametrize("hardware", ["{OTHER}"])
+def test_there(latency, hardware):
+    latency.check(Net(), torch.empty(1, 3, 64, 64), hardware=hardware)
+
+
+@pytest.mark.parametrize("latency, width", [("{OTHER}", 16)], indirect=["latency"])
+def test_here(latency, width):
+    latency.check(Net(width), torch.empty(1, 3, 64, 64))
+"""
+    )
+    repository.run("--snapshot-update").assert_outcomes(passed=2)
+    assert {name.split("/")[0] for name in repository.goldens()} == {OTHER, "op-streams.md"}
+
+
 def test_a_test_may_name_its_board_and_check_several_modules(repository):
     repository.has_tests(
         f"""

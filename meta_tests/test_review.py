@@ -441,3 +441,32 @@ def test_a_branch_is_reviewed_from_where_it_left_the_main_one(tmp_path, monkeypa
     text = capsysbinary.readouterr().out.decode()
     assert "-> the working tree" in text.splitlines()[0]
     assert "dispatch_kcycles" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now", "said"),
+    [
+        ("conftest.py", "import os\n", "import os\nimport re\nimport sys\n", "conftest.py (2 lines)"),
+        ("tox.ini", None, "[tox]\n", "tox.ini (new, 1 line)"),
+        ("meta_tests/test_own.py", "a\nb\n", None, "meta_tests/test_own.py (gone, 2 lines)"),
+        ("pyproject.toml", "[tool.pytest.ini_options]\n", '[tool.pytest.ini_options]\naddopts = "-x"\n', "* (1 line)"),
+        ("pyproject.toml", "[project]\nname = 'a'\n[tool.ruff]\n", "[project]\nname = 'b'\n[tool.ruff]\n", None),
+        ("setup.cfg", "[tool:pytest]\n[metadata]\n", "[tool:pytest]\n[metadata]\nname = b\n", None),
+        ("docs/method.md", "a\n", "b\n", None),
+    ],
+)
+def test_files_that_decide_are_named_with_their_lines_and_no_others(base, tmp_path, name, before, now, said):
+    sides = []
+    for side, text in (("before", before), ("now", now)):
+        root = shutil.copytree(base, tmp_path / side)
+        for path, content in (("conftest.py", "import os\n"), (name, text)):
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_text(content or "", encoding="utf-8")
+        if text is None:
+            (root / name).unlink()
+        sides.append(root)
+    found = reviewed(*sides)
+    if said is None:
+        assert list(headline(found)) == ["Nothing changed: all 12 goldens, inputs and records are the same."]
+    else:
+        pytest.LineMatcher(list(headline(found))).fnmatch_lines([f"What judges changed: {said}. All 12 goldens, *"])
