@@ -212,6 +212,12 @@ def test_what_cannot_be_checked_of_a_device_is_said_and_an_estimate_that_fails_i
     assert failures(run) == {SMALL: "no estimate: no stream"}
 
 
+def test_without_the_plugin_of_benchmarks_all_else_is_measured_and_judged(live):
+    run = live.takes({"mobilenet_v3_small": 1.0}, "-p", "no:benchmark")
+    run.assert_outcomes(passed=1, deselected=run.parseoutcomes()["deselected"])
+    assert {*live.measured()} == {"mobilenet_v3_small"}
+
+
 def test_a_check_for_another_board_is_skipped_and_says_which_is_measured(live):
     source = (
         "import torch\n\ndef test_mine(latency):\n    latency.check(torch.nn.ReLU(), torch.empty(1), hardware={!r})\n"

@@ -239,6 +239,8 @@ def test_twice(latency):
     run.stdout.fnmatch_lines(["test_twice: *checks a model of that name*, too, *latency.check(..., name=...)"])
     assert f"{OTHER}/10W-fp16-b1/test_latency/wide.json" in repository.goldens()
     assert f"{BOARD}/15W-fp32-b1/test_latency/narrow.json" in repository.goldens()
+    rows = {words[0]: words[1] for words in map(str.split, run.outlines) if words and words[0] in ("narrow", "wide")}
+    assert len(set(rows.values())) == len(rows) == 2
 
 
 @pytest.mark.parametrize(
