@@ -124,8 +124,8 @@ class Review:
     `differences` are the subjects whose golden is not the same on both sides, `unchanged` counts the others, `unjudged`
     the configurations without a measurement, `other_files` what changed beside the goldens. `errors_pct` are those of
     all measured models before and now by place, `provenance` what records say otherwise: where, key, before, now.
-    `judging` names the tests that came or went, and the files that decide and changed, with their number of lines.
-    `notices` say what the review cannot see.
+    `judging` names the tests that came or went, and the files that decide and changed, with their number of lines,
+    `beside` other files that changed and are no documents. `notices` say what the review cannot see.
     """
 
     base: str
@@ -141,6 +141,7 @@ class Review:
     provenance: Tuple[Tuple[str, str, str, str], ...] = ()
     other_files: Tuple[str, ...] = ()
     judging: Tuple[str, ...] = ()
+    beside: Tuple[str, ...] = ()
     notices: Tuple[str, ...] = ()
 
     @property

@@ -1,60 +1,72 @@
-"""What decides whether a change passes, beside the goldens: the tests, the suite, its bars, and what runs them."""
+"""Files that changed beside the goldens: those that decide whether a change passes, and the others, by git."""
 
 from __future__ import annotations
 
-import difflib
-import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ..figures import counted
+from ..goldens.repository import golden_root
+from .sides import run_git
 
 DECIDING: Tuple[str, ...] = (
-    *("conftest.py", "test_models", "test_patterns", "meta_tests"),
-    *("tox.ini", "pyproject.toml", "pytest.ini", "setup.cfg"),
-    *(".ci", ".github/workflows"),
+    *("test_models", "test_patterns", "meta_tests"),
+    *("tox.ini", "pyproject.toml", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "setup.cfg"),
+    *(".ci", ".github", ".gitattributes"),
     *("estimator/suite", "estimator/goldens", "estimator/review", "estimator/report/bars.py"),
     *("estimator/compare.py", "estimator/interval.py", "estimator/judging.py", "estimator/judging.toml"),
-    "estimator/uncertainty.toml",
+    *("estimator/uncertainty.toml", "estimator/measure/regression.py", "estimator/measure/together.py"),
 )
-"""Files and folders below the root of a repository, the suite's own or one that uses it."""
-_OF_PYTEST = {"pyproject.toml": r"\[tool\.pytest", "setup.cfg": r"\[tool:pytest\]"}
-"""Of these the sections of pytest alone."""
+"""Files and folders below the root of a repository, the suite's own or one that uses it; and every conftest.py."""
+_DOCUMENTS = (".md", ".svg")
+_AS_THEY_ARE = ("--text", "--no-ext-diff", "--no-textconv", "--no-renames")
+_VERBS = {"A": "new, ", "D": "gone, "}
 
 
-def deciding_files(root: Path) -> Dict[str, str]:
-    """Returns the text of each such file below a root, by its name there."""
-    paths = (path for name in DECIDING for path in _files(root / name))
-    return {path.relative_to(root).as_posix(): _text(path) for path in paths}
+@dataclass(frozen=True)
+class ChangedFiles:
+    """What decides, and what else is no document: "conftest.py (3 lines)" of each."""
+
+    deciding: Tuple[str, ...] = ()
+    others: Tuple[str, ...] = ()
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-    yield from (each for each in sorted(path.rglob("*")) if each.is_file() and "__pycache__" not in each.parts)
+NO_FILES = ChangedFiles()
 
 
-def _text(path: Path) -> str:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    section = _OF_PYTEST.get(path.name)
-    if section is None:
-        return text
-    parts = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
-    return "".join(part for part in parts if re.match(section, part))
+def changed_files(root: Path, base: str, head: Optional[str]) -> ChangedFiles:
+    """Returns the files that differ between two revisions, or for None the working tree; UsageError without git."""
+    found = {**_tracked(root, base, head), **({} if head else _untracked(root))}
+    goldens = f"{golden_root(root).relative_to(root).as_posix()}/"
+    names = [name for name in sorted(found) if not name.startswith(goldens)]
+    others = [name for name in names if not _decides(name) and not name.endswith(_DOCUMENTS)]
+    return ChangedFiles(tuple(found[n] for n in names if _decides(n)), tuple(found[n] for n in others))
 
 
-def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    """Yields "conftest.py (3 lines)" for each file that differs; nothing where a side has goldens alone."""
-    if not (before and now):
-        return
-    for name in sorted({*before, *now}):
-        old, new = before.get(name, ""), now.get(name, "")
-        if old != new:
-            verb = "" if name in before and name in now else "new, " if name in now else "gone, "
-            yield f"{name} ({verb}{counted(_lines(old, new), 'line')})"
+def _decides(name: str) -> bool:
+    return name.split("/")[-1] == "conftest.py" or any(f"{name}/".startswith(f"{each}/") for each in DECIDING)
 
 
-def _lines(old: str, new: str) -> int:
-    """How many lines were added or removed, the more of both."""
-    marks = [line[:1] for line in difflib.ndiff(old.splitlines(), new.splitlines())]
-    return max(marks.count("+"), marks.count("-"))
+def _tracked(root: Path, base: str, head: Optional[str]) -> Dict[str, str]:
+    """By name, from ":MODES STATUS", "NAME" and then "ADDED<tab>REMOVED<tab>NAME" of each."""
+    revisions = [base, head] if head else [base]
+    words = iter(_words(root, "diff", "--raw", "--numstat", "-z", *_AS_THEY_ARE, *revisions, "--"))
+    verbs: Dict[str, str] = {}
+    found = {}
+    for word in words:
+        if word.startswith(":"):
+            verbs[next(words)] = _VERBS.get(word[-1], "")
+        else:
+            added, removed, name = word.split("\t", 2)
+            lines = "binary" if added == "-" else counted(max(int(added), int(removed)), "line")
+            found[name] = f"{name} ({verbs[name]}{lines})"
+    return found
+
+
+def _untracked(root: Path) -> Dict[str, str]:
+    return {name: f"{name} (new)" for name in _words(root, "ls-files", "--others", "--exclude-standard", "-z")}
+
+
+def _words(root: Path, *command: str) -> List[str]:
+    return [word for word in run_git(root, *command).decode("utf-8", "replace").split("\0") if word]

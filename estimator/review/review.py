@@ -17,19 +17,19 @@ from ..goldens.whole_session import TESTS, session_changes, with_judges
 from ..target import parts_of_label
 from .causes import Inputs, Priced, changed_inputs, find_causes, of_another_code, priced_differences
 from .changes import Place, RecordChange, Review, changed
-from .deciding import changed_files
+from .deciding import NO_FILES, ChangedFiles
 from .sides import Side
 
 _READ = (ESTIMATES, OP_STREAMS, VALIDATION, SESSION_FILE, Path(CROSS_VALIDATION).stem)
 _GOLDEN_DEPTH = len(("board", "configuration", "test_module", "test.json"))
 
 
-def review(before: Side, now: Side, estimates: Estimates) -> Review:
+def review(before: Side, now: Side, estimates: Estimates, changed_beside: ChangedFiles = NO_FILES) -> Review:
     """Returns what differs between two sides. Estimates, with this code, only where an estimate moved."""
     files = [name for name, *_ in changed(before.content, now.content)]
-    judging = (*_tests(before, now), *changed_files(before.deciding, now.deciding))
+    judging, beside = (*_tests(before, now), *changed_beside.deciding), changed_beside.others
     if not files:
-        return Review(before.name, now.name, unchanged=len(now.goldens), judging=judging)
+        return Review(before.name, now.name, unchanged=len(now.goldens), judging=judging, beside=beside)
     differences = list(_differences(before, now))
     found, priced = _explained(differences, (_inputs(before), _inputs(now)), estimates)
     whole = replace(
@@ -49,6 +49,7 @@ def review(before: Side, now: Side, estimates: Estimates) -> Review:
             for (hardware, label, tests), key, old, new in _changed_in_records("provenance", before, now)
         ),
         judging=judging,
+        beside=beside,
         other_files=tuple(name for name in sorted(files) if not _is_read(name)),
         notices=(*_notices(before, now), *found.notices, *of_another_code(priced)),
     )

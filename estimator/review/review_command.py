@@ -15,6 +15,7 @@ from ..goldens.repository import IN_SAMPLE, Repository
 from ..hardware.boards import known_hardware
 from .causes import changed_inputs
 from .changes import Review
+from .deciding import NO_FILES, changed_files
 from .formats import FORMATS
 from .review import review
 from .sections import rises
@@ -56,8 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
         checked_option("--fail-on", lambda: one_of(arguments.fail_on, [*FAILURES]))
     are_folders = all(name and Path(name).is_dir() for name in (arguments.base, arguments.head))
     root = Path.cwd() if are_folders else top_folder(Path.cwd())
-    with side_of(root, arguments.base or merge_base(root)) as before, side_of(root, arguments.head) as now:
-        found = review(before, now, Estimates())
+    base = arguments.base or merge_base(root)
+    with side_of(root, base) as before, side_of(root, arguments.head) as now:
+        are_of_git = not any(name and Path(name).is_dir() for name in (base, arguments.head))
+        beside = changed_files(root, base, arguments.head) if are_of_git else NO_FILES
+        found = review(before, now, Estimates(), beside)
     if arguments.head is None:
         found = replace(found, notices=(*found.notices, *_stale(Repository.at(root), now)))
     sys.stdout.buffer.write(FORMATS[arguments.format](found).encode("utf-8"))

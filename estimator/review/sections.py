@@ -52,13 +52,16 @@ def sections_of(review: Review) -> List[Section]:
 
 def headline(review: Review) -> Iterator[str]:
     """Yields the verdict, and what whoever accepts it has to check."""
+    beside = f" Other files changed: {first_few(review.beside)}." if review.beside else ""
     if review.is_empty:
-        yield f"Nothing changed: all {review.unchanged} goldens, inputs and records are the same."
+        nothing = "" if review.beside else "Nothing changed: "
+        same = f"{nothing}all {review.unchanged} goldens, inputs and records are the same."
+        yield same[0].upper() + same[1:] + beside
         return
     if review.is_empty_but_for_judging:
         yield (
             f"What judges changed: {first_few(review.judging)}. "
-            f"All {review.unchanged} goldens, inputs and records are the same."
+            f"All {review.unchanged} goldens, inputs and records are the same.{beside}"
         )
         yield "To check: is what judges weaker than before, and does the message say why."
         return

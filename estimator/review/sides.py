@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -18,7 +18,6 @@ from ..goldens.whole_session import golden_session
 from ..records.kinds import KINDS, kinds_in
 from ..records.record import Record, load_record
 from .changes import CrossValidation, Place
-from .deciding import DECIDING, deciding_files
 
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")
 
@@ -38,7 +37,7 @@ class Side:
 
     `inputs` and `cross_validations` by board (and configuration), goldens by place, records by board, configuration and
     folder of tests; `session` is what a whole session is made of. `content` is every file by name, to see quickly that
-    nothing changed; `deciding` is what decides beside the goldens, None for a folder that has goldens alone.
+    nothing changed.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Side:
     records: Mapping[Tuple[str, str, str], Record] = field(default_factory=dict)
     cross_validations: Mapping[str, CrossValidation] = field(default_factory=dict)
     session: Document = field(default_factory=dict)
-    deciding: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_side(name: str, repository: Repository) -> Side:
@@ -69,7 +67,6 @@ def read_side(name: str, repository: Repository) -> Side:
         dict(_records(repository, labels)),
         dict(_cross_validations(repository, labels)),
         golden_session(repository),
-        deciding_files(repository.root),
     )
 
 
@@ -115,10 +112,9 @@ def side_of(root: Path, name: Optional[str]) -> Iterator[Side]:
 def exported(root: Path, revision: str) -> Iterator[Path]:
     """Gives a folder with the goldens of a revision; UsageError where git knows no such revision."""
     with tempfile.TemporaryDirectory() as folder:
-        known = _git(root, "ls-tree", "--name-only", revision, *sorted({path.split("/")[0] for path in DECIDING}))
-        archive = Path(folder, "tree.tar")
-        archive.write_bytes(_run_git(root, "archive", "--format=tar", revision, "golden", *known.splitlines()))
-        shutil.unpack_archive(archive, Path(folder), "tar")
+        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}  # an archive would leave out what .gitattributes says
+        run_git(root, "read-tree", f"{revision}:golden", **index)
+        run_git(root, "checkout-index", "--all", f"--prefix={folder}/golden/", **index)
         yield Path(folder)
 
 
@@ -136,13 +132,14 @@ def top_folder(folder: Path) -> Path:
 
 
 def _git(root: Path, *words: str) -> str:
-    return _run_git(root, *words).decode("utf-8", "replace").strip()
+    return run_git(root, *words).decode("utf-8", "replace").strip()
 
 
-def _run_git(root: Path, *words: str) -> bytes:
+def run_git(root: Path, *words: str, **environment: str) -> bytes:
+    """Returns what git prints; UsageError with its reason."""
     command = ["git", "-C", str(root), *words]
     try:
-        done = subprocess.run(command, capture_output=True, check=False)
+        done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, **environment})
     except OSError as error:
         raise UsageError(f"git cannot be run ({error}): name two folders") from error
     if done.returncode:
