@@ -19,12 +19,13 @@ from xml.etree import ElementTree
 _ROOT = Path(__file__).parents[1]
 _TESTS, _TOX = _ROOT / "golden" / "tests.md", _ROOT / "tox.ini"
 _ENVIRONMENTS = ("lint", "workflows", "types", "tests", "user")
+_JUNIT = "{work_dir}/junit-{env_name}.xml", "{work_dir}/junit-{env_name}-every.xml"
 _COMMANDS = (
-    "pytest test_models test_patterns meta_tests -n 2 --junitxml ",
-    "pytest --every-configuration -n 2 --junitxml ",
-    "python .ci/accounted.py {work_dir}/",
+    f"pytest test_models test_patterns meta_tests -n 2 --junitxml {_JUNIT[0]} {{posargs}}",
+    f"pytest --every-configuration -n 2 --junitxml {_JUNIT[1]}",
+    f"python .ci/accounted.py {_JUNIT[0]} {_JUNIT[1]}",
 )
-"""Of the environment `tests`, in this order."""
+"""Of the environment `tests`."""
 _MOST = 5
 _NEVER = ("::test_baseline",)
 """What only a device judges."""
@@ -48,17 +49,15 @@ def why_not_in_tox() -> Optional[str]:
     except (OSError, configparser.Error) as error:
         return f"tox.ini: {error}".replace("\n", " ")
     listed = re.split(r"[\s,]+", tox.get("tox", "env_list", fallback=""))
-    tests = [tox[name].get("commands", "").strip().split("\n") for name in tox if re.search(r"\btests\b", name)]
+    tests = [tox[name] for name in tox if re.match(r"testenv:.*\btests\b", name)]
+    commands = [section.get("commands", "").strip().split("\n") for section in tests]
     missing = [
         *(f"env_list lacks {name}" for name in _ENVIRONMENTS if name not in listed),
-        *(f"the tests lack {start}..." for start in _COMMANDS if not tests or not _has(start, tests[0])),
+        *(f"the tests lack {each}" for each in _COMMANDS if not commands or any(each not in of for of in commands)),
         *(f"[{name}] ignores an exit code" for name in tox if _ignores(tox[name])),
+        *(f"[{name}] sets an option of pytest's" for name in tox if "PYTEST_" in tox[name].get("set_env", "")),
     ]
     return f"tox.ini: {missing[0]}" if missing else None
-
-
-def _has(start: str, commands: Iterable[str]) -> bool:
-    return any(command.startswith(start) for command in commands)
 
 
 def _ignores(section: configparser.SectionProxy) -> bool:

@@ -67,6 +67,10 @@ def with_a_test_skipped(suite: Suite) -> None:
     change(suite.path / TESTS, "def test_model(", "@pytest.mark.skip\ndef test_model(")
 
 
+def with_a_test_that_may_fail(suite: Suite) -> None:
+    change(suite.path / TESTS, "def test_model(", "@pytest.mark.xfail\ndef test_model(")
+
+
 def with_a_test_that_checks_nothing(suite: Suite) -> None:
     change(suite.path / TESTS, "    latency.check(model)", "    pass")
 
@@ -93,6 +97,7 @@ SLIPS: List[Tuple[Tuple[Slip, ...], Tuple[str, ...]]] = [
     ),
     ((without_patterns,), (f"{CHANGED}test test_patterns/*",)),
     ((with_a_test_skipped,), (HOLLOW,)),
+    ((with_a_test_that_may_fail,), (HOLLOW,)),
     ((with_a_test_that_checks_nothing,), (HOLLOW,)),
 ]
 
@@ -106,6 +111,17 @@ def test_what_was_taken_from_the_main_job_is_red_by_name(
     run = suite.run_here()
     run.stdout.fnmatch_lines(said)
     assert run.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize("where", ["addopts", "PYTEST_ADDOPTS"])
+def test_an_update_that_nobody_typed_is_refused(suite: Suite, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if where == "addopts":
+        change(suite.path / "pyproject.toml", '"no:hypothesispytest"]', '"no:hypothesispytest", "--snapshot-update"]')
+    else:
+        monkeypatch.setenv(where, "--snapshot-update")
+    run = suite.run_here()
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["ERROR: --snapshot-update accepts every change: it is typed, *"])
 
 
 def test_rows_of_configurations_that_a_test_no_longer_compares_are_red_too(suite: Suite) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -49,7 +50,17 @@ def test_only_the_device_is_self_hosted_each_job_ends_in_time_and_no_failure_is_
     assert [name for name, job in JOBS.items() if not 0 < job["timeout-minutes"] <= 45] == []
     assert [name for name, job in JOBS.items() if "self-hosted" in job["runs-on"]] == ["jetson.yml: measure"]
     assert [name for name, step in STEPS if "cache" in step.get("uses", "") or "cache" in step.get("with", {})] == []
-    assert [step for _, step in STEPS if "continue-on-error" in step or "||" in step.get("run", "")] == []
+    assert [step for _, step in STEPS if "continue-on-error" in step or re.search("[|;&]", step.get("run", ""))] == []
+    assert [name for name, job in JOBS.items() if "continue-on-error" in job] == []
+
+
+def test_every_push_and_pull_request_replays_all_goldens_types_all_commands_and_is_checked() -> None:
+    golden = WORKFLOWS["golden.yml"]
+    assert golden[True] == {"push": None, "pull_request": None}
+    assert {name for name, job in golden["jobs"].items() if "if" in job} == {"review"}
+    run = {name: [step["run"] for step in job["steps"] if "run" in step][1] for name, job in golden["jobs"].items()}
+    assert (run["replay"], run["checks"]) == ('.ci/replay "$ENVIRONMENT"', "tox run -e lint,types,workflows")
+    assert run["user"] == 'tox run -e "$ENVIRONMENTS" --skip-missing-interpreters false'
 
 
 def test_the_device_measures_main_every_night_by_hand_and_by_label_and_one_board_at_a_time() -> None:
@@ -93,6 +104,8 @@ def test_the_board_of_the_job_reaches_the_suite_and_a_replay_leaves_its_table(tm
     assert arguments == "run -e jetson -- --hardware Jetson-Orin-NX-16GB --power-mode 25W".split()
     (tmp_path / ".ci").mkdir()
     (tmp_path / ".ci" / "replay").write_bytes((SCRIPTS / "replay").read_bytes())
+    assert run_step({"run": "bash .ci/replay py38-torch21"}, tmp_path, "exit 0") != 0  # nothing says that any test ran
+    assert 'python3 .ci/accounted.py ".tox/junit-$environment.xml"' in (SCRIPTS / "run").read_text(encoding="utf-8")
     assert run_step({"run": "bash .ci/replay py38-torch21"}, tmp_path, "printf '%s\\n' \"$@\" > results/a; exit 3") == 3
     arguments = (tmp_path / "results" / "a").read_text().split()
     assert (arguments[:3], arguments[-4:-2]) == (["run", "-e", "py38-torch21"], ["--output", "results/table.md"])
@@ -153,6 +166,13 @@ def test_a_job_passes_only_where_every_test_that_the_golden_names_ran_and_passed
         ("    pytest --every", "    - pytest --every", "the tests lack pytest --every-configuration"),
         ("commands = python .ci/user", "commands = -python .ci/user", "[testenv:{user,py38-torch21-user}] ignores"),
         ("[testenv:lint]\n", "[testenv:lint]\nignore_outcome = true\n", "[testenv:lint] ignores an exit code"),
+        ("{posargs}\n    pytest", "{posargs} --deselect meta_tests\n    pytest", "the tests lack pytest test_models "),
+        (
+            "[testenv:{tests,",
+            "[as it was]\n[testenv:{tests}]\ncommands = true\n[testenv:{other,",
+            "the tests lack pytest",
+        ),
+        ("pass_env = CI", "set_env = PYTEST_ADDOPTS = -x", "[testenv] sets an option of pytest's"),
         ("[tox]", "[tox", "File contains no section headers"),
     ],
 )
@@ -180,7 +200,7 @@ def test_the_table_of_the_boards_without_its_folder_is_one_line() -> None:
 
 
 def test_a_board_s_run_passes_only_where_every_model_of_the_golden_was_measured(tmp_path: Path) -> None:
-    code, last, _ = measured(tmp_path, MEASURES)
+    code, last, _ = measured(tmp_path, MEASURES, "--device", "recorded")
     assert (code, last[:38]) == (1, "not measured: 22 of 22 tests: test_mod")
 
 

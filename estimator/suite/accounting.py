@@ -91,16 +91,23 @@ def _boards_without_goldens(repository: Repository) -> Iterator[str]:
 
 @dataclass(eq=False)
 class _Compared:
-    """What tests have compared with its golden, from their reports: subjects, whole configurations; who was skipped."""
+    """What tests have compared with its golden, from their reports: subjects, whole configurations.
+
+    And the modules, and the tests themselves, of those that were skipped or may fail.
+    """
 
     subjects: Set[Tuple[Where, str, str]] = field(default_factory=set)
     configurations: Set[str] = field(default_factory=set)
     skipped: Set[str] = field(default_factory=set)
+    excused: Set[str] = field(default_factory=set)
 
     def note(self, report: pytest.TestReport) -> None:
-        """Keeps what a test has said; one that failed did its part, one without a row has compared nothing."""
-        if report.skipped:
+        """Keeps what a test has said; one that failed did its part, one that may fail, or has no row, did not."""
+        if report.skipped or hasattr(report, "wasxfail"):
             self.skipped.add(Path(report.nodeid.split("::")[0]).stem)
+            self.excused.add(report.nodeid)
+        if report.nodeid in self.excused:
+            return
         self.configurations.update(properties_of(report, CONFIGURATION))
         for said in subjects_of(report):
             if "row" in said or report.failed:

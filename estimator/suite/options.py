@@ -287,6 +287,8 @@ def _refusals(config: pytest.Config) -> Iterator[str]:
     option = config.getoption
     if is_parallel(config) and is_updating(config):
         yield "--snapshot-update cannot be combined with -n: workers lose each other's updates; leave -n out"
+    if is_updating(config) and "--snapshot-update" not in config.invocation_params.args:
+        yield "--snapshot-update accepts every change: it is typed, and stands neither in addopts nor in PYTEST_ADDOPTS"
     if option("update_new_snapshots_only", default=False):
         yield "--snapshot-update-new-only is not supported: --snapshot-update with -k NAME writes one golden"
     for name in ("models", "skip", "compare", "output", "report"):
