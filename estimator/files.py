@@ -34,7 +34,7 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(out.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         if temporary.exists():
             temporary.unlink()

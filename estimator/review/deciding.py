@@ -65,7 +65,8 @@ def _tracked(root: Path, base: str, head: Optional[str]) -> Dict[str, str]:
 
 
 def _untracked(root: Path) -> Dict[str, str]:
-    return {name: f"{name} (new)" for name in _words(root, "ls-files", "--others", "--exclude-standard", "-z")}
+    ignored = ("--exclude-standard", "--exclude=__pycache__")
+    return {name: f"{name} (new)" for name in _words(root, "ls-files", "--others", *ignored, "-z")}
 
 
 def _words(root: Path, *command: str) -> List[str]:
