@@ -468,8 +468,7 @@ def test_files_that_changed_beside_the_goldens_are_named_whatever_gitattributes_
     root = shutil.copytree(base, tmp_path / "tree")
     attributes = "golden/** export-ignore\n*.py export-ignore\n*.csv -diff\n"
     write(root, {".gitignore": "ignored\n", "ignored/a.py": "a", name: before})
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "before"]):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=root, check=True)
+    commit_all(root)
     (root / ".git" / "info" / "attributes").write_text(attributes, encoding="utf-8")
     write(root, {name: now})
     monkeypatch.chdir(root)
@@ -477,6 +476,22 @@ def test_files_that_changed_beside_the_goldens_are_named_whatever_gitattributes_
     assert said in capsysbinary.readouterr().out.decode()
     assert main(["review", "HEAD", "HEAD"]) == 0
     assert "Nothing changed: " in capsysbinary.readouterr().out.decode()
+
+
+def test_a_golden_that_became_a_link_is_named(base, tmp_path, monkeypatch, capsysbinary):
+    root = shutil.copytree(base, tmp_path / "tree")
+    commit_all(root)
+    (golden_root(root) / f"{OP_STREAMS}.md").rename(root / "kept.md")
+    (golden_root(root) / f"{OP_STREAMS}.md").symlink_to(root / "kept.md")
+    monkeypatch.chdir(root)
+    assert main(["review", "HEAD"]) == 0
+    said = capsysbinary.readouterr().out.decode()
+    assert f"What judges changed: golden/{OP_STREAMS}.md (a file and a link, " in said
+
+
+def commit_all(root):
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "before"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=root, check=True)
 
 
 def write(root, texts):

@@ -21,7 +21,8 @@ DECIDING: Tuple[str, ...] = (
 """Files and folders below the root of a repository, the suite's own or one that uses it; and every conftest.py."""
 _DOCUMENTS = (".md", ".svg")
 _AS_THEY_ARE = ("--text", "--no-ext-diff", "--no-textconv", "--no-renames")
-_VERBS = {"A": "new, ", "D": "gone, "}
+_LINK = "a file and a link, "
+_VERBS = {"A": "new, ", "D": "gone, ", "T": _LINK}
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ def changed_files(root: Path, base: str, head: Optional[str]) -> ChangedFiles:
     """Returns the files that differ between two revisions, or for None the working tree; UsageError without git."""
     found = {**_tracked(root, base, head), **({} if head else _untracked(root))}
     goldens = f"{golden_root(root).relative_to(root).as_posix()}/"
+    links = {name for name in found if name.startswith(goldens) and _LINK in found[name]}  # whose text is elsewhere
     names = [name for name in sorted(found) if not name.startswith(goldens)]
+    deciding = sorted({*links, *filter(_decides, names)})
     others = [name for name in names if not _decides(name) and not name.endswith(_DOCUMENTS)]
-    return ChangedFiles(tuple(found[n] for n in names if _decides(n)), tuple(found[n] for n in others))
+    return ChangedFiles(tuple(found[name] for name in deciding), tuple(found[name] for name in others))
 
 
 def _decides(name: str) -> bool:
