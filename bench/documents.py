@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional
 
 from estimator.cost import recurrence
-from estimator.errors import GoldenLatencyError, RecordError, in_one_line
+from estimator.errors import GoldenLatencyError, RecordError, one_line
 from estimator.estimate_text import estimate_lines
 from estimator.estimates import Estimates
 from estimator.explain.dispatch_free import KERNEL, REPLAY
@@ -89,7 +89,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         refuse_missing(COMMAND, NEEDED)
         return _written(options)
     except (GoldenLatencyError, OSError) as error:
-        print(f"error: {in_one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 4
 
 

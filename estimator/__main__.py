@@ -7,7 +7,7 @@ import importlib
 import sys
 from typing import Mapping, NoReturn, Optional, Sequence
 
-from .errors import GoldenLatencyError, UsageError, in_one_line
+from .errors import GoldenLatencyError, UsageError, one_line
 
 COMMANDS: Mapping[str, str] = {
     "estimate": "estimator.estimate_command",
@@ -36,7 +36,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         options = parser.parse_args(arguments)
         return int(importlib.import_module(COMMANDS[options.command]).run(options))
     except (GoldenLatencyError, OSError) as error:
-        print(f"error: {in_one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 4
     except KeyboardInterrupt:  # a calibration takes minutes
         print("\ninterrupted", file=sys.stderr)

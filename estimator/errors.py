@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 
-def in_one_line(error: Exception) -> str:
-    """Returns what the user is told of an error: of one of the file system the path and why, else its text."""
+def one_line(error: Exception) -> str:
+    """Returns an error's text in one line; of a file that cannot be read or written its path, and why."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
+
+
+def one_line_with_type(error: BaseException) -> str:
+    """Returns the type and the text, in one line, of an error that code of others raised."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
 
 
 class GoldenLatencyError(Exception):

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from .errors import RecordError, UsageError
+from .errors import RecordError, UsageError, one_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,8 +66,10 @@ def read_text(path: Path) -> str:
     """Returns the file's text; RecordError when it cannot be read or is no UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: cannot be read: {_line(error)}") from error
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RecordError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
 def read_toml(path: Path) -> Dict[str, Any]:
@@ -89,7 +91,7 @@ def read_csv(path: Path) -> List[Dict[str, Any]]:
             raise RecordError(f"{path}: line {longer}: has more cells than the header has columns")
         return rows
     except csv.Error as error:  # before Python 3.11 a NUL, in all releases a cell of 128 KiB
-        raise RecordError(f"{path}: no valid CSV: {_line(error)}") from error
+        raise RecordError(f"{path}: no valid CSV: {one_line(error)}") from error
 
 
 @functools.lru_cache(maxsize=64)  # two thirds of the time that it takes to read a profile, as each estimate does
@@ -105,8 +107,4 @@ def _parsed(
         return parse(read_text(path) if text is None else text)
     except (ValueError, RecursionError) as error:
         after = f"; {repair}" if repair else ""
-        raise RecordError(f"{path}: no valid {language}: {_line(error)}{after}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise RecordError(f"{path}: no valid {language}: {one_line(error)}{after}") from error

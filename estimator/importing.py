@@ -6,7 +6,7 @@ import importlib
 import sys
 from typing import Any, Callable
 
-from .errors import UsageError
+from .errors import UsageError, one_line_with_type
 from .missing_operators import declare_before_torchvision
 
 FORM = "package.module:function"
@@ -21,12 +21,7 @@ def import_function(name: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(package), function, None)
     except (Exception, SystemExit) as error:  # the user's own code may raise anything
-        raise UsageError(f"{name}: cannot import {package}: {one_line(error)}") from error
+        raise UsageError(f"{name}: cannot import {package}: {one_line_with_type(error)}") from error
     if not callable(found):
         raise UsageError(f"{name}: {package} has no function {function!r}; the form is {FORM}")
     return found  # type: ignore[no-any-return]
-
-
-def one_line(error: BaseException) -> str:
-    """Returns an error's type and text in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, Tuple
 
-from ..errors import CalibrationError, GoldenLatencyError, UsageError
+from ..errors import CalibrationError, GoldenLatencyError, UsageError, one_line_with_type
 from ..figures import significant
 from ..goldens.repository import Repository
 from ..hardware.boards import DEFAULT_HARDWARE
 from ..hardware.public_gpus import NAME as PUBLIC_GPUS
-from ..importing import FORM, import_function, one_line
+from ..importing import FORM, import_function
 from ..lower import Lowered, lower
 from ..records.kinds import MODEL_KIND
 from ..records.record import load_record
@@ -53,7 +53,7 @@ class OtherEstimator:
         except GoldenLatencyError as error:
             return Answer(None, _shortened(str(error)))
         except (Exception, SystemExit) as error:  # somebody else's code may raise anything
-            return Answer(None, _shortened(one_line(error)))
+            return Answer(None, _shortened(one_line_with_type(error)))
 
 
 def _without_data(module: torch.nn.Module, inputs: Any) -> Tuple[torch.nn.Module, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..checked import COUNT, LATENCY_MS, LATENCY_US, SIZE, Checked, whole
 from ..commands import calibrate_command
+from ..errors import one_line_with_type
 from ..figures import significant
 from ..files import read_json, write_atomically
 from ..lower import Lowered
@@ -94,8 +95,7 @@ def _timed_block(row: Checked) -> TimedBlock:
     try:
         lower_layers(block)
     except Exception as error:  # whatever torch says of layers that do not fit together
-        line = " ".join(str(error).split())
-        raise row.error(f"cannot be built: {type(error).__name__}: {line}", "layers") from error
+        raise row.error(f"cannot be built: {one_line_with_type(error)}", "layers") from error
     times = row.table("us")
     times.only([way for ways in WAYS.values() for way in ways])
     return TimedBlock(

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence
 
-from ..errors import MeasurementError, UsageError, in_one_line
+from ..errors import MeasurementError, UsageError, one_line
 from ..runtimes import TENSORRT
 from .protocol import Protocol, Rounds
 
@@ -62,7 +62,7 @@ def built_engine(module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[s
     try:
         return torch_tensorrt.compile(module, inputs=list(args), enabled_precisions=dtypes or {torch.float32})
     except Exception as error:  # the compiler may raise anything
-        raise MeasurementError(f"torch_tensorrt builds no engine: {in_one_line(error)}") from error
+        raise MeasurementError(f"torch_tensorrt builds no engine: {one_line(error)}") from error
 
 
 def _refuse_keywords(kwargs: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ def _export(module: torch.nn.Module, args: Any, path: Path) -> None:
     try:
         torch.onnx.export(module, args, str(path), **older)
     except Exception as error:  # the exporter may raise anything
-        raise MeasurementError(f"cannot be exported to ONNX: {in_one_line(error)}") from error
+        raise MeasurementError(f"cannot be exported to ONNX: {one_line(error)}") from error
 
 
 def _arguments(network: Path, times: Path, precision: str, protocol: Protocol) -> List[str]:

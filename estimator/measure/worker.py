@@ -9,6 +9,7 @@ import json
 import math
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
+from ..errors import one_line_with_type
 from ..runtimes import EAGER
 from .device.state import FileReader
 from .engines import TORCH_TENSORRT, TRTEXEC, builder, built_engine, timed_by_trtexec
@@ -30,7 +31,7 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send, runt
         versions = {} if runtime == EAGER else engine_versions()
         send({"kind": "hello", "mallopt": mallopt, **describe_environment(device), **versions})
     except (Exception, SystemExit) as error:
-        send({"kind": "error", "message": _one_line(error)})
+        send({"kind": "error", "message": one_line_with_type(error)})
         return
     gc.collect()
     gc.freeze()  # what the imports left stays: collecting it again after each model would take longer than small models
@@ -38,10 +39,6 @@ def serve(device: str, precision: str, requests: Iterable[str], send: Send, runt
     for line in requests:
         if line.strip():
             send(worker.answer(json.loads(line)))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class Worker:
@@ -60,7 +57,7 @@ class Worker:
         except (Exception, SystemExit) as error:
             text = str(error)  # an error of CUDA itself stays until the process ends
             is_fatal = "CUDA error" in text and "out of memory" not in text
-            return {"kind": "error", "message": _one_line(error), "fatal": is_fatal}
+            return {"kind": "error", "message": one_line_with_type(error), "fatal": is_fatal}
         finally:
             if not self._kept:
                 with contextlib.suppress(RuntimeError):

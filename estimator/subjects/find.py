@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Callable, Tuple
 
 from ..checked import shown
-from ..errors import UsageError
-from ..importing import FORM, import_function, one_line
+from ..errors import UsageError, one_line_with_type
+from ..importing import FORM, import_function
 from .custom import OwnModel
 from .registry import Subject, find_subject, subject_names
 
@@ -32,7 +32,7 @@ def _made(name: str, function: Callable[[], Any]) -> Tuple[Any, Any]:
     try:
         made = function()
     except (Exception, SystemExit) as error:  # the user's own code may raise anything
-        raise UsageError(f"{name}() failed: {one_line(error)}") from error
+        raise UsageError(f"{name}() failed: {one_line_with_type(error)}") from error
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module)):
         raise UsageError(f"{name}() must return a module and its example inputs, got {type(made).__name__}")
     return made

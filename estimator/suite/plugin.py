@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 import pytest
 
-from ..errors import UsageError, in_one_line
+from ..errors import UsageError, one_line
 from ..needed import SESSION, refuse_missing
 
 try:  # before all else of the suite: what is not installed ends pytest in one line, and no traceback
@@ -168,7 +168,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         finish(stash[_SESSION], stash.get(_RESULTS, Results()), session, exitstatus)
         accounting.finish(session, exitstatus)
     except OSError as error:
-        accounting.problems.append(f"could not be written: {in_one_line(error)}")
+        accounting.problems.append(f"could not be written: {one_line(error)}")
     if accounting.problems:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -193,7 +193,7 @@ def _chosen_session(config: pytest.Config) -> Session:
             return Catch(config, options, load_configuration(repository, options.target), choice)
         return _session(config, read_plan(config, repository), repository)
     except UsageError as error:
-        raise pytest.UsageError(in_one_line(error)) from None
+        raise pytest.UsageError(one_line(error)) from None
 
 
 def repository_of(config: pytest.Config) -> Repository:
