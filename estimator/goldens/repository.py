@@ -35,6 +35,8 @@ HELD_OUT = ("without_model_pct", "without_family_pct")
 """Errors of fits that have not seen the model, or its family, as the cross-validation names them."""
 _RATINGS = (*BANDS_PCT, UNMEASURED)
 _REPAIR = f"restore it with git, or delete it and run {UPDATE_OWN}"
+INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
+"""What may hold pytest's settings; one of them stands at the root of a repository."""
 
 
 def golden_root(root: Path) -> Path:

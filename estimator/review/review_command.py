@@ -55,12 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     checked_option("--format", lambda: one_of(arguments.format, [*FORMATS]))
     if arguments.fail_on is not None:
         checked_option("--fail-on", lambda: one_of(arguments.fail_on, [*FAILURES]))
-    are_folders = all(name and Path(name).is_dir() for name in (arguments.base, arguments.head))
-    root = Path.cwd() if are_folders else top_folder(Path.cwd())
+    folders = [name for name in (arguments.base, arguments.head) if name and Path(name).is_dir()]
+    root = Path.cwd() if len(folders) == 2 else top_folder(Path.cwd())
     base = arguments.base or merge_base(root)
     with side_of(root, base) as before, side_of(root, arguments.head) as now:
-        are_of_git = not any(name and Path(name).is_dir() for name in (base, arguments.head))
-        beside = changed_files(root, base, arguments.head) if are_of_git else NO_FILES
+        beside = NO_FILES if folders else changed_files(root, base, arguments.head)
         found = review(before, now, Estimates(), beside)
     if arguments.head is None:
         found = replace(found, notices=(*found.notices, *_stale(Repository.at(root), now)))

@@ -52,17 +52,13 @@ def sections_of(review: Review) -> List[Section]:
 
 def headline(review: Review) -> Iterator[str]:
     """Yields the verdict, and what whoever accepts it has to check."""
+    same = f"{review.unchanged} goldens, inputs and records are the same."
     beside = f" Other files changed: {first_few(review.beside)}." if review.beside else ""
     if review.is_empty:
-        nothing = "" if review.beside else "Nothing changed: "
-        same = f"{nothing}all {review.unchanged} goldens, inputs and records are the same."
-        yield same[0].upper() + same[1:] + beside
+        yield f"All {same}{beside}" if beside else f"Nothing changed: all {same}"
         return
     if review.is_empty_but_for_judging:
-        yield (
-            f"What judges changed: {first_few(review.judging)}. "
-            f"All {review.unchanged} goldens, inputs and records are the same.{beside}"
-        )
+        yield f"What judges changed: {first_few(review.judging)}. All {same}{beside}"
         yield "To check: is what judges weaker than before, and does the message say why."
         return
     worse = [d for d in review.differences if d.got_worse]

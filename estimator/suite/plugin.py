@@ -18,7 +18,7 @@ except UsageError as error:
 # isort: split
 from ..goldens.configuration import load_configuration
 from ..goldens.inputs import check_goldens
-from ..goldens.repository import Repository
+from ..goldens.repository import INI_FILES, Repository
 from ..goldens.whole_session import golden_session
 from ..measure.device.choice import Choice
 from ..measure.protocol import Plan
@@ -46,7 +46,6 @@ _RESULTS = pytest.StashKey[Results]()
 _FAILURES = pytest.StashKey[Failures]()
 _ACCOUNTING = pytest.StashKey[Accounting]()
 _PACKAGE = __name__.split(".")[0]
-_INI_FILES = ("pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
 _WITHOUT_SYRUPY = (
     "the suite needs syrupy's plugin: leave -p no:syrupy out, and load it where plugins are not; "
     "pytest-snapshot, whose option is called the same, goes with -p no:snapshot"
@@ -207,7 +206,7 @@ def repository_of(config: pytest.Config) -> Repository:
     if folder is None:
         return Repository.at(getattr(config, "rootpath", Path.cwd()))  # none yet of a plugin given to pytest.main
     above = (folder, *folder.parents)
-    return Repository.at(next((each for each in above if any((each / name).is_file() for name in _INI_FILES)), folder))
+    return Repository.at(next((each for each in above if any((each / name).is_file() for name in INI_FILES)), folder))
 
 
 def _conftest_folder(plugin: Any) -> Optional[Path]:
